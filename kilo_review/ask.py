@@ -1,0 +1,87 @@
+"""One chunk → the model's claims: ask, and climb down a ladder if the reply cannot be read.
+
+The rungs: with the reply schema; the reply alone, to be written again as JSON; without the schema; then give
+up and say so. A server that rejects the schema is not bothered with it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kilo_review.errors import BadReplyError, CutReplyError, SchemaRejectedError
+from kilo_review.judge.parse import Claim, parse
+from kilo_review.plan.chunk import Chunk, TokenMeter
+from kilo_review.prompts import REPLY_SCHEMA, Message, Prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kilo_review.deadline import Deadline
+    from kilo_review.models.base import Model, Reply
+    from kilo_review.outcome import Usage
+
+
+@dataclass(slots=True)
+class Asker:
+    """Asks one model, and keeps the account."""
+
+    model: Model
+    prompts: Prompts
+    deadline: Deadline
+    usage: Usage
+    meter: TokenMeter = field(default_factory=TokenMeter)
+    schema: dict[str, Any] | None = field(default_factory=lambda: REPLY_SCHEMA)
+
+    def claims(self, chunk: Chunk) -> list[Claim]:
+        """What the model says about a chunk.
+
+        Raises:
+            CutReplyError: the answer hit its token limit.
+            BadReplyError: no rung of the ladder gave a readable answer.
+            ModelError: the model could not be asked.
+        """
+        question = self.prompts.review(chunk.text)
+        reply = self._ask(question, self.schema)
+        try:
+            return self._read(reply)
+        except CutReplyError:
+            raise
+        except BadReplyError as unreadable:
+            return self._climb_down(question, reply, unreadable)
+
+    def _climb_down(self, question: Sequence[Message], reply: Reply, unreadable: BadReplyError) -> list[Claim]:
+        if reply.text.strip():
+            try:
+                return self._read(self._ask(self.prompts.repair(reply.text), self.schema))
+            except BadReplyError:
+                pass  # the next rung
+        if self.schema is None:
+            raise unreadable
+        return self._read(self._ask(question, None))
+
+    def _read(self, reply: Reply) -> list[Claim]:
+        if reply.is_cut:
+            raise CutReplyError(
+                f"the model's answer was cut off after {reply.completion_tokens} tokens",
+                text=reply.text,
+                hint="Allow more with --option num_predict=2048",
+            )
+        return parse(reply.text, reply.reasoning)
+
+    def _ask(self, messages: Sequence[Message], schema: dict[str, Any] | None) -> Reply:
+        try:
+            self.usage.requests += 1
+            reply = self.model.ask(messages, schema, self.deadline)
+        except SchemaRejectedError:
+            if schema is None:
+                raise
+            self.schema = None
+            return self._ask(messages, None)
+        self.usage.prompt_tokens += reply.prompt_tokens
+        self.usage.completion_tokens += reply.completion_tokens
+        self.usage.cached_prompt_tokens += reply.cached_prompt_tokens
+        self.usage.model_seconds += reply.seconds
+        size = sum(len(message.content.encode("utf-8", "replace")) for message in messages)
+        self.meter.learn(size, reply.prompt_tokens)
+        return reply

@@ -1,0 +1,429 @@
+"""Settings: built-in defaults < repository < user < environment and flags; and who may set what.
+
+The repository under review is not trusted with where its code is sent: it may shape what is reviewed and how
+strictly, but not the address, the key, the program or the profile. This module reads files and `os.environ`
+(with `source`, the only one that does); it knows neither git nor the network.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kilo_review.errors import ConfigError
+from kilo_review.judge.policy import FailOn, OnUnavailable
+from kilo_review.models import PROVIDERS
+from kilo_review.models.base import ModelRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+REPOSITORY_PROVIDERS = tuple(name for name in PROVIDERS if name != "scripted")
+"""A repository that chose the test double would be its own judge."""
+ENVIRONMENT_PREFIX = "KILO_REVIEW_"
+REPOSITORY_FILE = ".kilo-review.toml"
+USER_FILE = "config.toml"
+IGNORE_FILE = ".kilocodeignore"
+
+SAFE_OPTIONS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(
+        ("num_ctx", "num_predict", "seed", "top_k", "repeat_last_n", "num_batch", "num_thread", "num_gpu"),
+        (int,),
+    ),
+    **dict.fromkeys(
+        (
+            "temperature",
+            "top_p",
+            "min_p",
+            "typical_p",
+            "repeat_penalty",
+            "presence_penalty",
+            "frequency_penalty",
+        ),
+        (int, float),
+    ),
+    "keep_alive": (int, str),
+    "think": (bool, str),
+    "stop": (str, list),
+}
+"""Model parameters whose type is known; the repository may set these and no others."""
+RESERVED_OPTIONS = frozenset({
+    *("model", "messages", "prompt", "stream", "stream_options", "format", "response_format", "truncate", "tools"),
+    *("api_base", "base_url", "api_key", "api_version", "headers", "extra_headers", "organization", "user"),
+})  # fmt: skip
+"""What the program itself decides, and what would make a proxy send the change elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, merged.
+
+    Attributes:
+        provider: which kind of server; `auto` finds out.
+        model: the server's name for the model; a path for `embedded`; None to choose.
+        base_url: the server's address; None for its default.
+        api_key: bearer token; never from the repository.
+        options: model parameters.
+        fail_on: the least severity that blocks.
+        on_unavailable: what to do if the change was not, or not fully, reviewed; None for the caller's default.
+        max_seconds: time limit for the whole process; None for the caller's default, 0 for none.
+        base: what `branch` compares with; None to find it.
+        exclude: gitignore patterns of files that are not reviewed.
+        prompts: a folder of prompts that override the shipped ones.
+    """
+
+    provider: str = "auto"
+    model: str | None = None
+    base_url: str | None = None
+    api_key: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fail_on: FailOn = FailOn.CRITICAL
+    on_unavailable: OnUnavailable | None = None
+    max_seconds: float | None = None
+    base: str | None = None
+    exclude: tuple[str, ...] = ()
+    prompts: Path | None = None
+
+    def model_request(self, environment: Mapping[str, str]) -> ModelRequest:
+        """What the providers need of this."""
+        lmstudio_key = environment.get("LM_API_TOKEN") if self.provider == "lmstudio" else None
+        return ModelRequest(
+            provider=self.provider,
+            name=self.model,
+            base_url=self.base_url,
+            api_key=self.api_key or lmstudio_key,
+            ollama_host=environment.get("OLLAMA_HOST") or None,
+            options=self.options,
+        )
+
+
+USER_ONLY = {"base_url", "api_key", "prompts", "profile", "allow_hosts"}
+"""Keys that the repository may not set."""
+
+
+def load(
+    flags: Mapping[str, Any],
+    *,
+    config: Path | None = None,
+    profile: str | None = None,
+    root: Path | None = None,
+) -> Settings:
+    """Merge all sources.
+
+    Args:
+        flags: settings from the command line and the environment; None values are not set.
+        config: the user's configuration file, instead of the one in the platform's folder.
+        profile: the profile to use; None for the one that the user's file names.
+        root: top of the repository under review, or None if there is none.
+
+    Raises:
+        ConfigError: a file cannot be read, or holds an unknown key, a wrong type or a forbidden setting.
+    """
+    layers = [_repository_layer(root)] if root else []
+    layers.append(_user_layer(config))
+    profiles: dict[str, _Layer] = {}
+    for layer in layers:
+        profiles |= layer.profiles
+    wanted = profile or next((layer.values["profile"] for layer in layers if "profile" in layer.values), None)
+    if wanted is not None:
+        layers.append(_profile(wanted, profiles))
+    settings = Settings()
+    for layer in layers:
+        settings = _merged(settings, {name: value for name, value in layer.values.items() if name != "profile"})
+    settings = _merged(settings, {name: value for name, value in flags.items() if value is not None})
+    _check_embedded_model(settings, layers, flags)
+    return settings
+
+
+def repository_root(directory: Path, environment: Mapping[str, str]) -> Path | None:
+    """The top of the worktree, found without git: a bad setting must be told even where git is missing."""
+    if environment.get("GIT_WORK_TREE"):
+        return Path(environment["GIT_WORK_TREE"])
+    for folder in (directory, *directory.parents):
+        if (folder / ".git").exists():
+            return folder
+    return None
+
+
+def ignore_lists(settings: Settings, root: Path | None) -> dict[str, tuple[str, ...]]:
+    """Ignore lists by the name that the coverage shows.
+
+    Raises:
+        ConfigError: the ignore file is there and cannot be read; files that it protects must not be sent.
+    """
+    lists = {"exclude": settings.exclude}
+    if root is not None and (root / IGNORE_FILE).exists():
+        try:
+            lists[IGNORE_FILE] = tuple((root / IGNORE_FILE).read_text(encoding="utf-8").splitlines())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{IGNORE_FILE} cannot be read: {error}") from None
+    return {name: patterns for name, patterns in lists.items() if patterns}
+
+
+def option(text: str) -> tuple[str, Any]:
+    """`NAME=VALUE` from the command line → a checked model parameter.
+
+    Raises:
+        ConfigError: it has no `=`, is reserved, or has the wrong type.
+    """
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise ConfigError(f"{text!a} is not of the form NAME=VALUE", hint="For example: --option temperature=0.2")
+    parsed: Any = value
+    for read in (int, float, _boolean):
+        try:
+            parsed = read(value)
+        except ValueError:
+            continue
+        break
+    _check_option(name, parsed, "--option")
+    return name, parsed
+
+
+# One source
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    origin: str
+    values: dict[str, Any] = field(default_factory=dict)
+    profiles: dict[str, _Layer] = field(default_factory=dict)
+    is_repository: bool = False
+
+
+def _repository_layer(root: Path) -> _Layer:
+    own = root / REPOSITORY_FILE
+    if own.exists():
+        return _layer(_toml(own), str(own), is_repository=True)
+    pyproject = root / "pyproject.toml"
+    if not pyproject.exists():
+        return _Layer("repository", is_repository=True)
+    if b"kilo-review" not in _bytes(pyproject):
+        return _Layer("repository", is_repository=True)  # 5 ms of TOML that most need not pay
+    tool = _toml(pyproject).get("tool", {})
+    table = tool.get("kilo-review", {}) if isinstance(tool, dict) else {}
+    return _layer(table, f"[tool.kilo-review] in {pyproject}", is_repository=True)
+
+
+def _user_layer(config: Path | None) -> _Layer:
+    if config is not None:
+        if not config.is_file():
+            raise ConfigError(f"the configuration file {str(config)!a} does not exist")
+        return _layer(_toml(config), str(config))
+    from platformdirs import user_config_path  # noqa: PLC0415
+
+    path = user_config_path("kilo-review") / USER_FILE
+    return _layer(_toml(path), str(path)) if path.is_file() else _Layer("user")
+
+
+def _layer(table: object, origin: str, *, is_repository: bool = False, is_profile: bool = False) -> _Layer:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{origin}: expected a table of settings")
+    values: dict[str, Any] = {}
+    profiles: dict[str, _Layer] = {}
+    for key, value in table.items():
+        name = str(key).replace("-", "_")
+        if name == "profiles" and not is_profile:
+            profiles = _profiles(value, origin, is_repository=is_repository)
+            continue
+        if name not in _READERS or (is_profile and name == "profile"):
+            raise ConfigError(f"{origin}: unknown key {key!a}", hint=_suggestion(name))
+        if is_repository and name in USER_ONLY:
+            raise ConfigError(
+                f"{origin}: the repository may not set {key!a}, which decides where code is sent",
+                hint=f"Set it in your own configuration, or as {ENVIRONMENT_PREFIX}{name.upper()}",
+            )
+        values |= _READERS[name](name, value, origin)
+    layer = _Layer(origin, values, profiles, is_repository)
+    if is_repository:
+        _check_repository(layer)
+    return layer
+
+
+def _profiles(value: object, origin: str, *, is_repository: bool) -> dict[str, _Layer]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{origin}: `profiles` must be a table of tables")
+    return {
+        str(name): _layer(table, f"{origin}, profile {name!a}", is_repository=is_repository, is_profile=True)
+        for name, table in value.items()
+    }
+
+
+def _profile(name: str, profiles: Mapping[str, _Layer]) -> _Layer:
+    if name not in profiles:
+        known = (
+            f"There are: {', '.join(sorted(profiles))}"
+            if profiles
+            else "None is defined; write a table [profiles.NAME]"
+        )
+        raise ConfigError(f"there is no profile {name!a}", hint=known)
+    return profiles[name]
+
+
+def _check_repository(layer: _Layer) -> None:
+    provider = layer.values.get("provider")
+    if provider is not None and provider not in REPOSITORY_PROVIDERS:
+        raise ConfigError(f"{layer.origin}: the repository may not set the provider to {provider!a}")
+    foreign = [name for name in layer.values.get("options", {}) if name not in SAFE_OPTIONS]
+    if foreign:
+        raise ConfigError(
+            f"{layer.origin}: the repository may not set the model option {foreign[0]!a}",
+            hint="Set it in your own configuration or with --option",
+        )
+
+
+def _check_embedded_model(settings: Settings, layers: list[_Layer], flags: Mapping[str, Any]) -> None:
+    """A model file is parsed by native code: a repository must not choose one, least of all one of its own."""
+    source = next((layer for layer in reversed(layers) if "model" in layer.values), None)
+    from_repository = flags.get("model") is None and source is not None and source.is_repository
+    if from_repository and settings.model and (settings.model.endswith(".gguf") or settings.provider == "embedded"):
+        raise ConfigError(
+            f"{source.origin if source else ''}: the repository may not name a model file",
+            hint=f"Name it in your own configuration, or as {ENVIRONMENT_PREFIX}MODEL",
+        )
+
+
+def _merged(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """Later values win; options are merged one by one and exclusions add up."""
+    changed = dict(values)
+    if "options" in changed:
+        changed["options"] = {**settings.options, **changed["options"]}
+    if "exclude" in changed:
+        changed["exclude"] = (*settings.exclude, *changed["exclude"])
+    return replace(settings, **changed)
+
+
+# Reading values
+
+
+def _string(name: str, value: object, origin: str) -> dict[str, Any]:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{origin}: {name!a} must be a text")
+    return {name: value}
+
+
+def _choice(
+    allowed: tuple[str, ...], build: Callable[[str], Any] = str
+) -> Callable[[str, object, str], dict[str, Any]]:
+    def read(name: str, value: object, origin: str) -> dict[str, Any]:
+        if value not in allowed:
+            raise ConfigError(f"{origin}: {name!a} must be one of {', '.join(allowed)}, not {value!a}")
+        return {name: build(str(value))}
+
+    return read
+
+
+def _seconds(name: str, value: object, origin: str) -> dict[str, Any]:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise ConfigError(f"{origin}: {name!a} must be a number of seconds, 0 for no limit")
+    return {name: float(value)}
+
+
+def _patterns(name: str, value: object, origin: str) -> dict[str, Any]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ConfigError(f"{origin}: {name!a} must be a list of patterns, as in .gitignore")
+    return {name: tuple(value)}
+
+
+def _folder(name: str, value: object, origin: str) -> dict[str, Any]:
+    return {name: Path(_string(name, value, origin)[name]).expanduser()}
+
+
+def _model(name: str, value: object, origin: str) -> dict[str, Any]:
+    """`model = "name"`, or a table `[model]` with `name` and `options`."""
+    if not isinstance(value, dict):
+        return _string(name, value, origin)
+    if unknown := set(value) - {"name", "options"}:
+        raise ConfigError(f"{origin}: unknown key {min(unknown)!a} in [model]", hint="There are: name, options")
+    found: dict[str, Any] = {}
+    if "name" in value:
+        found |= _string("model", value["name"], origin)
+    if "options" in value:
+        found |= _options("options", value["options"], origin)
+    return found
+
+
+def _options(name: str, value: object, origin: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{origin}: {name!a} must be a table of model parameters")
+    for key, each in value.items():
+        _check_option(str(key), each, origin)
+    return {"options": dict(value)}
+
+
+def _check_option(name: str, value: object, origin: str) -> None:
+    if name.lower() in RESERVED_OPTIONS:
+        raise ConfigError(f"{origin}: the model option {name!a} is decided by kilo-review itself")
+    types = SAFE_OPTIONS.get(name)
+    if types is None:
+        return
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        words = " or ".join(
+            {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list"}[t]
+            for t in types
+        )
+        raise ConfigError(f"{origin}: the model option {name!a} must be {words}, not {value!a}")
+    if name == "num_ctx" and isinstance(value, int) and value < 1:
+        raise ConfigError(f"{origin}: the model option 'num_ctx' must be at least 1")
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+_READERS: dict[str, Callable[[str, object, str], dict[str, Any]]] = {
+    "provider": _choice(PROVIDERS),
+    "model": _model,
+    "options": _options,
+    "base_url": _string,
+    "api_key": _string,
+    "fail_on": _choice(tuple(FailOn), FailOn),
+    "on_unavailable": _choice(tuple(OnUnavailable), OnUnavailable),
+    "max_seconds": _seconds,
+    "base": _string,
+    "exclude": _patterns,
+    "prompts": _folder,
+    "profile": _string,
+}
+assert {each.name for each in fields(Settings)} <= set(_READERS)
+
+
+def _suggestion(name: str) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415  for this message alone
+
+    known = sorted({*_READERS, "profiles"})
+    nearest = get_close_matches(name, known, n=1)
+    return f"Did you mean {nearest[0]!a}?" if nearest else f"There are: {', '.join(known)}"
+
+
+# Files
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{str(path)!a} cannot be read: {error.strerror or error}") from None
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415  only where there is a file to read
+
+    try:
+        return tomllib.loads(_bytes(path).decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{str(path)!a} is not valid TOML: {error}") from None
+
+
+def environment() -> Mapping[str, str]:
+    """The process's environment; other modules get it handed to them."""
+    return os.environ
+
+
+def unknown_variables(names: Mapping[str, str], known: set[str]) -> list[str]:
+    """Variables that look like ours and are not: probably misspelt."""
+    return sorted(name for name in names if name.startswith(ENVIRONMENT_PREFIX) and name not in known)

@@ -1,0 +1,49 @@
+"""One clock for the whole run, so that no step can forget the time that another has used."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from kilo_review.errors import DeadlineError
+
+PROCESS_START = time.monotonic()
+"""Seconds on the monotonic clock when this program's first module was loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A point in time, counted from the start of the process.
+
+    Attributes:
+        seconds: what the user allowed, or None for no limit.
+    """
+
+    seconds: float | None = None
+
+    def remaining(self) -> float | None:
+        """Seconds left (never negative), or None where there is no limit."""
+        if self.seconds is None:
+            return None
+        return max(0.0, PROCESS_START + self.seconds - time.monotonic())
+
+    def within(self, seconds: float) -> Deadline:
+        """A nearer deadline: `seconds` from now, or this one if that is less."""
+        end = time.monotonic() - PROCESS_START + seconds
+        return Deadline(end if self.seconds is None else min(end, self.seconds))
+
+    def cap(self, timeout: float) -> float:
+        """`timeout` seconds, or what is left if that is less.
+
+        Raises:
+            DeadlineError: nothing is left.
+        """
+        left = self.remaining()
+        if left is None:
+            return timeout
+        if left <= 0:
+            raise DeadlineError(
+                f"the time limit of {self.seconds:g} s is used up",
+                hint="Raise it with --max-seconds, or use a smaller model",
+            )
+        return min(timeout, left)

@@ -1,0 +1,137 @@
+"""What can go wrong, as a tree. One boundary (`cli.main`) turns it into exit codes.
+
+    KiloReviewError
+    ├── UsageError                 exit 2: the user asked for something that cannot be
+    │   ├── ConfigError            a setting is unknown, of the wrong type, or not this source's to set
+    │   └── TargetError            no such revision, no repository here, nothing to compare with
+    ├── SourceError                exit 3: git could not tell us what the change is
+    │   └── DiffMismatchError      what was parsed is not what git says; never "clean"
+    └── ModelError                 exit 3 by hand, 0 under a hook: the change was not reviewed
+        ├── UnreachableError       connection refused, name does not resolve, reset while connecting
+        ├── NotLocalError          the address or the model is not on this machine; nothing was sent
+        ├── WrongServerError       something answers, but it is not what the settings say
+        ├── ModelNotFoundError     the server does not have that model, or none at all
+        ├── ServerBusyError        the server asked to come back later
+        ├── ServerFailedError      out of memory, crashed, or said an error that we do not know
+        ├── SchemaRejectedError    the server cannot enforce our reply schema: ask again without it
+        ├── PromptTooLongError     the prompt does not fit the window: split it
+        ├── BrokenStreamError      the answer ended before its end
+        ├── StalledError           no byte came within the allowed silence
+        ├── DeadlineError          the time that the user gave is used up
+        └── BadReplyError          the answer cannot be read
+            └── CutReplyError      it was cut off at its token limit; its complete part is kept
+
+Each message is one sentence about the cause; `hint` is the next step.
+"""
+
+
+class KiloReviewError(Exception):
+    """Base of everything that this program raises on purpose."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class UsageError(KiloReviewError):
+    """The request itself is wrong; nothing was looked at."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting is unknown, malformed, or may not come from where it stands."""
+
+
+class TargetError(UsageError):
+    """What was asked to be reviewed does not exist here."""
+
+
+class SourceError(KiloReviewError):
+    """Git is missing, refused, or failed."""
+
+
+class DiffMismatchError(SourceError):
+    """The parsed change differs from git's own counts."""
+
+
+class ModelError(KiloReviewError):
+    """The model could not be asked, or did not answer."""
+
+
+class UnreachableError(ModelError):
+    """Nothing accepts connections at the server's address."""
+
+
+class NotLocalError(ModelError):
+    """The server or the model is not on this machine."""
+
+
+class WrongServerError(ModelError):
+    """The address answers with something else than the expected interface."""
+
+
+class ModelNotFoundError(ModelError):
+    """The model is not installed, or none is loaded."""
+
+
+class ServerBusyError(ModelError):
+    """The server's queue is full or it is still loading."""
+
+
+class ServerFailedError(ModelError):
+    """The server reported a failure of its own."""
+
+
+class SchemaRejectedError(ModelError):
+    """The server could not compile the reply schema."""
+
+
+class PromptTooLongError(ModelError):
+    """The prompt exceeds the window.
+
+    Attributes:
+        prompt_tokens: what the server counted, or None.
+        window: what the server has, in tokens, or None.
+    """
+
+    def __init__(
+        self, message: str, *, prompt_tokens: int | None = None, window: int | None = None, hint: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.prompt_tokens = prompt_tokens
+        self.window = window
+
+
+class BrokenStreamError(ModelError):
+    """The answer ended without its terminal marker."""
+
+
+class StalledError(ModelError):
+    """The server fell silent for longer than allowed."""
+
+
+class DeadlineError(ModelError):
+    """`--max-seconds` is used up."""
+
+
+class BadReplyError(ModelError):
+    """The model answered something that is not a list of findings."""
+
+
+class CutReplyError(BadReplyError):
+    """The answer hit its token limit.
+
+    Attributes:
+        text: what there is of it.
+    """
+
+    def __init__(self, message: str, *, text: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.text = text

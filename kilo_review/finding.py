@@ -1,0 +1,92 @@
+"""A finding: one thing that is wrong, on one line, with the code that shows it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad it is; see docs/usage.md for the words."""
+
+    CRITICAL = "critical"
+    MAJOR = "major"
+    MINOR = "minor"
+
+    @property
+    def rank(self) -> int:
+        """0 is the worst."""
+        return list(Severity).index(self)
+
+
+class Category(StrEnum):
+    """What kind of wrong it is."""
+
+    BUG = "bug"
+    SECURITY = "security"
+    PERFORMANCE = "performance"
+    CONCURRENCY = "concurrency"
+    RESOURCE = "resource"
+    API = "api"
+    MAINTAINABILITY = "maintainability"
+    UNICODE = "unicode"
+
+
+class Status(StrEnum):
+    """Whether a finding counts, and if not, why. Findings are marked, never dropped."""
+
+    ACTIVE = "active"
+    SUPPRESSED = "suppressed"
+    BASELINE = "baseline"
+    DISMISSED = "dismissed"
+    REFUTED = "refuted"
+    UNVERIFIED = "unverified"
+    UNANCHORED = "unanchored"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One claim of the model, tied to the code by the program.
+
+    Attributes:
+        path: path in the repository, undecodable bytes as surrogate escapes.
+        line: first new-side line; for removed code the line beside the gap; 0 in a deleted file.
+        end_line: last new-side line.
+        severity: the model's word.
+        category: the model's word.
+        title: one line, the model's words.
+        message: why it is wrong, the model's words.
+        evidence: the code itself, read from the change (the model's quote if it is unanchored).
+        symbol: the enclosing function or class heading, or "".
+        status: `active` unless something took it out of the count.
+        blocking: whether it stops the commit.
+        suggestion: replacement code, if one was asked for.
+        reason: why `status` is not `active`.
+    """
+
+    path: str
+    line: int
+    end_line: int
+    severity: Severity
+    category: Category
+    title: str
+    message: str
+    evidence: str
+    symbol: str = ""
+    status: Status = Status.ACTIVE
+    blocking: bool = False
+    suggestion: str | None = None
+    reason: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits that survive line drift and rewording.
+
+        Made of category, path, the normalised first line of the evidence and the enclosing symbol;
+        never of a line number or of the model's prose (habit seen in detect-secrets).
+        """
+        first_line = self.evidence.split("\n", 1)[0]
+        parts = (self.category.value, self.path, "".join(first_line.split()), " ".join(self.symbol.split()))
+        data = "\0".join(parts).encode("utf-8", "surrogateescape")
+        return hashlib.sha256(data).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""Translations of what git and its kin pass to a hook. Nothing else."""

@@ -1,0 +1,1 @@
+"""From the model's words to findings that may be believed."""

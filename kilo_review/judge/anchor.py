@@ -1,0 +1,184 @@
+"""Claims → findings on real lines: the model quotes the code, the program finds it.
+
+Line numbers of models drift, so they only decide between equal lines. What cannot be found in the hunks that
+were asked about is marked `unanchored`, shown, and never blocks.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from kilo_review.display import printable
+from kilo_review.finding import Finding, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from kilo_review.judge.parse import Claim
+    from kilo_review.plan.chunk import Piece
+    from kilo_review.source.diff import Line
+
+SHORTEST_SUBSTRING = 6
+"""Characters without white space; `x` or `);` occurs everywhere."""
+FAR = 10**9
+UNANCHORED = "the quoted code is not in the reviewed hunks"
+_GUTTER = r"\A\s*\d*\s*[+-]\s"
+
+
+class _Place(NamedTuple):
+    piece: Piece
+    first: int
+    last: int
+
+
+def anchor(claims: Iterable[Claim], pieces: Sequence[Piece]) -> list[Finding]:
+    """One finding for each claim; those about the same line and category are merged."""
+    return merged(_finding(claim, pieces) for claim in claims)
+
+
+def merged(findings: Iterable[Finding]) -> list[Finding]:
+    """Without duplicates: of several with the same place and category, the worst stays."""
+    kept: dict[tuple[object, ...], Finding] = {}
+    for finding in findings:
+        title = finding.title if finding.status is Status.UNANCHORED else ""
+        key = (finding.path, finding.line, finding.category, finding.status, title)
+        known = kept.get(key)
+        if known is None or finding.severity.rank < known.severity.rank:
+            kept[key] = finding
+    return list(kept.values())
+
+
+def _finding(claim: Claim, pieces: Sequence[Piece]) -> Finding:
+    candidates = _spoken_of(claim.file, pieces)
+    place = _locate(claim, candidates)
+    if place is None:
+        return _unanchored(claim, candidates)
+    piece = place.piece
+    quoted = piece.lines[place.first : place.last + 1]
+    return Finding(
+        path=piece.change.path,
+        line=_new_side(piece, place.first),
+        end_line=_new_side(piece, place.last),
+        severity=claim.severity,
+        category=claim.category,
+        title=printable(claim.title),
+        message=printable(claim.problem),
+        evidence="\n".join(printable(line.text) for line in quoted),
+        symbol=printable(piece.context.symbol),
+    )
+
+
+def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Finding:
+    near = min(candidates, key=lambda piece: _distance(piece, claim.line))
+    hunk = near.hunk
+    inside = claim.line is not None and hunk.start <= claim.line <= hunk.last
+    line = claim.line if inside and claim.line is not None else hunk.start
+    return Finding(
+        path=near.change.path,
+        line=line,
+        end_line=line,
+        severity=claim.severity,
+        category=claim.category,
+        title=printable(claim.title),
+        message=printable(claim.problem),
+        evidence=printable(claim.code),
+        status=Status.UNANCHORED,
+        reason=UNANCHORED,
+    )
+
+
+def _spoken_of(file: str, pieces: Sequence[Piece]) -> Sequence[Piece]:
+    """The pieces of the file that the model names; all of them if it names none of these files."""
+    name = file.strip().strip("`\"'").removeprefix("FILE ").strip()
+    exact = [piece for piece in pieces if piece.change.path == name]
+    if exact or not name:
+        return exact or pieces
+    ending = [
+        piece for piece in pieces if piece.change.path.endswith("/" + name) or name.endswith("/" + piece.change.path)
+    ]
+    return ending if len({piece.change.path for piece in ending}) == 1 else pieces
+
+
+def _locate(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
+    """Exact, then without white space, then as the only line that contains the quote or is contained in it."""
+    quotes = _quote_lines(claim.code)
+    if not quotes:
+        return None
+    for match in (_exact, _folded):
+        places = [place for piece in pieces for place in _runs(piece, quotes, match)]
+        if places:
+            return _nearest(places, claim.line)
+    places = [place for piece in pieces for place in _substrings(piece, quotes[0])]
+    return places[0] if len(places) == 1 else None
+
+
+def _quote_lines(code: str) -> list[str]:
+    """The quote's lines, without blank ones at the ends and without a gutter that was copied along."""
+    lines = printable(code).replace("\r\n", "\n").split("\n")
+    while lines and not lines[0].strip():
+        lines.pop(0)
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
+
+
+def _exact(line: str, quote: str) -> bool:
+    return line.rstrip() == quote.rstrip()
+
+
+def _folded(line: str, quote: str) -> bool:
+    folded = _fold(line)
+    return bool(folded) and folded in {_fold(quote), _fold(re.sub(_GUTTER, "", quote))}
+
+
+def _fold(text: str) -> str:
+    return "".join(printable(text).split())
+
+
+def _runs(piece: Piece, quotes: Sequence[str], match: Callable[[str, str], bool]) -> list[_Place]:
+    """Where the quoted lines follow each other; failing that, where the first of them stands."""
+    lines = piece.lines
+    places = [
+        _Place(piece, first, first + len(quotes) - 1)
+        for first in range(len(lines) - len(quotes) + 1)
+        if all(match(printable(lines[first + offset].text), quote) for offset, quote in enumerate(quotes))
+    ]
+    return places or (_runs(piece, quotes[:1], match) if len(quotes) > 1 else [])
+
+
+def _substrings(piece: Piece, quote: str) -> list[_Place]:
+    wanted = _fold(re.sub(_GUTTER, "", quote))
+    if len(wanted) < SHORTEST_SUBSTRING:
+        return []
+    return [
+        _Place(piece, index, index)
+        for index, line in enumerate(piece.lines)
+        if wanted in (text := _fold(line.text)) or (len(text) >= SHORTEST_SUBSTRING and text in wanted)
+    ]
+
+
+def _nearest(places: Sequence[_Place], line: int | None) -> _Place:
+    """Changed lines before unchanged ones, then the one nearest to the number that the model gave."""
+
+    def preference(place: _Place) -> tuple[bool, int]:
+        at = _new_side(place.piece, place.first)
+        return (place.piece.lines[place.first].kind == " ", abs(at - line) if line is not None else 0)
+
+    return min(places, key=preference)
+
+
+def _new_side(piece: Piece, index: int) -> int:
+    """The new-side number of a line; of a removed one, that of the line beside the gap."""
+    lines: Sequence[Line] = piece.lines
+    if (own := lines[index].new) is not None:
+        return own
+    after = next((line.new for line in lines[index:] if line.new is not None), None)
+    before = next((line.new for line in reversed(lines[:index]) if line.new is not None), None)
+    return after or before or piece.hunk.new_start
+
+
+def _distance(piece: Piece, line: int | None) -> int:
+    if line is None:
+        return FAR
+    return max(piece.hunk.start - line, line - piece.hunk.last, 0)

@@ -1,0 +1,61 @@
+"""What is made of an outcome: which findings block, and the exit code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+from kilo_review.finding import Finding, Severity, Status
+
+if TYPE_CHECKING:
+    from kilo_review.outcome import Outcome
+
+
+class FailOn(StrEnum):
+    """The least severity that blocks."""
+
+    CRITICAL = "critical"
+    MAJOR = "major"
+    MINOR = "minor"
+    NEVER = "never"
+
+
+class OnUnavailable(StrEnum):
+    """What happens if the change was not, or not fully, reviewed."""
+
+    ALLOW = "allow"
+    BLOCK = "block"
+
+
+class ExitCode(IntEnum):
+    """docs/usage.md shows these to users; a test compares."""
+
+    PASS = 0
+    BLOCKED = 1
+    USAGE = 2
+    NOT_REVIEWED = 3
+    INTERRUPTED = 130
+
+
+def mark_blocking(findings: list[Finding], fail_on: FailOn) -> list[Finding]:
+    """The same findings, worst first, with `blocking` set where the policy says so."""
+    ordered = sorted(findings, key=lambda finding: (finding.severity.rank, finding.path, finding.line))
+    return [replace(finding, blocking=_blocks(finding, fail_on)) for finding in ordered]
+
+
+def exit_code(outcome: Outcome, on_unavailable: OnUnavailable) -> ExitCode:
+    """A finding that blocks wins; then whether all was looked at."""
+    if any(finding.blocking for finding in outcome.findings):
+        return ExitCode.BLOCKED
+    if outcome.dry_run:
+        return ExitCode.PASS
+    if outcome.word in {"incomplete", "not_reviewed"} and on_unavailable is OnUnavailable.BLOCK:
+        return ExitCode.NOT_REVIEWED
+    return ExitCode.PASS
+
+
+def _blocks(finding: Finding, fail_on: FailOn) -> bool:
+    if finding.status is not Status.ACTIVE or fail_on is FailOn.NEVER:
+        return False
+    return finding.severity.rank <= Severity(fail_on.value).rank

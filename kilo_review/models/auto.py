@@ -1,0 +1,110 @@
+"""The provider `auto`: finds out what is running on this machine, and takes the best of it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from kilo_review import models
+from kilo_review.errors import (
+    DeadlineError,
+    ModelError,
+    ServerFailedError,
+    StalledError,
+    UnreachableError,
+    WrongServerError,
+)
+from kilo_review.models import embedded, lmstudio, locality, ollama, openai
+from kilo_review.models.choose import ALREADY_LOADED
+
+if TYPE_CHECKING:
+    from kilo_review.deadline import Deadline
+    from kilo_review.models.base import Model, ModelRequest
+    from kilo_review.outcome import Egress, ModelInfo
+
+PROBE_SECONDS = 0.4
+
+
+def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Model:
+    """Connect to a given address whatever it speaks, or else to the best server that is found.
+
+    Raises:
+        ModelError: there is none, or it cannot serve.
+    """
+    return _by_url(request, egress, deadline) if request.base_url else _discover(request, egress, deadline)
+
+
+def _by_url(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Model:
+    """A given address: whichever of the known interfaces it speaks."""
+    problem: ModelError | None = None
+    for provider in ("ollama", "lmstudio", "openai"):
+        try:
+            return models.connect(replace(request, provider=provider), egress, deadline)
+        except (WrongServerError, ServerFailedError) as error:
+            problem = error
+    assert problem
+    raise problem
+
+
+def _discover(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Model:
+    """Ask the usual ports together; a model that is already loaded wins, then their order.
+
+    The embedded engine is the last resort. A server that is too busy to answer the probe in time is asked
+    once more, in peace, before that.
+    """
+    candidates = [replace(request, provider=provider, base_url=url) for provider, url in _candidates(request)]
+    probe_deadline = deadline.within(PROBE_SECONDS)
+    with ThreadPoolExecutor(len(candidates)) as pool:
+        probes = list(pool.map(lambda candidate: _probe(candidate, egress, probe_deadline), candidates))
+    answered = [probe for probe in probes if probe.info is not None]
+    answered.sort(key=lambda probe: probe.info is not None and probe.info.why != ALREADY_LOADED)
+    silent = [probe for probe in probes if isinstance(probe.problem, (DeadlineError, StalledError))]
+    problem: ModelError | None = None
+    for probe in (*answered, *silent):
+        try:
+            return models.connect(probe.request, egress, deadline)
+        except ModelError as error:
+            problem = problem or error
+    if embedded.is_installed() and (request.name is None or request.name.endswith(".gguf")):
+        return embedded.connect(request, egress, deadline)
+    raise problem or _nothing_runs(probes)
+
+
+class _Probe(NamedTuple):
+    request: ModelRequest
+    info: ModelInfo | None
+    problem: ModelError | None
+
+
+def _probe(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> _Probe:
+    """What one candidate would give, without staying connected."""
+    try:
+        model = models.connect(request, egress, deadline)
+    except ModelError as error:
+        return _Probe(request, None, error)
+    model.close()
+    return _Probe(request, model.info, None)
+
+
+def _nothing_runs(probes: list[_Probe]) -> ModelError:
+    """The most telling of the failures: a server that is there but cannot serve beats one that is not."""
+    for probe in probes:
+        if probe.problem is not None and not isinstance(probe.problem, (UnreachableError, WrongServerError)):
+            return probe.problem
+    tried = ", ".join(str(probe.request.base_url) for probe in probes)
+    return UnreachableError(
+        f"no model server is running on this machine (tried {tried})",
+        hint="Start one (`ollama serve`, or `lms server start` for LM Studio), or install the embedded engine: "
+        "pip install 'kilo-review[embedded]'",
+    )
+
+
+def _candidates(request: ModelRequest) -> list[tuple[str, str]]:
+    host = [("ollama", locality.ollama_url(request.ollama_host))] if request.ollama_host else []
+    known = [
+        ("ollama", ollama.DEFAULT_URL),
+        ("lmstudio", lmstudio.DEFAULT_URL),
+        *(("openai", url) for url in openai.DEFAULT_URLS),
+    ]
+    return host + [entry for entry in known if entry not in host]

@@ -1,0 +1,122 @@
+"""Which of the offered models is taken, and why. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kilo_review.display import one_line
+from kilo_review.errors import ModelNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kilo_review.models.faults import Asked
+
+CODERS = (
+    *(
+        "qwen3.6",
+        "qwen3-coder",
+        "qwen3.5",
+        "devstral",
+        "codestral",
+        "qwen2.5-coder",
+        "deepseek-coder",
+        "gpt-oss",
+    ),
+    *("gemma4", "gemma-4", "granite-code", "codegemma", "starcoder", "codellama", "coder"),
+)
+"""Families known to read code, the better first (docs/models.md)."""
+NOT_CHAT = ("embed", "bge-", "rerank", "whisper", "nomic", "minilm")
+MOST_LISTED = 12
+ALREADY_LOADED = "already loaded"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model that a server has.
+
+    Attributes:
+        name: the server's name for it.
+        is_loaded: whether the next request need not wait for it.
+        window: tokens, or None if the listing does not tell.
+        size: bytes, 0 if unknown.
+        is_chat: whether it can answer at all.
+    """
+
+    name: str
+    is_loaded: bool = False
+    window: int | None = None
+    size: int = 0
+    is_chat: bool = True
+
+
+def choose(offers: Sequence[Offer], wanted: str | None, asked: Asked, *, pull: str = "") -> tuple[Offer, str]:
+    """The model to ask and one clause that says why.
+
+    Args:
+        offers: what the server lists.
+        wanted: the user's word, or None to choose: loaded first, then known coders, then the largest.
+        asked: for messages.
+        pull: how a user gets a model, with `NAME` in it.
+
+    Raises:
+        ModelNotFoundError: it is not there; the message lists what is, and the nearest name.
+    """
+    usable = [offer for offer in offers if offer.is_chat and not any(word in offer.name.lower() for word in NOT_CHAT)]
+    if wanted is not None:
+        for offer in offers:
+            if same_name(offer.name, wanted):
+                return offer, "as configured"
+        raise _not_found(usable, wanted, asked, pull)
+    if not usable:
+        hint = (
+            f"Get one: {pull.replace('NAME', 'qwen2.5-coder:7b')} (docs/models.md says which)"
+            if pull
+            else "Load one, then try again"
+        )
+        raise ModelNotFoundError(f"{asked.server} at {asked.url} has no model that can answer", hint=hint)
+    best = min(usable, key=_preference)
+    return best, _why(best, len(usable))
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names mean one model: case does not count and `:latest` is implied."""
+    return _full(one) == _full(other)
+
+
+def _full(name: str) -> str:
+    name = name.strip().lower()
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def _coder_rank(name: str) -> int:
+    return next((rank for rank, family in enumerate(CODERS) if family in name.lower()), len(CODERS))
+
+
+def _preference(offer: Offer) -> tuple[bool, int, int, str]:
+    return (not offer.is_loaded, _coder_rank(offer.name), -offer.size, offer.name)
+
+
+def _why(offer: Offer, count: int) -> str:
+    if offer.is_loaded:
+        return ALREADY_LOADED
+    if count == 1:
+        return "the only one there"
+    return "known to read code" if _coder_rank(offer.name) < len(CODERS) else "the largest there"
+
+
+def _not_found(usable: Sequence[Offer], wanted: str, asked: Asked, pull: str) -> ModelNotFoundError:
+    from difflib import get_close_matches  # noqa: PLC0415  for this message alone
+
+    names = [one_line(offer.name) for offer in usable]
+    nearest = get_close_matches(wanted, names, n=1, cutoff=0.5)
+    steps = [f"Did you mean {nearest[0]}?"] if nearest else []
+    steps.append(
+        f"It has: {', '.join(names[:MOST_LISTED])}{', …' if len(names) > MOST_LISTED else ''}."
+        if names
+        else "It has none."
+    )
+    if pull:
+        steps.append(f"Get it: {pull.replace('NAME', one_line(wanted))}")
+    return ModelNotFoundError(f"{asked.server} at {asked.url} has no model {wanted!a}", hint=" ".join(steps))

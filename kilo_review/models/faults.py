@@ -1,0 +1,193 @@
+"""What servers say when something fails → an error that names the cause and the next step.
+
+Servers word their failures differently and change the words between versions, so texts are matched loosely,
+on what was seen of Ollama 0.17 to 0.33, LM Studio 0.4, llama.cpp, vLLM and LocalAI.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kilo_review.display import one_line
+from kilo_review.errors import (
+    ModelError,
+    ModelNotFoundError,
+    NotLocalError,
+    PromptTooLongError,
+    SchemaRejectedError,
+    ServerBusyError,
+    ServerFailedError,
+    WrongServerError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LONGEST_QUOTE = 300
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, BUSY = 401, 403, 404, (429, 503)
+
+_OVERFLOW = re.compile(
+    r"exceed_context_size|exceeds? the (?:available )?context (?:size|length)|longer than the context length"
+    r"|maximum context length|n_keep: *\d+ *>= *n_ctx|keep the first \d+ tokens when context|context length of only",
+    re.IGNORECASE,
+)
+_OVERFLOW_NUMBERS = (
+    re.compile(r'"n_prompt_tokens"\s*:\s*(?P<prompt>\d+).*?"n_ctx"\s*:\s*(?P<window>\d+)', re.DOTALL),
+    re.compile(r"\((?P<prompt>\d+) tokens?\).*?\((?P<window>\d+) tokens?\)", re.DOTALL),
+    re.compile(r"n_keep: *(?P<prompt>\d+) *>= *n_ctx: *(?P<window>\d+)"),
+    re.compile(r"first (?P<prompt>\d+) tokens when context.*?only (?P<window>\d+) tokens", re.DOTALL),
+    re.compile(r"maximum context length is (?P<window>\d+).*?(?:at least |contains )(?P<prompt>\d+)", re.DOTALL),
+    re.compile(r"maximum context length is (?P<window>\d+)"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who was asked for what: for messages.
+
+    Attributes:
+        server: the server's name as its users say it.
+        url: its base URL.
+        model: the model's name.
+    """
+
+    server: str
+    url: str
+    model: str = ""
+
+
+def fault(asked: Asked, status: int, text: str) -> ModelError:
+    """The error for a failed answer.
+
+    Args:
+        asked: who was asked.
+        status: HTTP status; 200 for an error inside a stream.
+        text: the body, or the error's own text.
+    """
+    said = message_of(text)
+    for pattern, build in _TABLE:
+        if pattern.search(text):
+            return build(asked, text, said)
+    if status == UNAUTHORIZED:
+        return _unauthorized(asked, text, said)
+    if status == FORBIDDEN and not text.strip():
+        return WrongServerError(
+            f"{asked.server} refuses the host name in {asked.url}", hint="Use 127.0.0.1 in the base URL"
+        )
+    if status == NOT_FOUND:
+        return _wrong_path(asked, text, said)
+    if status in BUSY:
+        return ServerBusyError(f"{asked.server} is busy ({said})", hint="Try again in a moment")
+    return ServerFailedError(f"{asked.server} at {asked.url} failed ({status}: {said})", hint="Its log may tell more")
+
+
+def message_of(text: str) -> str:
+    """The human part of an error body: `{"error": "…"}`, `{"error": {"message": "…"}}`, or plain text."""
+    found: Any = text
+    for _ in range(4):  # Ollama hands llama-server's JSON on as a string inside its own
+        try:
+            parsed = json.loads(found)
+        except (ValueError, TypeError, RecursionError):
+            break
+        if not isinstance(parsed, dict):
+            break
+        error = parsed.get("error", parsed)
+        found = (
+            error.get("message") or error.get("detail") or json.dumps(error) if isinstance(error, dict) else str(error)
+        )
+        if isinstance(error, dict):
+            break
+    quoted = one_line(str(found))
+    return quoted[:LONGEST_QUOTE] + "…" if len(quoted) > LONGEST_QUOTE else quoted or "no explanation"
+
+
+def _overflow(asked: Asked, text: str, said: str) -> ModelError:
+    numbers = next((match.groupdict() for pattern in _OVERFLOW_NUMBERS if (match := pattern.search(text))), {})
+    return PromptTooLongError(
+        f"the prompt does not fit the window of {asked.model!a} ({said})",
+        prompt_tokens=int(numbers["prompt"]) if numbers.get("prompt") else None,
+        window=int(numbers["window"]) if numbers.get("window") else None,
+    )
+
+
+def _schema(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return SchemaRejectedError(f"{asked.server} cannot enforce the reply's form ({said})")
+
+
+def _memory(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return ServerFailedError(
+        f"{asked.model!a} does not fit into memory ({said})",
+        hint="Use a smaller model or quantisation, or a smaller window (--option num_ctx=4096)",
+    )
+
+
+def _crash(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return ServerFailedError(
+        f"{asked.server} crashed while running {asked.model!a} ({said})",
+        hint="Its log tells why; often it is memory",
+    )
+
+
+def _cloud(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return NotLocalError(f"{asked.model!a} is a cloud model ({said})", hint="Choose a model that runs on this machine")
+
+
+def _none_loaded(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return ModelNotFoundError(
+        f"{asked.server} has no model loaded",
+        hint="Load one: lms load NAME (lms ls shows names), or switch on just-in-time loading",
+    )
+
+
+def _missing(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return ModelNotFoundError(f"{asked.server} at {asked.url} has no model {asked.model!a}")
+
+
+def _wrong_path(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return WrongServerError(
+        f"something answers at {asked.url}, but not as {asked.server} does ({said})",
+        hint="Is the base URL right? Ollama: http://127.0.0.1:11434, LM Studio: http://127.0.0.1:1234/v1",
+    )
+
+
+def _busy(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return ServerBusyError(f"{asked.server} is busy ({said})", hint="Try again in a moment")
+
+
+def _unauthorized(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001  it may repeat the token
+    return ServerFailedError(
+        f"{asked.server} at {asked.url} wants a token",
+        hint="Set KILO_REVIEW_API_KEY (for LM Studio, LM_API_TOKEN is read too)",
+    )
+
+
+_TABLE: tuple[tuple[re.Pattern[str], Callable[[Asked, str, str], ModelError]], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), build)
+    for pattern, build in (
+        (_OVERFLOW.pattern, _overflow),
+        (
+            r"failed to parse grammar|initialize samplers|invalid json schema|rule identifier|response_format",
+            _schema,
+        ),
+        (
+            r"more system memory|out[- ]of[- ]memory|cudaMalloc failed|failed to load model|unable to allocate",
+            _memory,
+        ),
+        (r"signin_url|ollama cloud is disabled", _cloud),
+        (r"no models? loaded|multiple models are loaded", _none_loaded),
+        (
+            r"model .{0,200} not found|invalid model identifier|model_not_found|the model .{0,200} does not exist",
+            _missing,
+        ),
+        (r"unexpected endpoint or method|404 page not found|<html|<!doctype", _wrong_path),
+        (r"server busy|loading model|unavailable_error", _busy),
+        (r"invalid_api_key|invalid api key|api token", _unauthorized),
+        (
+            r"has terminated|unexpectedly stopped|has crashed|error was encountered|model (?:is )?unloaded",
+            _crash,
+        ),
+    )
+)

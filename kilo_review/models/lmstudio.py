@@ -1,0 +1,118 @@
+"""LM Studio: the OpenAI wire for answers, its native listing for what is loaded and how large its window is.
+
+LM Studio answers unknown routes with status 200 and an `error`, so bodies are judged, not statuses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kilo_review.errors import UnreachableError, WrongServerError
+from kilo_review.models import locality
+from kilo_review.models.choose import Offer, choose
+from kilo_review.models.faults import Asked, fault, message_of
+from kilo_review.models.openai import OK, OpenAIModel, with_v1
+from kilo_review.models.transport import Client
+from kilo_review.outcome import ModelInfo
+
+if TYPE_CHECKING:
+    from kilo_review.deadline import Deadline
+    from kilo_review.models.base import ModelRequest
+    from kilo_review.outcome import Egress
+
+DEFAULT_URL = "http://127.0.0.1:1234/v1"
+SERVER = "LM Studio"
+START_HINT = "Start its server (Developer tab, or `lms server start`), or give its address with --base-url"
+JIT_WINDOW = 4096
+"""What LM Studio loads a model with if nobody says otherwise."""
+KEEP_SECONDS = 900
+UNAUTHORIZED = 401
+
+
+def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> OpenAIModel:
+    """Connect, choose a model, learn its window.
+
+    Raises:
+        ModelError: the server is not there, is something else, or lacks the model.
+    """
+    endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URL))
+    client = Client(endpoint, egress, deadline, api_key=request.api_key)
+    asked = Asked(SERVER, endpoint.url, request.name or "")
+    try:
+        offers = _offers(client, asked)
+    except UnreachableError as error:
+        raise UnreachableError(f"{SERVER}: {error.message}", hint=START_HINT) from None
+    offer, why = choose(offers, request.name, asked, pull="lms get NAME")
+    wanted = request.parameters.get("num_ctx")
+    window = offer.window or (wanted if isinstance(wanted, int) else JIT_WINDOW)
+    info = ModelInfo("lmstudio", offer.name, endpoint.url, window, why=why)
+    return OpenAIModel(client, info, request.parameters, Asked(SERVER, endpoint.url, offer.name), {"ttl": KEEP_SECONDS})
+
+
+def _offers(client: Client, asked: Asked) -> list[Offer]:
+    """Its models: by the native listing of 0.4, of 0.3, or the OpenAI one, which knows no windows."""
+    said = ""
+    for path, read in (
+        ("/api/v1/models", _native_v1),
+        ("/api/v0/models", _native_v0),
+        ("/v1/models", _plain),
+    ):
+        answer = client.get(path, beside="/v1")
+        said = answer.body.decode("utf-8", "replace")
+        if answer.status == UNAUTHORIZED:
+            raise fault(asked, answer.status, said)
+        data = answer.json()
+        offers = read(data) if answer.status == OK and isinstance(data, dict) else None
+        if offers is not None:
+            return offers
+    raise WrongServerError(
+        f"something answers at {asked.url}, but not as {SERVER} does ({message_of(said)})",
+        hint=f"Is the base URL right? {SERVER}: {DEFAULT_URL}",
+    )
+
+
+def _native_v1(data: dict[str, Any]) -> list[Offer] | None:
+    models = data.get("models")
+    if not isinstance(models, list):
+        return None
+    return [_offer_v1(entry) for entry in models if isinstance(entry, dict) and isinstance(entry.get("key"), str)]
+
+
+def _offer_v1(entry: dict[str, Any]) -> Offer:
+    instances = [each for each in entry.get("loaded_instances") or [] if isinstance(each, dict)]
+    config = (instances[0].get("config") or {}) if instances else {}
+    return Offer(
+        name=entry["key"],
+        is_loaded=bool(instances),
+        window=_positive(config.get("context_length")),
+        size=_positive(entry.get("size_bytes")) or 0,
+        is_chat=entry.get("type") != "embedding",
+    )
+
+
+def _native_v0(data: dict[str, Any]) -> list[Offer] | None:
+    models = data.get("data")
+    if not isinstance(models, list) or not any(isinstance(entry, dict) and "state" in entry for entry in models):
+        return None
+    return [
+        Offer(
+            name=entry["id"],
+            is_loaded=entry.get("state") == "loaded",
+            window=_positive(entry.get("loaded_context_length")),
+            is_chat=entry.get("type") != "embeddings",
+        )
+        for entry in models
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+    ]
+
+
+def _plain(data: dict[str, Any]) -> list[Offer] | None:
+    models = data.get("data")
+    if not isinstance(models, list):
+        return None
+    names = [entry["id"] for entry in models if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+    return [Offer(name) for name in names]
+
+
+def _positive(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

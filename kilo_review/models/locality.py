@@ -1,0 +1,166 @@
+"""Is this address, is this model, on this machine? Pure questions; nothing is sent from here."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from kilo_review.errors import ConfigError, NotLocalError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A checked server address.
+
+    Attributes:
+        url: scheme, host, port and path prefix, without a trailing slash.
+        host: the name as configured.
+        port: 1 to 65535.
+        addresses: numeric loopback addresses, in the order in which they are tried.
+    """
+
+    url: str
+    host: str
+    port: int
+    addresses: tuple[str, ...]
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+
+def endpoint(url: str) -> Endpoint:
+    """Check a base URL: well-formed, and every address of its host is loopback.
+
+    The name is resolved here, once; the connection later goes to these addresses and asks nobody again.
+
+    Raises:
+        ConfigError: it is not an http(s) URL with a host and a possible port.
+        NotLocalError: an address is not loopback.
+        UnreachableError: the name does not resolve.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"{url!a} is not a base URL ({error})") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(f"{url!a} is not a base URL", hint="It looks like http://127.0.0.1:11434")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError("the base URL holds a user name or password", hint="Put a token into KILO_REVIEW_API_KEY")
+    if parts.query or parts.fragment or port == 0:
+        raise ConfigError(
+            f"{url!a} is not a base URL",
+            hint="Leave out everything after the path, and give a port from 1 to 65535",
+        )
+    port = port or (443 if parts.scheme == "https" else 80)
+    host = _connectable(parts.hostname)
+    netloc = f"[{host}]" if ":" in host else host
+    clean = f"{parts.scheme}://{netloc}:{port}{parts.path.rstrip('/')}"
+    return Endpoint(clean, host, port, loopback_addresses(host, port))
+
+
+def loopback_addresses(host: str, port: int) -> tuple[str, ...]:
+    """Numeric addresses of a host, IPv4 first.
+
+    Raises:
+        NotLocalError: one of them is not on this machine's loopback.
+        UnreachableError: there are none.
+    """
+    if host.rstrip(".").lower() == "localhost":
+        return ("127.0.0.1", "::1")  # by RFC 6761, whatever a resolver may say
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise UnreachableError(
+            f"the host name {host!a} does not resolve ({error})",
+            hint="Use 127.0.0.1 for a server on this machine",
+        ) from None
+    addresses = sorted({str(entry[4][0]) for entry in found}, key=lambda address: (":" in address, address))
+    for address in addresses:
+        if not is_loopback(address):
+            raise NotLocalError(
+                f"{host} is at {address}, which is not this machine; nothing was sent",
+                hint="Only a server on a loopback address (127.0.0.1, ::1) is asked",
+            )
+    return tuple(addresses)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a numeric address is loopback; an IPv4 address in IPv6 clothes counts as what it is."""
+    parsed = ipaddress.ip_address(address.split("%", 1)[0])
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return bool((mapped or parsed).is_loopback)
+
+
+def _connectable(host: str) -> str:
+    """The address to connect to where a server's listening address was given."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  mapped away from, not bound to
+
+
+def ollama_url(value: str) -> str:
+    """OLLAMA_HOST in all its forms → a base URL, as Ollama's own client reads it (envconfig.Host).
+
+    No scheme means http and port 11434, but `http://h` means port 80 and `https://h` port 443; an unusable
+    port falls back to the default one.
+    """
+    text = value.strip().strip("\"'").strip()
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "http", text
+    default = {"http": 80, "https": 443}.get(scheme, 11434) if separator else 11434
+    netloc, _, path = rest.partition("/")
+    host, port = _host_and_port(netloc)
+    number = int(port) if port.isdecimal() and int(port) <= HIGHEST_PORT and port.isascii() else default
+    host = _connectable(host or "127.0.0.1")
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}:{number or default}" + (f"/{path}".rstrip("/") if path else "")
+
+
+def _host_and_port(netloc: str) -> tuple[str, str]:
+    if netloc.startswith("["):
+        host, _, rest = netloc[1:].partition("]")
+        return host, rest.removeprefix(":")
+    if netloc.count(":") > 1:  # a bare IPv6 address
+        return netloc, ""
+    host, _, port = netloc.partition(":")
+    return host, port
+
+
+def refuse_remote_name(name: str) -> None:
+    """Ollama runs `x:cloud` and `x:tag-cloud` on its maker's servers, behind a local port.
+
+    Raises:
+        NotLocalError: the name says so.
+    """
+    tag = name.lower().strip().rpartition(":")[2]
+    if tag == "cloud" or name.lower().strip().endswith("-cloud"):
+        raise _remote(name, "ollama.com")
+
+
+def refuse_remote_model(name: str, facts: Mapping[str, Any]) -> None:
+    """Look into an answer of Ollama (`/api/show`, `/api/tags`, a chat line) for a model that is elsewhere.
+
+    Raises:
+        NotLocalError: it names a remote host or model.
+    """
+    host, model = facts.get("remote_host"), facts.get("remote_model")
+    if host or model:
+        raise _remote(name, str(host or "another machine"))
+
+
+def _remote(name: str, where: str) -> NotLocalError:
+    return NotLocalError(
+        f"the model {name!a} runs on {where}: your code would leave this machine; nothing of it was sent",
+        hint="Choose a local model (`ollama list` shows sizes; a cloud model has none)",
+    )

@@ -1,0 +1,246 @@
+"""Ollama by its native `/api/chat`: the only route that takes a window, a format and `truncate`.
+
+The window (`num_ctx`) is the same in every request of a run, since another value makes Ollama load the model
+anew; `truncate: false` makes it refuse a prompt that does not fit instead of dropping half of it in silence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from kilo_review.errors import (
+    BrokenStreamError,
+    ModelNotFoundError,
+    ServerFailedError,
+    UnreachableError,
+    WrongServerError,
+)
+from kilo_review.models import locality
+from kilo_review.models.base import DEFAULT_WINDOW, Reply
+from kilo_review.models.choose import Offer, choose, same_name
+from kilo_review.models.faults import Asked, fault, message_of
+from kilo_review.models.transport import Client
+from kilo_review.outcome import ModelInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kilo_review.deadline import Deadline
+    from kilo_review.models.base import ModelRequest
+    from kilo_review.outcome import Egress
+    from kilo_review.prompts import Message
+
+DEFAULT_URL = "http://127.0.0.1:11434"
+SERVER = "Ollama"
+START_HINT = "Start it with `ollama serve` (or its app), or give its address with --base-url"
+PULL = "ollama pull NAME"
+OK = 200
+TOP_LEVEL = {"keep_alive": "10m", "think": False}
+"""Parameters that stand beside `options`, with what we ask for."""
+LEVELS_ONLY = "gpt-oss"
+"""Thinks always and ignores booleans; the least that can be asked for is `low`."""
+
+
+class OllamaModel:
+    """A model behind Ollama's native wire."""
+
+    def __init__(self, client: Client, info: ModelInfo, parameters: Mapping[str, Any], asked: Asked) -> None:
+        self.info = info
+        self.parameters = parameters
+        self._client = client
+        self._asked = asked
+
+    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
+        """See `Model.ask`."""
+        deadline.cap(1.0)
+        body: dict[str, Any] = {
+            "model": self.info.name,
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "stream": True,
+            "truncate": False,
+            **{name: self.parameters[name] for name in TOP_LEVEL},
+            "options": {name: value for name, value in self.parameters.items() if name not in TOP_LEVEL},
+        }
+        if schema is not None:
+            body["format"] = schema
+        started = time.monotonic()
+        with self._client.stream("/api/chat", body) as (status, lines):
+            if status != OK:
+                raise fault(self._asked, status, b"\n".join(lines).decode("utf-8", "replace"))
+            reply = read_lines(lines, self._asked)
+        reply.seconds = time.monotonic() - started
+        return reply
+
+    def slow_reason(self, deadline: Deadline) -> str:
+        """Whether the model lies partly or wholly outside of the GPU's memory, by `/api/ps`."""
+        self._client.patience.deadline = deadline
+        loaded = _running(self._client, self.info.name)
+        size, on_gpu = loaded.get("size"), loaded.get("size_vram", 0)
+        if not isinstance(size, int) or not isinstance(on_gpu, int) or size <= 0 or on_gpu >= size:
+            return ""
+        if on_gpu == 0:
+            return "the model runs wholly on the CPU"
+        return f"{100 * (size - on_gpu) // size} % of the model does not fit the GPU and runs on the CPU"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> OllamaModel:
+    """Connect, choose a model, make sure that it is local, learn its window.
+
+    Raises:
+        ModelError: the server is not there, is something else, lacks the model, or would send it elsewhere.
+    """
+    url = request.base_url or (locality.ollama_url(request.ollama_host) if request.ollama_host else DEFAULT_URL)
+    endpoint = locality.endpoint(url)
+    if request.name:
+        locality.refuse_remote_name(request.name)
+    client = Client(endpoint, egress, deadline, api_key=request.api_key)
+    asked = Asked(SERVER, endpoint.url, request.name or "")
+    try:
+        _make_sure_it_is_ollama(client, asked)
+        name, why = (request.name, "as configured") if request.name else _chosen(client, asked)
+        shown = _show(client, name, asked)
+    except UnreachableError as error:
+        raise UnreachableError(f"{SERVER}: {error.message}", hint=START_HINT) from None
+    locality.refuse_remote_name(name)
+    locality.refuse_remote_model(name, shown)
+    window = _window(client, name, shown, request)
+    think = "low" if LEVELS_ONLY in name.lower() else False
+    parameters = TOP_LEVEL | {"think": think} | request.parameters | {"num_ctx": window}
+    info = ModelInfo("ollama", name, endpoint.url, window, why=why)
+    return OllamaModel(client, info, parameters, Asked(SERVER, endpoint.url, name))
+
+
+def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
+    """Read a chat stream of JSON lines to its end.
+
+    Raises:
+        BrokenStreamError: it ended before `"done": true`.
+        NotLocalError: a line says that another machine answers.
+        ModelError: the server reported a failure inside the stream.
+    """
+    reply = Reply()
+    for raw in lines:
+        if not raw.strip():
+            continue
+        try:
+            line = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise BrokenStreamError(
+                f"{SERVER} sent a line that is not JSON", hint="Is the base URL right? It has no /v1"
+            ) from None
+        if not isinstance(line, dict) or line.get("error"):
+            raise fault(asked, OK, raw.decode("utf-8", "replace"))
+        locality.refuse_remote_model(asked.model, line)
+        message = line.get("message")
+        if isinstance(message, dict):
+            reply.text += str(message.get("content") or "")
+            reply.reasoning += str(message.get("thinking") or "")
+        if line.get("done") is True:
+            reply.is_cut = line.get("done_reason") == "length"
+            reply.prompt_tokens = _count(line.get("prompt_eval_count"))
+            reply.completion_tokens = _count(line.get("eval_count"))
+            return reply
+    raise BrokenStreamError(
+        f"the answer of {SERVER} ended before its end",
+        hint="Its log tells why; a repetition loop ends like this too",
+    )
+
+
+def _make_sure_it_is_ollama(client: Client, asked: Asked) -> None:
+    """Others answer on some of its routes too (llama-server lists its models under /api/tags)."""
+    answer = client.get("/api/version")
+    data = answer.json()
+    if answer.status != OK or not isinstance(data, dict) or not isinstance(data.get("version"), str):
+        said = answer.body.decode("utf-8", "replace")
+        problem = fault(asked, answer.status, said)
+        if answer.status == OK or isinstance(problem, ServerFailedError):
+            raise WrongServerError(
+                f"something answers at {asked.url}, but not as {SERVER} does ({message_of(said)})",
+                hint=f"Is the base URL right? {SERVER}: {DEFAULT_URL}, without /v1",
+            )
+        raise problem
+
+
+def _chosen(client: Client, asked: Asked) -> tuple[str, str]:
+    offer, why = choose(_offers(client, asked), None, asked, pull=PULL)
+    return offer.name, why
+
+
+def _offers(client: Client, asked: Asked) -> list[Offer]:
+    """Local models that can chat; cloud stubs are left out."""
+    tags = _models(client, "/api/tags", asked)
+    running = {str(entry.get("name")) for entry in _models(client, "/api/ps", asked)}
+    return [
+        Offer(
+            name=str(entry["name"]),
+            is_loaded=str(entry["name"]) in running,
+            size=_count(entry.get("size")),
+            is_chat="completion" in (entry.get("capabilities") or ["completion"]),
+        )
+        for entry in tags
+        if entry.get("name") and not _is_remote(str(entry["name"]), entry)
+    ]
+
+
+def _is_remote(name: str, entry: Mapping[str, Any]) -> bool:
+    tag = name.lower().rpartition(":")[2]
+    return bool(entry.get("remote_host") or entry.get("remote_model")) or tag == "cloud" or tag.endswith("-cloud")
+
+
+def _models(client: Client, path: str, asked: Asked) -> list[dict[str, Any]]:
+    answer = client.get(path)
+    data = answer.json()
+    models = data.get("models") if isinstance(data, dict) else None
+    if answer.status != OK or not isinstance(data, dict) or "models" not in data:
+        raise fault(asked, answer.status, answer.body.decode("utf-8", "replace"))
+    return [entry for entry in models or [] if isinstance(entry, dict)]
+
+
+def _show(client: Client, name: str, asked: Asked) -> dict[str, Any]:
+    """What `/api/show` says of a model; a missing one is explained with what there is."""
+    answer = client.post("/api/show", {"model": name})
+    data = answer.json()
+    if answer.status == OK and isinstance(data, dict) and not data.get("error"):
+        return data
+    problem = fault(Asked(SERVER, asked.url, name), answer.status, answer.body.decode("utf-8", "replace"))
+    if isinstance(problem, ModelNotFoundError):
+        choose(_offers(client, asked), name, asked, pull=PULL)
+    raise problem
+
+
+def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelRequest) -> int:
+    """The window to ask for: the user's, the loaded one (no reload), the Modelfile's, or a modest default."""
+    wanted = request.parameters.get("num_ctx")
+    trained = _trained_window(shown)
+    if isinstance(wanted, int):
+        return min(wanted, trained) if trained else wanted
+    loaded = _running(client, name).get("context_length")
+    if isinstance(loaded, int) and loaded >= DEFAULT_WINDOW // 2:
+        return loaded
+    written = re.search(r"^num_ctx\s+(\d+)\s*$", str(shown.get("parameters") or ""), re.MULTILINE)
+    window = int(written.group(1)) if written else DEFAULT_WINDOW
+    return min(window, trained) if trained else window
+
+
+def _trained_window(shown: Mapping[str, Any]) -> int:
+    facts = shown.get("model_info")
+    facts = facts if isinstance(facts, dict) else {}
+    return _count(facts.get(f"{facts.get('general.architecture')}.context_length"))
+
+
+def _running(client: Client, name: str) -> dict[str, Any]:
+    data = client.get("/api/ps").json()
+    models = data.get("models") if isinstance(data, dict) else None
+    entries = [entry for entry in models or [] if isinstance(entry, dict)]
+    return next((entry for entry in entries if same_name(str(entry.get("name")), name)), {})
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -1,0 +1,263 @@
+"""The OpenAI wire: `/v1/chat/completions` with server-sent events.
+
+Spoken by llama-server, vLLM, LocalAI, LiteLLM and LM Studio; `lmstudio.py` and `embedded.py` build on it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from kilo_review.errors import BrokenStreamError, ModelError, UnreachableError, WrongServerError
+from kilo_review.models import locality
+from kilo_review.models.base import DEFAULT_WINDOW, Reply
+from kilo_review.models.choose import Offer, choose
+from kilo_review.models.faults import Asked, fault, message_of
+from kilo_review.models.transport import Client
+from kilo_review.outcome import ModelInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kilo_review.deadline import Deadline
+    from kilo_review.models.base import ModelRequest
+    from kilo_review.outcome import Egress
+    from kilo_review.prompts import Message
+
+DEFAULT_URLS = ("http://127.0.0.1:8080/v1", "http://127.0.0.1:9931/v1", "http://127.0.0.1:8000/v1")
+"""llama-server (both its ports: it is moving), then vLLM."""
+OK = 200
+START_HINT = "Start it, for example: llama-server -m MODEL.gguf, or give its address with --base-url"
+THINKING_SWITCH = {"llamacpp", "vllm"}
+"""Servers (`owned_by`) that take `chat_template_kwargs`; others may refuse an unknown field."""
+
+
+class OpenAIModel:
+    """A model behind the OpenAI wire."""
+
+    def __init__(
+        self,
+        client: Client,
+        info: ModelInfo,
+        parameters: Mapping[str, Any],
+        asked: Asked,
+        extra: Mapping[str, Any],
+    ) -> None:
+        self.info = info
+        self.parameters = parameters
+        self._client = client
+        self._asked = asked
+        self._extra = extra
+
+    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
+        """See `Model.ask`."""
+        deadline.cap(1.0)
+        body: dict[str, Any] = {
+            "model": self.info.name,
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **wire_parameters(self.parameters),
+            **self._extra,
+        }
+        if schema is not None:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "review", "strict": True, "schema": schema},
+            }
+        started = time.monotonic()
+        with self._client.stream("/chat/completions", body) as (status, lines):
+            if status != OK:
+                raise fault(self._asked, status, _text(lines))
+            reply = read_events(lines, self._asked)
+        reply.seconds = time.monotonic() - started
+        return reply
+
+    def slow_reason(self, deadline: Deadline) -> str:  # noqa: ARG002
+        """This wire tells nothing about where a model runs."""
+        return ""
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> OpenAIModel:
+    """Connect to the configured server, or to the first of the usual ports that answers.
+
+    Raises:
+        UnreachableError: none answers.
+    """
+    if request.base_url:
+        return connect_to(request.base_url, request, egress, deadline)
+    problem: ModelError | None = None
+    for url in DEFAULT_URLS:
+        try:
+            return connect_to(url, request, egress, deadline)
+        except (UnreachableError, WrongServerError):
+            continue
+        except ModelError as error:
+            problem = problem or error
+    raise problem or UnreachableError(
+        f"no OpenAI-compatible server answers at {', '.join(DEFAULT_URLS)}", hint=START_HINT
+    )
+
+
+def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: Deadline) -> OpenAIModel:
+    """Connect to one server: find its model and the model's window."""
+    endpoint = locality.endpoint(with_v1(url))
+    client = Client(endpoint, egress, deadline, api_key=request.api_key)
+    asked = Asked("the server", endpoint.url, request.name or "")
+    try:
+        listed = _models(client, asked)
+        offers = [_offer(entry) for entry in listed]
+        offer, why = choose(offers, request.name, asked)
+        owner = next((str(entry.get("owned_by")) for entry in listed if entry.get("id") == offer.name), "")
+        window = _window(request, offer, client)
+    except UnreachableError as error:
+        raise UnreachableError(error.message, hint=START_HINT) from None
+    locality.refuse_remote_name(offer.name)
+    info = ModelInfo("openai", offer.name, endpoint.url, window, why=why)
+    extra = {"chat_template_kwargs": {"enable_thinking": False}} if owner in THINKING_SWITCH else {}
+    return OpenAIModel(client, info, request.parameters, Asked("the server", endpoint.url, offer.name), extra)
+
+
+def with_v1(url: str) -> str:
+    """A base URL that ends in exactly one `/v1`."""
+    return url.rstrip("/").removesuffix("/v1").rstrip("/") + "/v1"
+
+
+def wire_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters under this wire's names; what belongs to Ollama alone stays behind."""
+    renamed = {"num_predict": "max_tokens"}
+    foreign = {"num_ctx", "keep_alive", "think"}
+    return {renamed.get(name, name): value for name, value in parameters.items() if name not in foreign}
+
+
+def _models(client: Client, asked: Asked) -> list[dict[str, Any]]:
+    answer = client.get("/models")
+    data = answer.json()
+    listed = data.get("data") if isinstance(data, dict) else None
+    if answer.status != OK or not isinstance(listed, list):
+        text = answer.body.decode("utf-8", "replace")
+        if answer.status == OK:
+            raise WrongServerError(
+                f"something answers at {asked.url}, but not with a list of models ({message_of(text)})",
+                hint="Is the base URL right? It usually ends in /v1",
+            )
+        raise fault(asked, answer.status, text)
+    return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+
+
+def _offer(entry: Mapping[str, Any]) -> Offer:
+    window = entry.get("max_model_len")
+    return Offer(entry["id"], window=window if isinstance(window, int) else None)
+
+
+def _window(request: ModelRequest, offer: Offer, client: Client) -> int:
+    """The real window: vLLM lists it, llama-server has it in /props; else what the user says, else a guess."""
+    if offer.window:
+        return offer.window
+    wanted = request.parameters.get("num_ctx")
+    told = llama_window(client)
+    if told:
+        return min(told, wanted) if isinstance(wanted, int) else told
+    return wanted if isinstance(wanted, int) else DEFAULT_WINDOW
+
+
+def llama_window(client: Client) -> int | None:
+    """llama-server's tokens per slot, or None from any other server. `/props` lies beside `/v1`, not in it."""
+    data = client.get("/props", beside="/v1").json()
+    settings = data.get("default_generation_settings") if isinstance(data, dict) else None
+    window = settings.get("n_ctx") if isinstance(settings, dict) else None
+    return window if isinstance(window, int) and window > 0 else None
+
+
+def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
+    """Read a chat stream to its end.
+
+    Raises:
+        BrokenStreamError: it ended before a finish reason came.
+        ModelError: the server reported a failure inside the stream.
+    """
+    reply = Reply()
+    finished = False
+    for kind, data in _events(lines):
+        if data == "[DONE]":
+            break
+        try:
+            event = json.loads(data)
+        except (ValueError, RecursionError):
+            raise BrokenStreamError(
+                f"{asked.server} sent an event that is not JSON", hint="Is the base URL right?"
+            ) from None
+        if not isinstance(event, dict) or kind == "error" or event.get("error"):
+            raise fault(asked, OK, data)
+        _count(reply, event)
+        finished = _take_choice(reply, event) or finished
+    if not finished:
+        raise BrokenStreamError(f"the answer of {asked.server} ended before its end", hint="Its log tells why")
+    return reply
+
+
+def _events(lines: Iterator[bytes]) -> Iterator[tuple[str, str]]:
+    """Server-sent events: (kind, data). Comment lines only prove that the server lives."""
+    kind = "message"
+    data: list[str] = []
+    for raw in lines:
+        line = raw.decode("utf-8", "replace")
+        if not line:
+            if data:
+                yield kind, "\n".join(data)
+            kind, data = "message", []
+            continue
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "event":
+            kind = value
+        elif name == "data":
+            data.append(value)
+        elif name.lstrip().startswith("{"):  # an error body where a stream was expected
+            yield "error", line
+    if data:
+        yield kind, "\n".join(data)
+
+
+def _take_choice(reply: Reply, event: Mapping[str, Any]) -> bool:
+    """Add one piece of the answer; True when the server says that it is complete."""
+    choices = event.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    delta = choice.get("delta") or choice.get("message") or {}
+    if isinstance(delta, dict):
+        reply.text += _string(delta.get("content"))
+        reply.reasoning += _string(delta.get("reasoning_content")) or _string(delta.get("reasoning"))
+    reason = choice.get("finish_reason")
+    if reason == "length":
+        reply.is_cut = True
+    return reason is not None
+
+
+def _count(reply: Reply, event: Mapping[str, Any]) -> None:
+    usage = event.get("usage")
+    if isinstance(usage, dict):
+        reply.prompt_tokens = _number(usage.get("prompt_tokens"))
+        reply.completion_tokens = _number(usage.get("completion_tokens"))
+        details = usage.get("prompt_tokens_details")
+        if isinstance(details, dict):
+            reply.cached_prompt_tokens = _number(details.get("cached_tokens"))
+    timings = event.get("timings")
+    if isinstance(timings, dict):
+        reply.cached_prompt_tokens = _number(timings.get("cache_n")) or reply.cached_prompt_tokens
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _text(lines: Iterator[bytes]) -> str:
+    return b"\n".join(lines).decode("utf-8", "replace")

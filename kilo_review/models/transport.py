@@ -1,0 +1,323 @@
+"""HTTP to a model server on this machine. The only module that imports httpx.
+
+httpx speaks HTTP; the sockets are ours. So each connection goes to an address that was checked, every byte
+that leaves is counted, and no wait outlives its limit or the run's deadline, not even for a server that sends
+one byte a second. Proxies of the environment are not read and redirects are not followed.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kilo_review.errors import (
+    BadReplyError,
+    BrokenStreamError,
+    DeadlineError,
+    StalledError,
+    UnreachableError,
+    WrongServerError,
+)
+from kilo_review.outcome import Egress
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Mapping
+
+    import httpx
+
+    from kilo_review.deadline import Deadline
+    from kilo_review.models.locality import Endpoint
+
+CONNECT_SECONDS = 3.0
+METADATA_SECONDS = 15.0
+"""For questions that need no model: a listing, a version."""
+FIRST_BYTE_SECONDS = 600.0
+"""Loading a large model and reading a long prompt happen before the first byte."""
+SILENCE_SECONDS = 120.0
+"""Between two pieces of an answer that has begun."""
+LARGEST_BODY = 16 * 1024 * 1024
+"""Bytes of one whole answer; a model's reply is a few kilobytes."""
+LARGEST_LINE = 1024 * 1024
+REDIRECTS = range(300, 400)
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long the next read may take: seconds of silence before and after the first piece of the answer."""
+
+    deadline: Deadline
+    first: float = METADATA_SECONDS
+    between: float = SILENCE_SECONDS
+    flowing: bool = False
+
+    def seconds(self) -> float:
+        """The limit for one read, never beyond the deadline."""
+        return self.deadline.cap(self.between if self.flowing else self.first)
+
+    def expired(self, waited: float) -> DeadlineError | StalledError:
+        """The right error for a read that took `waited` seconds and brought nothing."""
+        if self.deadline.remaining() == 0:
+            return DeadlineError(
+                f"the time limit of {self.deadline.seconds:g} s passed while the model was at work",
+                hint="Raise it with --max-seconds, or use a smaller model",
+            )
+        return StalledError(
+            f"the server sent nothing for {waited:.0f} s",
+            hint="Is it still loading, or stuck? Its log tells; then try again",
+        )
+
+
+class _Stream:
+    """One socket, in the shape that httpcore expects (`httpcore.NetworkStream`)."""
+
+    def __init__(self, sock: socket.socket, egress: Egress, client: Client) -> None:
+        self._sock = sock
+        self._egress = egress
+        self._client = client
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002  our own limits hold
+        allowed = self._client.patience.seconds()
+        self._sock.settimeout(allowed)
+        try:
+            return self._sock.recv(max_bytes)
+        except TimeoutError:
+            raise self._client.patience.expired(allowed) from None
+        except OSError as error:
+            raise BrokenStreamError(
+                f"the server closed the connection ({error.strerror or error})", hint="Its log tells why"
+            ) from None
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        allowed = self._client.patience.seconds()
+        self._sock.settimeout(allowed)
+        self._egress.bytes_sent += len(buffer)
+        try:
+            self._sock.sendall(buffer)
+        except TimeoutError:
+            raise self._client.patience.expired(allowed) from None
+        except OSError:
+            # A server may refuse a large request early and close; its answer is waiting to be read.
+            return
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> _Stream:
+        self._sock.settimeout(timeout or CONNECT_SECONDS)
+        try:
+            wrapped = ssl_context.wrap_socket(self._sock, server_hostname=server_hostname)
+        except OSError as error:
+            raise UnreachableError(
+                f"no TLS connection to {self._egress.url} ({error})", hint="Does the server speak https?"
+            ) from None
+        return _Stream(wrapped, self._egress, self._client)
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401  httpcore's signature
+        if info == "is_readable":  # an idle connection that is readable was closed by the server
+            return bool(select.select([self._sock], [], [], 0)[0])
+        return {"socket": self._sock}.get(info)
+
+
+class _Backend:
+    """Opens sockets, in the shape of `httpcore.NetworkBackend`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def connect_tcp(self, host: str, port: int, **_ignored: object) -> _Stream:  # noqa: ARG002  ours is checked
+        endpoint = self._client.endpoint
+        refusal: OSError | None = None
+        for address in endpoint.addresses:
+            try:
+                sock = socket.create_connection(
+                    (address, endpoint.port), self._client.patience.deadline.cap(CONNECT_SECONDS)
+                )
+            except OSError as error:
+                refusal = refusal or error
+                continue
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _Stream(sock, self._client.receipt(address), self._client)
+        reason = "no answer" if isinstance(refusal, TimeoutError) else (refusal and refusal.strerror) or "no address"
+        raise UnreachableError(f"cannot connect to {endpoint.origin} ({reason.lower()})")
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete response: HTTP status and body."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:  # noqa: ANN401  it is whatever the server sent
+        """The body as JSON, or None if it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+class Client:
+    """Requests to one endpoint. Not for several threads at once."""
+
+    def __init__(
+        self, endpoint: Endpoint, egress: list[Egress], deadline: Deadline, *, api_key: str | None = None
+    ) -> None:
+        self.endpoint = endpoint
+        self.patience = Patience(deadline)
+        self._egress = egress
+        self._receipt: Egress | None = None
+        self._client = _httpx_client(self, api_key)
+
+    def close(self) -> None:
+        """Close all connections; a server stops working for us when it sees that."""
+        self._client.close()
+
+    def receipt(self, address: str) -> Egress:
+        """The account on which bytes to this address are booked."""
+        if self._receipt is None or self._receipt.address != address:
+            self._receipt = Egress(self.endpoint.origin, address)
+            self._egress.append(self._receipt)
+        return self._receipt
+
+    def get(self, path: str, *, beside: str = "") -> Answer:
+        """GET, the whole answer; `beside` is an end of the base URL that this path does not lie below."""
+        with self._send("GET", self.endpoint.url.removesuffix(beside) + path, None) as response:
+            return Answer(response.status_code, _limited(response))
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """POST a JSON object, the whole answer."""
+        with self._send("POST", self.endpoint.url + path, body) as response:
+            return Answer(response.status_code, _limited(response))
+
+    @contextmanager
+    def stream(self, path: str, body: Mapping[str, Any]) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """POST a JSON object; the status and the answer's lines as they come, without their line ends."""
+        with self._send("POST", self.endpoint.url + path, body, FIRST_BYTE_SECONDS) as response:
+            yield response.status_code, self._lines(response)
+
+    @contextmanager
+    def _send(
+        self, method: str, url: str, body: Mapping[str, Any] | None, first: float = METADATA_SECONDS
+    ) -> Iterator[httpx.Response]:
+        import httpcore  # noqa: PLC0415
+        import httpx  # noqa: PLC0415
+
+        self.patience.flowing, self.patience.first = False, first
+        content = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        try:
+            with self._client.stream(method, url, content=content, headers=headers) as response:
+                if self._receipt is None:
+                    raise UnreachableError("a connection was made that was not accounted for")
+                self._receipt.requests += 1
+                _refuse_redirect(response, self.endpoint.url)
+                yield response
+        except (httpx.HTTPError, httpcore.ProtocolError, httpcore.NetworkError) as error:
+            raise BrokenStreamError(
+                f"the answer of {self.endpoint.origin} broke off ({_lowered(error)})",
+                hint="The server's log tells why",
+            ) from None
+
+    def _lines(self, response: httpx.Response) -> Iterator[bytes]:
+        """Lines split at LF alone: U+2028 inside a JSON text is no line end."""
+        pending, total = bytearray(), 0
+        for piece in response.iter_bytes():
+            self.patience.flowing = True
+            self.patience.seconds()  # raises when the deadline is over, also while bytes drip in
+            total += len(piece)
+            if total > LARGEST_BODY or len(pending) > LARGEST_LINE:
+                raise BadReplyError(f"the server sent more than {total // 1024} KiB for one answer")
+            pending += piece
+            if b"\n" in piece:
+                *lines, rest = bytes(pending).split(b"\n")
+                pending = bytearray(rest)
+                yield from (line.removesuffix(b"\r") for line in lines)
+        if pending:
+            yield bytes(pending)
+
+
+def _limited(response: httpx.Response) -> bytes:
+    body = bytearray()
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) > LARGEST_BODY:
+            raise BadReplyError(f"the server sent more than {LARGEST_BODY // 1024} KiB")
+    return bytes(body)
+
+
+def _refuse_redirect(response: httpx.Response, url: str) -> None:
+    if response.status_code in REDIRECTS:
+        where = response.headers.get("location", "elsewhere")
+        raise WrongServerError(
+            f"{url} redirects to {where!a}, which was not followed",
+            hint="Configure the server's own local address",
+        )
+
+
+def _lowered(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return text[:1].lower() + text[1:]
+
+
+def _httpx_client(client: Client, api_key: str | None) -> httpx.Client:
+    """An httpx client on our sockets, made of public parts only.
+
+    httpx loads its command line (rich, pygments: half of its import time) unless that module is absent, which
+    its `__init__` allows for; it is made absent here, for the time of the import.
+    """
+    absent = "httpx._main"
+    if absent not in sys.modules:
+        sys.modules[absent] = None  # type: ignore[assignment]
+    import httpcore  # noqa: PLC0415
+    import httpx  # noqa: PLC0415
+
+    class Body(httpx.SyncByteStream):
+        def __init__(self, inner: httpcore.Response) -> None:
+            self._inner = inner
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield from self._inner.iter_stream()
+
+        def close(self) -> None:
+            self._inner.close()
+
+    class Transport(httpx.BaseTransport):
+        def __init__(self) -> None:
+            secure = client.endpoint.url.startswith("https:")
+            # Building the certificate store takes 20 ms that a plain http connection does not need.
+            context = httpx.create_ssl_context(trust_env=False) if secure else None
+            backend: Any = _Backend(client)
+            self._pool = httpcore.ConnectionPool(ssl_context=context, network_backend=backend)
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            url = httpcore.URL(
+                scheme=request.url.raw_scheme,
+                host=request.url.raw_host,
+                port=request.url.port,
+                target=request.url.raw_path,
+            )
+            inner = self._pool.handle_request(
+                httpcore.Request(request.method, url, headers=request.headers.raw, content=request.stream)
+            )
+            return httpx.Response(inner.status, headers=inner.headers, stream=Body(inner))
+
+        def close(self) -> None:
+            self._pool.close()
+
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    # Compression buys nothing on loopback, and a small answer that unpacks to gigabytes is an attack.
+    headers |= {"Accept-Encoding": "identity", "User-Agent": "kilo-review"}
+    settings: dict[str, Any] = {"trust_env": False, "follow_redirects": False, "headers": headers}
+    return httpx.Client(transport=Transport(), timeout=None, **settings)  # noqa: S113  `Patience` limits each read

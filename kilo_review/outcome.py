@@ -1,0 +1,182 @@
+"""What came of a review: findings, coverage, usage, egress. "Not looked at" is data, not an absence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kilo_review.finding import Finding, Status
+
+
+class TargetKind(StrEnum):
+    """What was asked for."""
+
+    STAGED = "staged"
+    UNCOMMITTED = "uncommitted"
+    BRANCH = "branch"
+    RANGE = "range"
+    COMMIT = "commit"
+    PATCH = "patch"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Two trees to compare.
+
+    Attributes:
+        kind: what was asked for.
+        base: hex id of the old tree; None for a patch.
+        head: hex id of the new tree; None for a patch.
+    """
+
+    kind: TargetKind
+    base: str | None
+    head: str | None
+
+
+class State(StrEnum):
+    """What happened to one hunk, or to one changed file without hunks."""
+
+    PLANNED = "planned"
+    REVIEWED = "reviewed"
+    CACHED = "cached"
+    SKIPPED = "skipped"
+    NOT_REVIEWED = "not_reviewed"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the coverage.
+
+    Attributes:
+        path: as in `Finding`.
+        start: first new-side line, 0 for a file without hunks.
+        end: last new-side line.
+        added: lines added.
+        removed: lines removed.
+        state: what happened.
+        reason: never None for `skipped` and `not_reviewed`.
+        is_hunk: False for a file without hunks (binary, mode, rename, submodule).
+    """
+
+    path: str
+    start: int
+    end: int
+    added: int
+    removed: int
+    state: State
+    reason: str | None = None
+    is_hunk: bool = True
+
+    def __post_init__(self) -> None:
+        if self.state in {State.SKIPPED, State.NOT_REVIEWED} and not self.reason:
+            raise ValueError(f"{self.path}: {self.state} needs a reason")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One served model.
+
+    Attributes:
+        provider: registry name of the client, such as `ollama`.
+        name: the server's name for the model; "" when the server could not be asked.
+        base_url: where it was asked; None for one that needs no server.
+        window: tokens of prompt and answer together; None when unknown.
+        local: whether it is known to run on this machine.
+        why: one clause that tells why this model was taken.
+    """
+
+    provider: str
+    name: str
+    base_url: str | None
+    window: int | None
+    local: bool = True
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Usage:
+    """What the review cost. Tokens are the server's counts; seconds are wall time."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    model_seconds: float = 0.0
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Answer tokens per second of the model's time, or None before the first answer."""
+        if not self.completion_tokens or not self.model_seconds:
+            return None
+        return self.completion_tokens / self.model_seconds
+
+
+@dataclass(slots=True)
+class Egress:
+    """Every byte that left this process for one address.
+
+    Attributes:
+        url: scheme, name and port as configured.
+        address: the numeric address that the socket was connected to.
+        bytes_sent: bytes written to sockets, headers included.
+        requests: HTTP requests begun.
+    """
+
+    url: str
+    address: str
+    bytes_sent: int = 0
+    requests: int = 0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """All that a report needs, and nothing about how it is shown."""
+
+    target: Target
+    model: ModelInfo | None = None
+    findings: list[Finding] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    egress: list[Egress] = field(default_factory=list)
+    dry_run: bool = False
+    interrupted: bool = False
+    next_step: str = ""
+    """What the user can do about hunks that were not reviewed; "" if nothing is known."""
+    notes: list[str] = field(default_factory=list)
+    """Remarks on the run as a whole, such as why it was slow."""
+
+    def count(self, state: State) -> int:
+        """Rows of the coverage in this state."""
+        return sum(entry.state is state for entry in self.entries)
+
+    @property
+    def word(self) -> str:
+        """`clean`, `findings`, `incomplete` or `not_reviewed`; an unread hunk is never `clean`."""
+        looked_at = self.count(State.REVIEWED) + self.count(State.CACHED)
+        if self.count(State.NOT_REVIEWED):
+            return "incomplete" if looked_at or self.shown else "not_reviewed"
+        if self.count(State.PLANNED):
+            return "not_reviewed"
+        return "findings" if self.shown else "clean"
+
+    @property
+    def shown(self) -> list[Finding]:
+        """Findings that nobody has taken out of the count."""
+        counted = {Status.ACTIVE, Status.UNVERIFIED, Status.UNANCHORED}
+        return [finding for finding in self.findings if finding.status in counted]
+
+    def unreviewed_by_reason(self) -> dict[str, list[Entry]]:
+        """Rows that nobody looked at, grouped by reason, the commonest first."""
+        return self._by_reason(State.NOT_REVIEWED)
+
+    def skipped_by_reason(self) -> dict[str, list[Entry]]:
+        """Rows that were left out on purpose, grouped by reason, the commonest first."""
+        return self._by_reason(State.SKIPPED)
+
+    def _by_reason(self, state: State) -> dict[str, list[Entry]]:
+        rows = [entry for entry in self.entries if entry.state is state]
+        order = Counter(entry.reason or "" for entry in rows).most_common()
+        return {reason: [entry for entry in rows if entry.reason == reason] for reason, _ in order}

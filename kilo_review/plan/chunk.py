@@ -1,0 +1,169 @@
+"""Which hunks share one request, within the model's window.
+
+Token counts are estimates (no server but llama-server has a tokenizer to ask): bytes / 3, corrected upwards
+by what the server reports after each request. Chunks are packed lazily, so that a correction counts at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from kilo_review.display import escaped_path, printable
+from kilo_review.errors import PromptTooLongError
+from kilo_review.plan.context import Context, trimmed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from kilo_review.source.diff import FileChange, Hunk, Line
+
+TOKENS_PER_BYTE = 1 / 3
+"""Conservative for code: 3.2 to 4.2 bytes a token in the tokenizers of Qwen, Llama and Gemma."""
+ANSWER_TOKENS = 1024
+"""Reserved for the answer: about ten findings."""
+LARGEST_CHUNK = 4000
+"""Tokens of change in one request, whatever the window: recall falls as prompts grow (docs/prompts.md)."""
+SAFETY_TOKENS = 64
+"""The chat template's own tokens, which no server tells."""
+
+
+@dataclass(slots=True)
+class TokenMeter:
+    """Estimates tokens and learns from the server's counts."""
+
+    tokens_per_byte: float = TOKENS_PER_BYTE
+
+    def estimate(self, text: str) -> int:
+        """Tokens that a text will probably take, rounded up."""
+        return self.estimate_bytes(len(text.encode("utf-8", "replace")))
+
+    def estimate_bytes(self, size: int) -> int:
+        """The same for a length in bytes."""
+        return int(size * self.tokens_per_byte) + 1
+
+    def learn(self, size: int, tokens: int) -> None:
+        """Correct the ratio upwards: `tokens` were counted by the server for `size` bytes."""
+        if size > 0 and tokens > 0:
+            self.tokens_per_byte = max(self.tokens_per_byte, tokens / size)
+
+
+class Piece(NamedTuple):
+    """A hunk, or a part of one that is too long for a single request."""
+
+    change: FileChange
+    hunk: Hunk
+    lines: tuple[Line, ...]
+    context: Context
+    text: str
+    parts: int = 1
+    """How many pieces the hunk was cut into."""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Pieces that are asked about together."""
+
+    pieces: list[Piece] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """What the model is shown of them."""
+        return "\n".join(piece.text for piece in self.pieces)
+
+    def halves(self) -> tuple[Chunk, Chunk] | None:
+        """Two smaller chunks, or None if there is only one piece."""
+        middle = len(self.pieces) // 2
+        return (Chunk(self.pieces[:middle]), Chunk(self.pieces[middle:])) if middle else None
+
+
+def budget(window: int, fixed_tokens: int, answer_tokens: int = ANSWER_TOKENS) -> int:
+    """Tokens of change that fit one request beside the instructions and the answer.
+
+    Raises:
+        PromptTooLongError: the window is too small for any review.
+    """
+    room = window - fixed_tokens - answer_tokens - SAFETY_TOKENS
+    if room < SAFETY_TOKENS:
+        raise PromptTooLongError(
+            f"the model's window of {window} tokens is too small for a review",
+            window=window,
+            hint=f"Load it with {fixed_tokens + answer_tokens + 1024} tokens or more (num_ctx, context length)",
+        )
+    return min(room, LARGEST_CHUNK)
+
+
+def pack(pieces: Iterable[Piece], meter: TokenMeter, room: Callable[[], int]) -> Iterator[Chunk]:
+    """Fill chunks in order; a piece that does not fit any more begins the next one."""
+    chunk, used = Chunk(), 0
+    for piece in pieces:
+        size = meter.estimate(piece.text)
+        if chunk.pieces and used + size > room():
+            yield chunk
+            chunk, used = Chunk(), 0
+        chunk.pieces.append(piece)
+        used += size
+    if chunk.pieces:
+        yield chunk
+
+
+def pieces_of(
+    change: FileChange, hunk: Hunk, lines: list[Line], context: Context, meter: TokenMeter, room: int
+) -> list[Piece]:
+    """One piece, or several if the hunk alone exceeds the budget.
+
+    Raises:
+        PromptTooLongError: a single line does not fit.
+    """
+    whole = _piece(change, hunk, tuple(trimmed(lines, context)), context)
+    if meter.estimate(whole.text) <= room:
+        return [whole]
+    parts = list(_parts(change, hunk, lines, context, meter, room))
+    return [_piece(change, hunk, part, context)._replace(parts=len(parts)) for part in parts]
+
+
+def _parts(
+    change: FileChange, hunk: Hunk, lines: list[Line], context: Context, meter: TokenMeter, room: int
+) -> Iterator[tuple[Line, ...]]:
+    head = meter.estimate("\n".join(_head(change, hunk, context)))
+    part: list[Line] = []
+    used = head
+    for line in lines:
+        size = meter.estimate(_row(line)) + 1
+        if head + size > room:
+            number = line.new or line.old
+            raise PromptTooLongError(
+                f"line {number} alone takes about {size} tokens and {room} fit into one request",
+                prompt_tokens=size,
+                window=room,
+            )
+        if part and used + size > room:
+            yield tuple(part)
+            part, used = [], head
+        part.append(line)
+        used += size
+    if part:
+        yield tuple(part)
+
+
+def _piece(change: FileChange, hunk: Hunk, lines: tuple[Line, ...], context: Context) -> Piece:
+    before = context.before if lines and lines[0].new == hunk.new_start else ()
+    rows = [*_head(change, hunk, context), *(_row(line) for line in (*before, *lines)), ""]
+    return Piece(change, hunk, lines, context, "\n".join(rows))
+
+
+def _head(change: FileChange, hunk: Hunk, context: Context) -> list[str]:
+    words = {"A": "new file", "D": "deleted file", "R": "renamed", "C": "copied"}
+    note = f" ({words[change.status]})" if change.status in words else ""
+    head = [f"FILE {escaped_path(change.path)}{note}"]
+    shown_from = context.before[0].new if context.before else hunk.new_start
+    inside = [heading.text for heading in context.headings if heading.line < (shown_from or 0)]
+    if inside:
+        head.append(f"IN {printable(' > '.join(inside))}")
+    return head
+
+
+def _row(line: Line) -> str:
+    """`  12 + text`: every line of the change stands behind a gutter, so none can pose as a heading."""
+    number = "" if line.new is None else str(line.new)
+    return f"{number:>4} {line.kind} {printable(line.text)}".rstrip()

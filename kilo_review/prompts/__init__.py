@@ -1,0 +1,123 @@
+"""Prompts are Markdown files in this folder. This module loads, checks, fills and hashes them.
+
+A user's folder may override any of them by name. What is constant stands first and is byte-identical in every
+request, so that a server's prefix cache works; the change comes last (docs/prompts.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from kilo_review.errors import ConfigError
+
+SHIPPED = Path(__file__).parent
+PLACEHOLDERS = {"system": (), "review": ("{{change}}",), "repair": ("{{reply}}",)}
+"""Each prompt, and what it must hold exactly once."""
+
+REPLY_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "findings": {
+            "type": "array",
+            "maxItems": 10,
+            "items": {
+                "type": "object",
+                # In alphabetical order too, evidence comes before verdict: some servers sort properties.
+                "properties": {
+                    "code": {"type": "string"},
+                    "file": {"type": "string"},
+                    "line": {"type": "integer"},
+                    "problem": {"type": "string"},
+                    "severity": {"type": "string", "enum": ["critical", "major", "minor"]},
+                    "title": {"type": "string"},
+                    "type": {
+                        "type": "string",
+                        "enum": [
+                            "bug",
+                            "security",
+                            "performance",
+                            "concurrency",
+                            "resource",
+                            "api",
+                            "maintainability",
+                        ],
+                    },
+                },
+                "required": ["code", "file", "line", "problem", "severity", "title", "type"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["findings"],
+    "additionalProperties": False,
+}
+"""Flat, every field required, no lengths or patterns: what all known servers' grammars accept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message: `role` is `system` or `user`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """The loaded prompts.
+
+    Attributes:
+        system: instructions, the same in every request.
+        review_template: the user's message, with a place for the change.
+        repair_template: the user's message that asks for a reply's content as JSON.
+    """
+
+    system: str
+    review_template: str
+    repair_template: str
+
+    @property
+    def version(self) -> str:
+        """12 hex digits that change with any prompt or the reply schema."""
+        parts = (self.system, self.review_template, self.repair_template, repr(REPLY_SCHEMA))
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+    def review(self, change: str) -> list[Message]:
+        """Messages that ask about a change."""
+        return [
+            Message("system", self.system),
+            Message("user", self.review_template.replace("{{change}}", change)),
+        ]
+
+    def repair(self, reply: str) -> list[Message]:
+        """Messages that ask for a reply as JSON; the change itself is not sent again."""
+        return [Message("user", self.repair_template.replace("{{reply}}", reply))]
+
+
+def load(folder: Path | None = None) -> Prompts:
+    """Load the shipped prompts, or those of `folder` where it has them.
+
+    Raises:
+        ConfigError: the folder is not there, a file cannot be read, or its placeholder is missing.
+    """
+    if folder is not None and not folder.is_dir():
+        raise ConfigError(
+            f"the prompts folder {str(folder)!a} does not exist",
+            hint="Create it, or correct the setting `prompts`",
+        )
+    return Prompts(*(_read(name, folder) for name in PLACEHOLDERS))
+
+
+def _read(name: str, folder: Path | None) -> str:
+    own = folder / f"{name}.md" if folder else None
+    path = own if own and own.exists() else SHIPPED / f"{name}.md"
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the prompt {str(path)!a} cannot be read: {error}") from None
+    for placeholder in PLACEHOLDERS[name]:
+        if text.count(placeholder) != 1:
+            raise ConfigError(f"the prompt {str(path)!a} must contain {placeholder} exactly once")
+    return text

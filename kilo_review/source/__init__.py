@@ -1,0 +1,1 @@
+"""Where a change comes from: git, or a patch on standard input."""

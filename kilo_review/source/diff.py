@@ -1,0 +1,280 @@
+"""Bytes of a diff → files, hunks, numbered lines. The only module that imports unidiff.
+
+Planning a change needs counts alone, so the whole diff is scanned once, by the lengths that hunk headers
+state (a line that looks like a header inside a hunk is content). unidiff parses a hunk only when its lines
+are wanted, and never sees a file name: its header pattern fails on names that contain ` b/`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kilo_review.errors import DiffMismatchError
+
+_HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?([^\n]*)\n?")
+_PLUS, _MINUS, _SPACE, _BACKSLASH, _NEWLINE, _RETURN = b"+- \\\n\r"
+SUBMODULE, SYMLINK, NO_MODE = "160000", "120000", "000000"
+
+
+class Line(NamedTuple):
+    """One line of a hunk: `kind` is `+`, `-` or a space; `text` has no line end."""
+
+    kind: str
+    old: int | None
+    new: int | None
+    text: str
+
+
+class Hunk(NamedTuple):
+    """Where a hunk lies in the file and in the diff's bytes."""
+
+    path: str
+    old_start: int
+    old_length: int
+    new_start: int
+    new_length: int
+    added: int
+    removed: int
+    heading: str
+    begin: int
+    end: int
+
+    @property
+    def start(self) -> int:
+        """First new-side line (0 in a deleted file)."""
+        return self.new_start
+
+    @property
+    def last(self) -> int:
+        """Last new-side line."""
+        return self.new_start + max(self.new_length - 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One changed file as git's raw record tells it, with its hunks.
+
+    Attributes:
+        path: the new path (the old one of a deleted file), undecodable bytes as surrogate escapes.
+        old_path: where it was renamed or copied from, else None.
+        status: git's letter: A, C, D, M, R or T.
+        old_mode: six octal digits, `000000` where there was no file.
+        new_mode: the same for the new side.
+        old_oid: blob id, "" for a patch.
+        new_oid: blob id, "" for a patch.
+        added: lines added.
+        removed: lines removed.
+        is_binary: git shows no lines for it.
+        hunks: in file order.
+    """
+
+    path: str
+    old_path: str | None
+    status: str
+    old_mode: str
+    new_mode: str
+    old_oid: str
+    new_oid: str
+    added: int
+    removed: int
+    is_binary: bool
+    hunks: tuple[Hunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """A parsed diff and the bytes that its hunks point into."""
+
+    data: bytes
+    files: tuple[FileChange, ...]
+
+    def lines(self, hunk: Hunk) -> list[Line]:
+        """The hunk's lines with their numbers on both sides.
+
+        Raises:
+            DiffMismatchError: unidiff reads other counts than the scanner did.
+        """
+        return parse_hunk(self.data[hunk.begin : hunk.end], hunk)
+
+
+def decode_path(raw: bytes) -> str:
+    """A path as git stores it → text; bytes that are not UTF-8 become surrogate escapes."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def parse_hunk(data: bytes, hunk: Hunk) -> list[Line]:
+    """Lines of one hunk by unidiff.
+
+    Raises:
+        DiffMismatchError: unidiff cannot read it, or reads other counts.
+    """
+    from unidiff.errors import UnidiffParseError  # noqa: PLC0415
+    from unidiff.patch import PatchSet  # noqa: PLC0415
+
+    text = data.decode("utf-8", "surrogateescape")
+    if not text.endswith("\n"):
+        text += "\n"
+    try:
+        # A str, never a list from splitlines(): form feeds and U+2028 are not line ends (unidiff#120).
+        (patched,) = PatchSet("--- a/f\n+++ b/f\n" + text)
+        (parsed,) = patched
+    except (UnidiffParseError, ValueError) as error:
+        raise DiffMismatchError(f"{hunk.path!a}: the hunk at line {hunk.start} cannot be parsed ({error})") from None
+    if (parsed.added, parsed.removed) != (hunk.added, hunk.removed):
+        raise DiffMismatchError(f"{hunk.path!a}: the hunk at line {hunk.start} was parsed with other counts than git's")
+    return [
+        Line(line.line_type, line.source_line_no, line.target_line_no, line.value.removesuffix("\n"))
+        for line in parsed
+        if line.line_type in "+- "
+    ]
+
+
+def scan_hunks(data: bytes, position: int, path: str) -> tuple[list[Hunk], int]:
+    """All hunks that follow each other from `position` on; also where they end."""
+    hunks = []
+    while header := _HUNK.match(data, position):
+        old_start, old_length, new_start, new_length = (
+            int(number) if number is not None else 1 for number in header.groups()[:4]
+        )
+        begin, position = position, header.end()
+        added, removed, position = _scan_body(data, position, old_length, new_length, path)
+        heading = header.group(5).decode("utf-8", "replace").strip()
+        hunks.append(Hunk(path, old_start, old_length, new_start, new_length, added, removed, heading, begin, position))
+    return hunks, position
+
+
+def _scan_body(data: bytes, position: int, old: int, new: int, path: str) -> tuple[int, int, int]:
+    """Count lines until both sides are used up. This loop runs once for each line of the change."""
+    added = removed = 0
+    find, size = data.find, len(data)
+    while old > 0 or new > 0:
+        if position >= size:
+            raise DiffMismatchError(f"{path!a}: the diff ends inside a hunk", hint="Is the patch complete?")
+        kind = data[position]
+        if kind == _PLUS:
+            new -= 1
+            added += 1
+        elif kind == _MINUS:
+            old -= 1
+            removed += 1
+        elif kind in (_SPACE, _NEWLINE, _RETURN):
+            old -= 1
+            new -= 1
+        elif kind != _BACKSLASH:
+            break
+        position = find(b"\n", position) + 1 or size
+    if old or new:
+        raise DiffMismatchError(
+            f"{path!a}: a hunk does not have the length that its header states", hint="Is the patch damaged?"
+        )
+    if position < size and data[position] == _BACKSLASH:
+        position = find(b"\n", position) + 1 or size
+    return added, removed, position
+
+
+# The output of `diff-tree --raw --numstat -z -p`
+
+
+class _Raw(NamedTuple):
+    status: str
+    old_mode: str
+    new_mode: str
+    old_oid: str
+    new_oid: str
+    path: str
+    old_path: str | None
+
+
+def parse_diff_tree(data: bytes) -> Diff:
+    """Parse one `diff-tree --raw --numstat -z -p` and hold it against git's own counts.
+
+    Raises:
+        DiffMismatchError: files, added or removed lines differ from the raw records or from numstat.
+    """
+    records, position = _read_raw(data)
+    counts, position = _read_numstat(data, position)
+    if set(counts) != {record.path for record in records}:
+        raise DiffMismatchError("git's file list and its counts name different files")
+    files = []
+    for record in records:
+        sections = 2 if record.status == "T" else 1
+        hunks: list[Hunk] = []
+        for _ in range(sections):
+            found, position = _read_section(data, position, record.path)
+            hunks += found
+        files.append(_checked(record, hunks, counts[record.path]))
+    if position != len(data):
+        raise DiffMismatchError("git's patch holds more than its file list")
+    return Diff(data, tuple(files))
+
+
+def _read_raw(data: bytes) -> tuple[list[_Raw], int]:
+    records, position = [], 0
+    while data[position : position + 1] == b":":
+        end = data.index(b"\0", position)
+        old_mode, new_mode, old_oid, new_oid, status = data[position + 1 : end].decode("ascii").split(" ")
+        first, position = _until_nul(data, end + 1)
+        second: str | None = None
+        if status[0] in "RC":
+            second, position = _until_nul(data, position)
+        path, old_path = (first, None) if second is None else (second, first)
+        records.append(_Raw(status[0], old_mode, new_mode, old_oid, new_oid, path, old_path))
+    return records, position
+
+
+def _read_numstat(data: bytes, position: int) -> tuple[dict[str, tuple[int, int] | None], int]:
+    """Path → (added, removed), or None where git counts no lines; also where the patch begins."""
+    counts: dict[str, tuple[int, int] | None] = {}
+    while position < len(data) and data[position] != 0:
+        tab = data.index(b"\t", position)
+        second_tab = data.index(b"\t", tab + 1)
+        added, removed = data[position:tab], data[tab + 1 : second_tab]
+        path, position = _until_nul(data, second_tab + 1)
+        if not path:  # a rename: empty here, then the old path, then the new one
+            _, position = _until_nul(data, position)
+            path, position = _until_nul(data, position)
+        counts[path] = None if added == b"-" else (int(added), int(removed))
+    return counts, min(position + 1, len(data))
+
+
+def _until_nul(data: bytes, position: int) -> tuple[str, int]:
+    end = data.index(b"\0", position)
+    return decode_path(data[position:end]), end + 1
+
+
+def _read_section(data: bytes, position: int, path: str) -> tuple[list[Hunk], int]:
+    """One `diff --git` section; its header lines are passed over, since the raw record tells more."""
+    if not data.startswith(b"diff --git ", position):
+        raise DiffMismatchError(f"{path!a}: git lists this file but shows no patch for it")
+    while True:
+        position = data.find(b"\n", position) + 1
+        if position == 0 or position >= len(data):
+            return [], len(data)
+        if data.startswith(b"@@ ", position):
+            return scan_hunks(data, position, path)
+        if data.startswith(b"diff --git ", position):
+            return [], position
+
+
+def _checked(record: _Raw, hunks: list[Hunk], counts: tuple[int, int] | None) -> FileChange:
+    added, removed = sum(hunk.added for hunk in hunks), sum(hunk.removed for hunk in hunks)
+    if (added, removed) != (counts or (0, 0)):
+        raise DiffMismatchError(
+            f"{record.path!a}: parsed +{added} -{removed}, but git counts {counts}; nothing was reviewed",
+            hint="This is a bug in kilo-review; please report it with the output of git diff --stat",
+        )
+    return FileChange(
+        path=record.path,
+        old_path=record.old_path,
+        status=record.status,
+        old_mode=record.old_mode,
+        new_mode=record.new_mode,
+        old_oid=record.old_oid,
+        new_oid=record.new_oid,
+        added=added,
+        removed=removed,
+        is_binary=counts is None,
+        hunks=tuple(hunks),
+    )

@@ -1,0 +1,139 @@
+"""What was asked for → a base tree and a head tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kilo_review.errors import SourceError, TargetError
+from kilo_review.outcome import Target, TargetKind
+
+if TYPE_CHECKING:
+    from kilo_review.source.repo import Repository
+
+PATCH = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A target in the user's words.
+
+    Attributes:
+        what: `staged`, `uncommitted`, `branch`, a revision, `A..B`, `A...B`, or `-`.
+        base: what `branch` is compared with; None to find it.
+        paths: git pathspecs, relative to the working directory.
+        base_commit: with `head_commit`, a range that a hook has already worked out; None for the empty tree.
+        head_commit: see `base_commit`.
+    """
+
+    what: str = "staged"
+    base: str | None = None
+    paths: tuple[str, ...] = ()
+    base_commit: str | None = None
+    head_commit: str | None = None
+
+
+def resolve(repo: Repository, request: Request) -> Target:
+    """Find the two trees.
+
+    Raises:
+        TargetError: a revision does not exist, or there is nothing to compare with.
+        SourceError: history is cut off where it is needed.
+    """
+    if request.head_commit is not None:
+        return Target(TargetKind.RANGE, repo.tree(request.base_commit), repo.tree(request.head_commit))
+    if request.what == "staged":
+        _needs_worktree(repo, "staged")
+        head = repo.snapshot_index()
+        return Target(TargetKind.STAGED, repo.head_tree(), head)
+    if request.what == "uncommitted":
+        _needs_worktree(repo, "uncommitted")
+        head = repo.snapshot_worktree()
+        return Target(TargetKind.UNCOMMITTED, repo.head_tree(), head)
+    if request.what == "branch":
+        return _branch(repo, request.base)
+    if ".." in request.what:
+        return _range(repo, request.what)
+    return _commit(repo, request.what)
+
+
+def fork_point(repo: Repository, base: str, head: str) -> str:
+    """The merge base of two commits.
+
+    Raises:
+        SourceError: there is none; in a shallow clone it may lie beyond the cut.
+    """
+    found = repo.merge_base(base, head)
+    if found is not None:
+        return found
+    if repo.layout.is_shallow:
+        raise SourceError(
+            "this clone is shallow, and the point where the two sides part is not in it",
+            hint="Deepen it: git fetch --unshallow (in CI: fetch-depth: 0, GIT_DEPTH: 0)",
+        )
+    raise TargetError("the two sides have no common history", hint="Name both ends: A..B compares them as they are")
+
+
+def _needs_worktree(repo: Repository, what: str) -> None:
+    if repo.layout.is_bare:
+        raise TargetError(
+            f"a bare repository has nothing {what}",
+            hint="Name a revision or a range, such as HEAD or main..topic",
+        )
+
+
+def _commit_of(repo: Repository, revision: str) -> str:
+    found = repo.commit(revision)
+    if found is None:
+        raise TargetError(
+            f"{revision!a} is neither a commit nor staged, uncommitted, branch or -",
+            hint="git log --oneline --all shows what there is; paths go after --",
+        )
+    return found
+
+
+def _head(repo: Repository) -> str:
+    head = repo.head()
+    if head is None:
+        raise TargetError("there is no commit yet", hint="Stage something and review it with: kilo-review staged")
+    return head
+
+
+def _branch(repo: Repository, base: str | None) -> Target:
+    head = _head(repo)
+    base_commit = _commit_of(repo, base) if base else _default_base(repo)
+    return Target(TargetKind.BRANCH, repo.tree(fork_point(repo, base_commit, head)), repo.tree(head))
+
+
+def _default_base(repo: Repository) -> str:
+    """The remote's default branch, then main or master, there or here."""
+    remotes = repo.run("remote").decode("utf-8", "surrogateescape").split()
+    remotes.sort(key=lambda name: name != "origin")
+    candidates = [f"refs/remotes/{remote}/HEAD" for remote in remotes]
+    candidates += [f"refs/remotes/{remote}/{name}" for remote in remotes for name in ("main", "master")]
+    candidates += ["refs/heads/main", "refs/heads/master"]
+    for candidate in candidates:
+        if found := repo.commit(candidate):
+            return found
+    raise TargetError("no main branch was found to compare with", hint="Name it: kilo-review branch --base NAME")
+
+
+def _range(repo: Repository, text: str) -> Target:
+    dots = "..." if "..." in text else ".."
+    left, _, right = text.partition(dots)
+    base = _commit_of(repo, left) if left else _head(repo)
+    head = _commit_of(repo, right) if right else _head(repo)
+    if dots == "...":
+        base = fork_point(repo, base, head)
+    return Target(TargetKind.RANGE, repo.tree(base), repo.tree(head))
+
+
+def _commit(repo: Repository, revision: str) -> Target:
+    commit = _commit_of(repo, revision)
+    parents = repo.parents(commit)
+    if parents and repo.commit(parents[0]) is None:
+        raise SourceError(
+            f"the parent of {revision!a} is not in this clone, so its change is unknown",
+            hint="Deepen it: git fetch --deepen=1 (in CI: fetch-depth: 2, GIT_DEPTH: 2)",
+        )
+    return Target(TargetKind.COMMIT, repo.tree(parents[0] if parents else None), repo.tree(commit))
