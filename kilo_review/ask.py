@@ -82,6 +82,7 @@ class Asker:
         self.usage.completion_tokens += reply.completion_tokens
         self.usage.cached_prompt_tokens += reply.cached_prompt_tokens
         self.usage.model_seconds += reply.seconds
+        self.usage.answer_seconds += reply.answer_seconds
         size = sum(len(message.content.encode("utf-8", "replace")) for message in messages)
         self.meter.learn(size, reply.prompt_tokens)
         return reply

@@ -105,13 +105,14 @@ class Usage:
     completion_tokens: int = 0
     seconds: float = 0.0
     model_seconds: float = 0.0
+    answer_seconds: float = 0.0
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Answer tokens per second of the model's time, or None before the first answer."""
-        if not self.completion_tokens or not self.model_seconds:
+        """Answer tokens per second of writing (not of loading or reading), or None where nothing tells."""
+        if not self.completion_tokens or not self.answer_seconds:
             return None
-        return self.completion_tokens / self.model_seconds
+        return self.completion_tokens / self.answer_seconds
 
 
 @dataclass(slots=True)

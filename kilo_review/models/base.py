@@ -58,6 +58,7 @@ class Reply:
         completion_tokens: the server's count.
         cached_prompt_tokens: of the prompt tokens, those the server had in its prefix cache.
         seconds: wall time from request to last byte.
+        answer_seconds: of it, what the server says it spent on writing the answer; 0 if it does not tell.
     """
 
     text: str = ""
@@ -67,6 +68,7 @@ class Reply:
     completion_tokens: int = 0
     cached_prompt_tokens: int = 0
     seconds: float = 0.0
+    answer_seconds: float = 0.0
 
 
 class Model(Protocol):

@@ -38,6 +38,7 @@ SERVER = "Ollama"
 START_HINT = "Start it with `ollama serve` (or its app), or give its address with --base-url"
 PULL = "ollama pull NAME"
 OK = 200
+NANOSECONDS = 1e9
 TOP_LEVEL = {"keep_alive": "10m", "think": False}
 """Parameters that stand beside `options`, with what we ask for."""
 LEVELS_ONLY = "gpt-oss"
@@ -146,6 +147,7 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
             reply.is_cut = line.get("done_reason") == "length"
             reply.prompt_tokens = _count(line.get("prompt_eval_count"))
             reply.completion_tokens = _count(line.get("eval_count"))
+            reply.answer_seconds = _count(line.get("eval_duration")) / NANOSECONDS
             return reply
     raise BrokenStreamError(
         f"the answer of {SERVER} ended before its end",

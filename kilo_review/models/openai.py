@@ -249,6 +249,8 @@ def _count(reply: Reply, event: Mapping[str, Any]) -> None:
     timings = event.get("timings")
     if isinstance(timings, dict):
         reply.cached_prompt_tokens = _number(timings.get("cache_n")) or reply.cached_prompt_tokens
+        spent = timings.get("predicted_ms")
+        reply.answer_seconds = spent / 1000 if isinstance(spent, (int, float)) and spent > 0 else 0.0
 
 
 def _string(value: object) -> str:

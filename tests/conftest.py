@@ -1,0 +1,217 @@
+"""Hermetic by default: own HOME, no configuration of the user's, no network but loopback; git is real."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ROOT = Path(__file__).parent.parent
+FOREIGN_VARIABLES = ("GIT_", "KILO_REVIEW_", "PRE_COMMIT", "OLLAMA_", "LM_API_TOKEN", "SKIP", "NO_COLOR")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+GIT_CONFIG = """\
+[user]
+    name = Tester
+    email = tester@example.invalid
+[init]
+    defaultBranch = main
+[commit]
+    gpgSign = false
+"""
+
+
+@pytest.fixture(autouse=True)
+def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment that every test starts from; children inherit it."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".gitconfig").write_text(GIT_CONFIG)
+    for name in list(os.environ):
+        if name.startswith(FOREIGN_VARIABLES) or name.lower() in PROXIES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches beyond this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in {socket.AF_INET, socket.AF_INET6} and not ipaddress.ip_address(address[0]).is_loopback:
+            raise AssertionError(f"a test wanted to connect to {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@dataclass
+class Repo:
+    """A scratch repository, driven by the real git."""
+
+    path: Path
+
+    def git(self, *arguments: str | bytes, check: bool = True, **settings: Any) -> subprocess.CompletedProcess[bytes]:
+        environment = os.environ | settings.pop("env", {})
+        return subprocess.run(
+            ["git", *arguments], cwd=self.path, check=check, capture_output=True, env=environment, **settings
+        )
+
+    def out(self, *arguments: str) -> str:
+        return self.git(*arguments).stdout.decode().strip()
+
+    def write(self, name: str | bytes, content: str | bytes) -> Path:
+        path = self.path / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def stage(self, name: str | bytes, content: str | bytes) -> Path:
+        path = self.write(name, content)
+        self.git("add", "-f", "--", name)
+        return path
+
+    def commit(self, message: str = "change", **files: str) -> str:
+        """Commit the given files (a dot in a name is written as two underscores) and what is staged."""
+        for name, content in files.items():
+            self.stage(name.replace("__", "."), content)
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.out("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def make_repo(tmp_path: Path) -> Callable[..., Repo]:
+    """Make further repositories: a name, and arguments for `git init`."""
+
+    def make(name: str = "repo", *arguments: str) -> Repo:
+        repo = Repo(tmp_path / name)
+        repo.path.mkdir(parents=True)
+        repo.git("init", "-q", *arguments)
+        return repo
+
+    return make
+
+
+@pytest.fixture
+def repo(make_repo: Callable[..., Repo]) -> Repo:
+    """A repository with one commit: `app.py`, a function."""
+    made = make_repo()
+    made.commit(
+        "first", app__py="def mean(items):\n    if not items:\n        return 0\n    return sum(items) / len(items)\n"
+    )
+    return made
+
+
+@dataclass
+class Result:
+    """How one run of the program ended."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        return self.stdout.decode()
+
+    @property
+    def talk(self) -> str:
+        return self.stderr.decode()
+
+    def json(self) -> dict[str, Any]:
+        parsed = json.loads(self.stdout)
+        assert isinstance(parsed, dict)
+        assert parsed["exit_code"] == self.code
+        return parsed
+
+
+class Runner:
+    """Runs the program as its users do: as a process."""
+
+    def __init__(self, directory: Path, script: Path) -> None:
+        self.directory = directory
+        self.script = script
+
+    def __call__(
+        self,
+        *arguments: str | bytes,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        **settings: Any,
+    ) -> Result:
+        settings.setdefault("stdout", subprocess.PIPE)
+        settings.setdefault("stderr", subprocess.PIPE)
+        if stdin is None:
+            settings["stdin"] = subprocess.DEVNULL
+        else:
+            settings["input"] = stdin
+        done = subprocess.run(
+            [sys.executable, "-m", "kilo_review", *arguments],
+            cwd=cwd or self.directory,
+            env=os.environ | dict(env or {}),
+            timeout=120,
+            **settings,
+        )
+        return Result(done.returncode, done.stdout or b"", done.stderr or b"")
+
+    def scripted(self, *replies: dict[str, Any], window: int = 8192) -> tuple[str, ...]:
+        """Options that make the shipped test double answer so."""
+        self.script.write_text(json.dumps({"window": window, "replies": list(replies)}))
+        return ("--provider", "scripted", "--model", str(self.script))
+
+
+@pytest.fixture
+def kilo(repo: Repo, tmp_path: Path) -> Runner:
+    """The program, run in `repo`."""
+    return Runner(repo.path, tmp_path / "script.json")
+
+
+@pytest.fixture
+def division() -> dict[str, Any]:
+    """A critical finding on the division in `app.py`, in the model's own form."""
+    return {
+        "code": "return sum(items) / len(items)",
+        "file": "app.py",
+        "line": 2,
+        "problem": "An empty list divides by zero.",
+        "severity": "critical",
+        "title": "Division by zero",
+        "type": "bug",
+    }
+
+
+@pytest.fixture
+def buggy(repo: Repo) -> Repo:
+    """`repo` with a staged change that removes the check for an empty list."""
+    repo.stage("app.py", "def mean(items):\n    return sum(items) / len(items)\n")
+    return repo
+
+
+def needs(tool: str, *, variable: str = "") -> str:
+    """The path of an external part; where it is missing the test is skipped, except in CI, where that is a failure."""
+    found = os.environ.get(variable) if variable else None
+    found = found or shutil.which(tool)
+    if found is None:
+        reason = f"{tool} is not installed (.ci/run has it)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
