@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import BadReplyError, CutReplyError, SchemaRejectedError
+from kilo_review.errors import BadReplyError, CutReplyError, PromptTooLongError, SchemaRejectedError
 from kilo_review.judge.parse import Claim, parse
 from kilo_review.plan.chunk import Chunk, TokenMeter
 from kilo_review.prompts import REPLY_SCHEMA, Message, Prompts
@@ -70,9 +70,13 @@ class Asker:
         return parse(reply.text, reply.reasoning)
 
     def _ask(self, messages: Sequence[Message], schema: dict[str, Any] | None) -> Reply:
+        size = sum(len(message.content.encode("utf-8", "replace")) for message in messages)
         try:
             self.usage.requests += 1
             reply = self.model.ask(messages, schema, self.deadline)
+        except PromptTooLongError as error:
+            self.meter.learn(size, error.prompt_tokens or 0)
+            raise
         except SchemaRejectedError:
             if schema is None:
                 raise
@@ -83,6 +87,5 @@ class Asker:
         self.usage.cached_prompt_tokens += reply.cached_prompt_tokens
         self.usage.model_seconds += reply.seconds
         self.usage.answer_seconds += reply.answer_seconds
-        size = sum(len(message.content.encode("utf-8", "replace")) for message in messages)
         self.meter.learn(size, reply.prompt_tokens)
         return reply

@@ -177,7 +177,7 @@ class _Review:
         self._change = change
         self._selection = selection
         self._outcome = outcome
-        self._pieces_done: Counter[Hunk] = Counter()
+        self._lines_done: Counter[Hunk] = Counter()
         self._asked: set[Hunk] = set()
         self._failed: dict[Hunk, str] = {}
 
@@ -219,7 +219,8 @@ class _Review:
         try:
             claims = asker.claims(chunk)
         except (PromptTooLongError, CutReplyError) as error:
-            if halves := chunk.halves():
+            # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
+            if halves := chunk.halves(cut_hunks=isinstance(error, PromptTooLongError)):
                 for half in halves:
                     self._review(half, asker)
                 return
@@ -231,8 +232,8 @@ class _Review:
         else:
             self._keep(claims, chunk)
         for piece in chunk.pieces:
-            self._pieces_done[piece.hunk] += 1
-            if self._pieces_done[piece.hunk] == piece.parts:
+            self._lines_done[piece.hunk] += len(piece.lines)
+            if self._lines_done[piece.hunk] == piece.of_lines:
                 self._asked.add(piece.hunk)
 
     def _keep(self, claims: list[Claim], chunk: Chunk) -> None:

@@ -56,8 +56,19 @@ class Piece(NamedTuple):
     lines: tuple[Line, ...]
     context: Context
     text: str
-    parts: int = 1
-    """How many pieces the hunk was cut into."""
+    of_lines: int
+    """Lines of all pieces of this hunk together: so it can be told when the whole hunk is done."""
+
+    def halves(self) -> tuple[Piece, Piece] | None:
+        """Two smaller pieces, or None for a single line."""
+        middle = len(self.lines) // 2
+        if not middle:
+            return None
+        first, second = (
+            _piece(self.change, self.hunk, lines, self.context, self.of_lines)
+            for lines in (self.lines[:middle], self.lines[middle:])
+        )
+        return first, second
 
 
 @dataclass(slots=True)
@@ -71,10 +82,13 @@ class Chunk:
         """What the model is shown of them."""
         return "\n".join(piece.text for piece in self.pieces)
 
-    def halves(self) -> tuple[Chunk, Chunk] | None:
-        """Two smaller chunks, or None if there is only one piece."""
+    def halves(self, *, cut_hunks: bool) -> tuple[Chunk, Chunk] | None:
+        """Two smaller chunks; a single piece is cut between its lines if that is allowed. None if impossible."""
         middle = len(self.pieces) // 2
-        return (Chunk(self.pieces[:middle]), Chunk(self.pieces[middle:])) if middle else None
+        if middle:
+            return Chunk(self.pieces[:middle]), Chunk(self.pieces[middle:])
+        halves = self.pieces[0].halves() if cut_hunks else None
+        return (Chunk([halves[0]]), Chunk([halves[1]])) if halves else None
 
 
 def budget(window: int, fixed_tokens: int, answer_tokens: int = ANSWER_TOKENS) -> int:
@@ -115,15 +129,16 @@ def pieces_of(
     Raises:
         PromptTooLongError: a single line does not fit.
     """
-    whole = _piece(change, hunk, tuple(trimmed(lines, context)), context)
+    shown = tuple(trimmed(lines, context))
+    whole = _piece(change, hunk, shown, context, len(shown))
     if meter.estimate(whole.text) <= room:
         return [whole]
-    parts = list(_parts(change, hunk, lines, context, meter, room))
-    return [_piece(change, hunk, part, context)._replace(parts=len(parts)) for part in parts]
+    parts = _parts(change, hunk, shown, context, meter, room)
+    return [_piece(change, hunk, part, context, len(shown)) for part in parts]
 
 
 def _parts(
-    change: FileChange, hunk: Hunk, lines: list[Line], context: Context, meter: TokenMeter, room: int
+    change: FileChange, hunk: Hunk, lines: Iterable[Line], context: Context, meter: TokenMeter, room: int
 ) -> Iterator[tuple[Line, ...]]:
     head = meter.estimate("\n".join(_head(change, hunk, context)))
     part: list[Line] = []
@@ -146,10 +161,10 @@ def _parts(
         yield tuple(part)
 
 
-def _piece(change: FileChange, hunk: Hunk, lines: tuple[Line, ...], context: Context) -> Piece:
+def _piece(change: FileChange, hunk: Hunk, lines: tuple[Line, ...], context: Context, of_lines: int) -> Piece:
     before = context.before if lines and lines[0].new == hunk.new_start else ()
     rows = [*_head(change, hunk, context), *(_row(line) for line in (*before, *lines)), ""]
-    return Piece(change, hunk, lines, context, "\n".join(rows))
+    return Piece(change, hunk, lines, context, "\n".join(rows), of_lines)
 
 
 def _head(change: FileChange, hunk: Hunk, context: Context) -> list[str]:

@@ -60,5 +60,6 @@ def opened(request: Request, deadline: Deadline, patch: bytes | None = None) -> 
         assert target.base
         assert target.head
         # Equal trees need no diff: the commonest case of a hook (a message-only amend) ends here.
-        data = b"" if target.base == target.head else repo.diff(target.base, target.head, request.paths)
-        yield Change(target, parse_diff_tree(data), repo)
+        same = target.base == target.head
+        patch_and_counts = (b"", b"") if same else repo.diff(target.base, target.head, request.paths)
+        yield Change(target, parse_diff_tree(*patch_and_counts), repo)

@@ -174,7 +174,7 @@ def _scan_body(data: bytes, position: int, old: int, new: int, path: str) -> tup
     return added, removed, position
 
 
-# The output of `diff-tree --raw --numstat -z -p`
+# The output of `diff-tree --raw -z -p`, and of `diff-tree --numstat -z`
 
 
 class _Raw(NamedTuple):
@@ -187,14 +187,18 @@ class _Raw(NamedTuple):
     old_path: str | None
 
 
-def parse_diff_tree(data: bytes) -> Diff:
-    """Parse one `diff-tree --raw --numstat -z -p` and hold it against git's own counts.
+def parse_diff_tree(data: bytes, counted: bytes) -> Diff:
+    """Parse one `diff-tree --raw -z -p` and hold it against git's own counts.
+
+    Args:
+        data: its output.
+        counted: the output of `diff-tree --numstat -z` for the same trees.
 
     Raises:
-        DiffMismatchError: files, added or removed lines differ from the raw records or from numstat.
+        DiffMismatchError: files, added or removed lines differ from the raw records or from the counts.
     """
     records, position = _read_raw(data)
-    counts, position = _read_numstat(data, position)
+    counts = _read_numstat(counted)
     if set(counts) != {record.path for record in records}:
         raise DiffMismatchError("git's file list and its counts name different files")
     files = []
@@ -221,13 +225,14 @@ def _read_raw(data: bytes) -> tuple[list[_Raw], int]:
             second, position = _until_nul(data, position)
         path, old_path = (first, None) if second is None else (second, first)
         records.append(_Raw(status[0], old_mode, new_mode, old_oid, new_oid, path, old_path))
-    return records, position
+    return records, min(position + 1, len(data))  # a NUL parts the records from the patch
 
 
-def _read_numstat(data: bytes, position: int) -> tuple[dict[str, tuple[int, int] | None], int]:
-    """Path → (added, removed), or None where git counts no lines; also where the patch begins."""
+def _read_numstat(data: bytes) -> dict[str, tuple[int, int] | None]:
+    """Path → (added, removed), or None where git counts no lines."""
     counts: dict[str, tuple[int, int] | None] = {}
-    while position < len(data) and data[position] != 0:
+    position = 0
+    while position < len(data):
         tab = data.index(b"\t", position)
         second_tab = data.index(b"\t", tab + 1)
         added, removed = data[position:tab], data[tab + 1 : second_tab]
@@ -236,7 +241,7 @@ def _read_numstat(data: bytes, position: int) -> tuple[dict[str, tuple[int, int]
             _, position = _until_nul(data, position)
             path, position = _until_nul(data, position)
         counts[path] = None if added == b"-" else (int(added), int(removed))
-    return counts, min(position + 1, len(data))
+    return counts
 
 
 def _until_nul(data: bytes, position: int) -> tuple[str, int]:

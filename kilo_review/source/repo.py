@@ -49,10 +49,12 @@ PINNED_ENVIRONMENT = {
     "GIT_ICASE_PATHSPECS": "",
 }
 DIFF_FLAGS = (
-    *("-r", "-p", "--raw", "--numstat", "-z", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),
+    *("-r", "-z", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),
     *("--no-relative", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=none"),
-    *("--diff-algorithm=histogram", "-U3", "--inter-hunk-context=0", "-M50%", "-l1000"),
+    *("--diff-algorithm=histogram", "-M50%", "-l1000"),
 )
+PATCH_FLAGS = ("-p", "-U3", "--inter-hunk-context=0")
+"""Only where a patch is wanted: a context length alone asks for one."""
 MISSING_GIT = SourceError("git was not found on PATH", hint="Install git, or put its folder on PATH")
 START_BYTES = 65536
 """Enough of a file to tell whether it is binary, generated or minified."""
@@ -99,8 +101,7 @@ class Repository:
         """End the `cat-file` process and remove the temporary folder."""
         if self._blobs is not None:
             self._blobs.stdin.close()
-            self._blobs.stdout.close()
-            self._blobs.wait()
+            _end(self._blobs)
             self._blobs = None
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
@@ -127,7 +128,7 @@ class Repository:
         return status, output
 
     def _execute(self, arguments: tuple[str, ...], stdin: bytes | None) -> tuple[int, bytes, str]:
-        command = [_executable(self._git), "--no-pager", *_pinned(), *arguments]
+        command = self._command(*arguments)
         limit = self._deadline.cap(3600.0) if self._deadline and self._deadline.seconds else None
         with _as_file(stdin) as stream:
             # GitPython's overloads do not know that a status, bytes and a text come back.
@@ -142,6 +143,10 @@ class Repository:
             )
         status, output, errors = result
         return status, output, errors
+
+    def _command(self, *arguments: str) -> list[str]:
+        pinned = (word for setting in PINNED_CONFIG for word in ("-c", setting))
+        return [str(self._git.GIT_PYTHON_GIT_EXECUTABLE or "git"), "--no-pager", *pinned, *arguments]
 
     def _start(self, command: list[str], **how: Any) -> Any:  # noqa: ANN401  GitPython's overloads
         try:
@@ -233,9 +238,23 @@ class Repository:
 
     # Content
 
-    def diff(self, base: str, head: str, paths: tuple[str, ...] = ()) -> bytes:
-        """`--raw`, `--numstat` and patch of two trees, in one call so that they agree."""
-        return self.run("diff-tree", *DIFF_FLAGS, base, head, "--", *paths)
+    def diff(self, base: str, head: str, paths: tuple[str, ...] = ()) -> tuple[bytes, bytes]:
+        """File list and patch of two trees (`--raw -p`), and git's own counts of them (`--numstat`).
+
+        The counts take git as long as the patch, so both are made at the same time.
+        """
+        trees = (*DIFF_FLAGS, base, head, "--", *paths)
+        counting = self._start([*self._command("diff-tree", "--numstat", *trees)], as_process=True)
+        try:
+            patch = self.run("diff-tree", "--raw", *PATCH_FLAGS, *trees)
+            counts: bytes = counting.stdout.read()
+            errors: bytes = counting.stderr.read()
+            status = counting.proc.wait()
+        finally:
+            _end(counting)
+        if status:
+            raise _explain("diff-tree", status, errors.decode("utf-8", "replace"))
+        return patch, counts
 
     def blob(self, oid: str) -> bytes:
         """One blob's bytes.
@@ -277,8 +296,7 @@ class Repository:
 
     def _blob_process(self) -> Any:  # noqa: ANN401  GitPython's AutoInterrupt types neither stream
         if self._blobs is None:
-            command = [_executable(self._git), *_pinned(), "cat-file", "--batch"]
-            self._blobs = self._start(command, istream=subprocess.PIPE, as_process=True)
+            self._blobs = self._start(self._command("cat-file", "--batch"), istream=subprocess.PIPE, as_process=True)
         return self._blobs
 
     def attributes(self, tree: str, paths: Iterable[str], names: tuple[str, ...]) -> dict[str, dict[str, str]]:
@@ -337,12 +355,11 @@ def _import_git() -> tuple[type[Git], type[Exception]]:
     return Git, GitCommandNotFound
 
 
-def _executable(git: Git) -> str:
-    return str(git.GIT_PYTHON_GIT_EXECUTABLE or "git")
-
-
-def _pinned() -> list[str]:
-    return [word for setting in PINNED_CONFIG for word in ("-c", setting)]
+def _end(process: Any) -> None:  # noqa: ANN401  GitPython's AutoInterrupt
+    """Close the pipes of a child and wait for it; one that still writes is ended by that."""
+    process.stdout.close()
+    process.stderr.close()
+    process.proc.wait()
 
 
 @contextmanager

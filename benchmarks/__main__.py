@@ -1,0 +1,153 @@
+"""`make bench`: what the program costs, whole processes, each figure beside one measured in the same run.
+
+Absolute times differ from machine to machine and hour to hour; the ratios are what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.changes import huge_change, standard_change
+from benchmarks.instant_server import InstantServer
+
+RUNS = 5
+PROGRAM = (sys.executable, "-m", "kilo_review")
+CLICK = (sys.executable, "-c", "import click")
+MIB = 1024
+
+
+class Cost(NamedTuple):
+    """One process: wall seconds and peak memory in MiB."""
+
+    seconds: float
+    mib: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--lines", type=int, default=600_000, help="size of the huge change")
+    arguments = parser.parse_args()
+    _hermetic()
+    with tempfile.TemporaryDirectory(prefix="kilo-bench-") as folder:
+        start_up(Path(folder), arguments.runs)
+        planning(Path(folder), arguments.lines)
+        prefix_cache(Path(folder))
+
+
+def start_up(folder: Path, runs: int) -> None:
+    """The standard change against a server that answers at once, and nothing staged, beside `import click`."""
+    repository = standard_change(folder / "standard")
+    with InstantServer() as server:
+        command = (*PROGRAM, "--provider", "ollama", "--base-url", server.url)
+        report = json.loads(_output((*command, "--format", "json"), repository))
+        standard, click = _paired((*command,), CLICK, repository, runs)
+        prompt_bytes = server.prompt_bytes
+        chats = report["usage"]["requests"]
+    subprocess.run(("git", "reset", "-q", "--hard"), cwd=repository, check=True)
+    nothing, click_again = _paired(PROGRAM, CLICK, repository, runs)
+    ratio, idle = _ratio(standard, click), _ratio(nothing, click_again)
+    print("\nThe standard change: 2 lines in 1 file, staged; a loopback server that answers at once")
+    _row("whole process", f"{_median(standard):.3f} s", f"{ratio:.2f} x import click", "at most 5, 4 if possible")
+    _row("bare import click", f"{_median(click):.3f} s", "", "")
+    _row("peak memory", f"{max(cost.mib for cost in standard):.1f} MiB", "", "at most 60")
+    _row("chat requests", str(chats), "", "1")
+    _row("prompt tokens", str(prompt_bytes // 4), "bytes / 4", "at most 900")
+    _row("nothing staged", f"{_median(nothing):.3f} s", f"{idle:.2f} x import click", "at most 2.5")
+
+
+def planning(folder: Path, lines: int) -> None:
+    """`--dry-run` over a huge change, beside git's own patch of it."""
+    repository, old, new = huge_change(folder / "huge", lines)
+    git = ("git", "diff-tree", "-r", "-p", "-M", old, new)
+    command = (*PROGRAM, f"{old}..{new}", "--dry-run", "--format", "json")
+    counts = json.loads(_output(command, repository))["coverage"]
+    total = sum(entry["added"] + entry["removed"] for entry in counts["entries"])
+    planned, patch = _paired(command, git, repository, 3)
+    print(f"\n--dry-run over {total:,} changed lines in {counts['files']:,} files and {counts['hunks']:,} hunks")
+    _row("whole process", f"{_median(planned):.2f} s", f"{_ratio(planned, patch):.2f} x git diff-tree -p", "at most 3")
+    _row("git diff-tree -p", f"{_median(patch):.2f} s", "", "")
+    _row("peak memory", f"{max(cost.mib for cost in planned):.0f} MiB", "", "at most 500")
+
+
+def prefix_cache(folder: Path) -> None:
+    """Several requests of one review to a real llama.cpp server: how much of the prompt is not read again."""
+    repository = folder / "chunks"
+    shutil.copytree(folder / "standard", repository)
+    for number in range(3):
+        (repository / f"m{number}.py").write_text("def area(width, height):\n    return width * height\n\n\n" * 40)
+    subprocess.run(("git", "add", "-A"), cwd=repository, check=True)
+    command = (*PROGRAM, "--provider", "embedded", "--option", "num_ctx=2048", "--option", "num_predict=48")
+    done = subprocess.run((*command, "--format", "json"), cwd=repository, capture_output=True)
+    print("\nPrefix cache of a real llama.cpp server (embedded engine), several requests in one review")
+    if not done.stdout:
+        print(f"  not measured: {done.stderr.decode().strip()}")
+        return
+    report = json.loads(done.stdout)
+    usage = report["usage"]
+    if not usage["requests"]:
+        print(f"  not measured: {report['coverage']['entries'][0]['reason']}")
+        return
+    share = usage["cached_prompt_tokens"] / max(usage["prompt_tokens"], 1)
+    _row("requests", str(usage["requests"]), "", "")
+    _row(
+        "prompt tokens", str(usage["prompt_tokens"]), f"{usage['cached_prompt_tokens']} of them cached", f"{share:.0%}"
+    )
+
+
+def _hermetic() -> None:
+    """No configuration of the user's, and compiled modules as an installed program has them."""
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "KILO_REVIEW_", "OLLAMA_", "PYTHONDONTWRITE", "PYTHONUNBUFFERED", "COVERAGE")):
+            del os.environ[name]
+    os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
+    os.environ["XDG_CONFIG_HOME"] = os.devnull
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
+
+
+def _output(command: tuple[str, ...], folder: Path) -> bytes:
+    return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE).stdout
+
+
+def _paired(one: tuple[str, ...], other: tuple[str, ...], folder: Path, runs: int) -> tuple[list[Cost], list[Cost]]:
+    """Both commands in turn, so that a machine that slows down slows both; one uncounted run each first."""
+    _run(one, folder), _run(other, folder)
+    pairs = [(_run(one, folder), _run(other, folder)) for _ in range(runs)]
+    return [first for first, _ in pairs], [second for _, second in pairs]
+
+
+def _run(command: tuple[str, ...], folder: Path) -> Cost:
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return Cost(seconds, usage.ru_maxrss / MIB)
+
+
+def _median(costs: list[Cost]) -> float:
+    return statistics.median(cost.seconds for cost in costs)
+
+
+def _ratio(one: list[Cost], other: list[Cost]) -> float:
+    return _median(one) / _median(other)
+
+
+def _row(name: str, figure: str, remark: str, wanted: str) -> None:
+    print(f"  {name:<20} {figure:>12}   {remark:<28} {wanted}")
+
+
+if __name__ == "__main__":
+    main()

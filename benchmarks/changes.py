@@ -1,0 +1,82 @@
+"""The changes that are measured, made anew for each run."""
+
+from __future__ import annotations
+
+import subprocess
+from random import Random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IDENTITY = ("-c", "user.name=Bench", "-c", "user.email=bench@example.invalid")
+FILES = 900
+COMMON_LINES = ("", "", "    }", "    return None", "        continue", "    else:", '    """', "import os")
+"""Lines that stand everywhere, as in real code: they are what makes git look for the right match."""
+
+
+def standard_change(folder: Path) -> Path:
+    """2 lines in 1 file, staged."""
+    before = "class Cart:\n    def __init__(self, items):\n        self.items = items\n\n    def mean(self):\n"
+    _init(folder)
+    (folder / "cart.py").write_text(before + "        return sum(self.items)\n")
+    _git(folder, "add", "-A")
+    _git(folder, *IDENTITY, "commit", "-qm", "first")
+    (folder / "cart.py").write_text(
+        before + "        total = sum(self.items)\n        return total / len(self.items)\n"
+    )
+    _git(folder, "add", "-A")
+    return folder
+
+
+def huge_change(folder: Path, lines: int) -> tuple[Path, str, str]:
+    """A repository and two commits between which about `lines` lines differ, in thousands of hunks."""
+    _init(folder)
+    per_file = lines // FILES
+    old = _commit(folder, per_file, changed=False)
+    new = _commit(folder, per_file, changed=True)
+    return folder, old, new
+
+
+def _commit(folder: Path, lines: int, *, changed: bool) -> str:
+    for number in range(FILES):
+        path = folder / f"package{number % 30}" / f"module{number}.py"
+        path.parent.mkdir(exist_ok=True)
+        old, new = _versions(number, lines)
+        path.write_text("\n".join(new if changed else old) + "\n")
+    _git(folder, "add", "-A")
+    _git(folder, *IDENTITY, "commit", "-qm", "changed" if changed else "first")
+    return subprocess.run(
+        ("git", "rev-parse", "HEAD"), cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def _versions(number: int, wanted: int) -> tuple[list[str], list[str]]:
+    """Two versions of a file, `wanted` changed lines apart: insertions, removals and rewritten lines, mixed."""
+    random = Random(number)  # the same change on every machine
+    old: list[str] = []
+    new: list[str] = []
+    changed = 0
+    while changed < wanted:
+        same = [_line(random) for _ in range(random.randint(8, 60))]
+        removed = [_line(random) for _ in range(random.choice((0, 1, 2, 5, 30)))]
+        added = [_line(random) for _ in range(random.choice((0, 1, 3, 8, 60)))]
+        old += same + removed
+        new += same + added
+        changed += len(removed) + len(added)
+    return old, new
+
+
+def _line(random: Random) -> str:
+    if random.random() < 0.3:
+        return random.choice(COMMON_LINES)
+    return f"    value_{random.randint(0, 999)} = compute({random.randint(0, 99)}, other_{random.randint(0, 99)})"
+
+
+def _init(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    _git(folder, "init", "-q", "-b", "main")
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    subprocess.run(("git", *arguments), cwd=folder, check=True, stdout=subprocess.DEVNULL)
