@@ -22,6 +22,7 @@ from kilo_review.errors import ConfigError, KiloReviewError, UsageError
 from kilo_review.hooks import pre_commit, pre_push
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, exit_code
 from kilo_review.models import PROVIDERS
+from kilo_review.outcome import Outcome
 from kilo_review.report import FORMATS
 from kilo_review.report.progress import Talk, say
 from kilo_review.report.view import View
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from kilo_review.config import Settings
-    from kilo_review.outcome import Outcome
 
 DEFAULT_COMMAND = "review"
 HELP_FLAGS = ("-h", "--help", "--version")
@@ -188,10 +188,13 @@ def hook_pre_push(ctx: click.Context, /, arguments: Sequence[str], **flags: Any)
     """Review what is being pushed."""
     run = _prepare(ctx, flags, max_seconds=pre_push.MAX_SECONDS, held="the push")
     with Repository(Path.cwd(), run.deadline) as repo:
-        requests = pre_push.requests(repo, arguments, config.environment(), sys.stdin.buffer)
-    if not requests and not run.flags["quiet"]:
-        say("kilo-review: nothing new is pushed")
-    return max((run.review(run.job(request)) for request in requests), default=ExitCode.PASS)
+        stdin = sys.stdin.buffer if sys.stdin else None  # None where it was closed
+        requests = pre_push.requests(repo, arguments, config.environment(), stdin)
+    if not requests:
+        if not run.flags["quiet"]:
+            say("kilo-review: nothing new is pushed")
+        return ExitCode.PASS
+    return run.review(*(run.job(request) for request in requests))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +219,18 @@ class _Run:
             patch=patch,
         )
 
-    def review(self, job: review.Job) -> int:
+    def review(self, *jobs: review.Job) -> int:
+        """Review one change after the other; one report, one exit code."""
+        outcomes: list[Outcome] = []
         talk = Talk(quiet=self.flags["quiet"], animated=not self.held and _is_watched())
         try:
-            outcome = review.run(job, talk)
+            for job in jobs:
+                outcomes.append(review.run(job, talk))
+                if outcomes[-1].interrupted:
+                    break
         finally:
             talk.stop()
+        outcome = Outcome.joined(outcomes)
         code = self.report(outcome)
         return ExitCode.INTERRUPTED if outcome.interrupted else code
 
@@ -272,7 +281,9 @@ def _warn_of_unknown_variables(ctx: click.Context, environment: Any) -> None:  #
     commands = (review_command, hook_pre_commit, hook_pre_push)
     known = {str(parameter.envvar) for command in commands for parameter in command.params if parameter.envvar}
     for name in config.unknown_variables(environment, known | {API_KEY_VARIABLE}):
-        say(f"kilo-review: the variable {printable(name)} means nothing; {ctx.command_path} --help shows the options")
+        nearest = config.nearest(name, known | {API_KEY_VARIABLE})
+        step = f"did you mean {nearest}?" if nearest else f"{ctx.command_path} --help shows the options"
+        say(f"kilo-review: the variable {printable(name)} means nothing; {step}")
 
 
 def _patch() -> bytes:
@@ -322,6 +333,8 @@ def _check_output(path: Path | None) -> None:
     """A wrong --output is told before the review, not after it."""
     if path is None:
         return
+    if path.is_dir():
+        raise ConfigError(f"--output: {str(path)!a} is a folder")
     if not path.parent.is_dir():
         raise ConfigError(f"--output: the folder {str(path.parent)!a} does not exist")
     if not os.access(path if path.exists() else path.parent, os.W_OK):

@@ -18,7 +18,7 @@ from kilo_review.models import PROVIDERS
 from kilo_review.models.base import ModelRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 REPOSITORY_PROVIDERS = tuple(name for name in PROVIDERS if name != "scripted")
 """A repository that chose the test double would be its own judge."""
@@ -49,6 +49,7 @@ SAFE_OPTIONS: dict[str, tuple[type, ...]] = {
     "stop": (str, list),
 }
 """Model parameters whose type is known; the repository may set these and no others."""
+THINKING_LEVELS = ("low", "medium", "high", "max")
 RESERVED_OPTIONS = frozenset({
     *("model", "messages", "prompt", "stream", "stream_options", "format", "response_format", "truncate", "tools"),
     *("api_base", "base_url", "api_key", "api_version", "headers", "extra_headers", "organization", "user"),
@@ -88,13 +89,13 @@ class Settings:
 
     def model_request(self, environment: Mapping[str, str]) -> ModelRequest:
         """What the providers need of this."""
-        lmstudio_key = environment.get("LM_API_TOKEN") if self.provider == "lmstudio" else None
         return ModelRequest(
             provider=self.provider,
             name=self.model,
             base_url=self.base_url,
-            api_key=self.api_key or lmstudio_key,
+            api_key=self.api_key,
             ollama_host=environment.get("OLLAMA_HOST") or None,
+            lmstudio_key=environment.get("LM_API_TOKEN") or None,
             options=self.options,
         )
 
@@ -365,6 +366,10 @@ def _check_option(name: str, value: object, origin: str) -> None:
             for t in types
         )
         raise ConfigError(f"{origin}: the model option {name!a} must be {words}, not {value!a}")
+    if name == "think" and isinstance(value, str) and value not in THINKING_LEVELS:
+        raise ConfigError(
+            f"{origin}: the model option 'think' must be true, false or one of {', '.join(THINKING_LEVELS)}"
+        )
     if name == "num_ctx" and isinstance(value, int) and value < 1:
         raise ConfigError(f"{origin}: the model option 'num_ctx' must be at least 1")
 
@@ -392,12 +397,17 @@ _READERS: dict[str, Callable[[str, object, str], dict[str, Any]]] = {
 assert {each.name for each in fields(Settings)} <= set(_READERS)
 
 
-def _suggestion(name: str) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415  for this message alone
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant, or ""."""
+    from difflib import get_close_matches  # noqa: PLC0415  for messages alone
 
+    return next(iter(get_close_matches(name, sorted(known), n=1)), "")
+
+
+def _suggestion(name: str) -> str:
     known = sorted({*_READERS, "profiles"})
-    nearest = get_close_matches(name, known, n=1)
-    return f"Did you mean {nearest[0]!a}?" if nearest else f"There are: {', '.join(known)}"
+    meant = nearest(name, known)
+    return f"Did you mean {meant!a}?" if meant else f"There are: {', '.join(known)}"
 
 
 # Files

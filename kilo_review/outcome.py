@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from kilo_review.finding import Finding, Status
+
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class TargetKind(StrEnum):
@@ -26,8 +31,8 @@ class Target:
 
     Attributes:
         kind: what was asked for.
-        base: hex id of the old tree; None for a patch.
-        head: hex id of the new tree; None for a patch.
+        base: hex id of the old tree; None for a patch, and for a push of several references.
+        head: hex id of the new tree; None likewise.
     """
 
     kind: TargetKind
@@ -107,6 +112,16 @@ class Usage:
     model_seconds: float = 0.0
     answer_seconds: float = 0.0
 
+    def add(self, other: Usage) -> None:
+        """Add what another review cost."""
+        self.requests += other.requests
+        self.prompt_tokens += other.prompt_tokens
+        self.cached_prompt_tokens += other.cached_prompt_tokens
+        self.completion_tokens += other.completion_tokens
+        self.seconds = max(self.seconds, other.seconds)  # each counts from the start of the process
+        self.model_seconds += other.model_seconds
+        self.answer_seconds += other.answer_seconds
+
     @property
     def tokens_per_second(self) -> float | None:
         """Answer tokens per second of writing (not of loading or reading), or None where nothing tells."""
@@ -148,6 +163,23 @@ class Outcome:
     """What the user can do about hunks that were not reviewed; "" if nothing is known."""
     notes: list[str] = field(default_factory=list)
     """Remarks on the run as a whole, such as why it was slow."""
+
+    @classmethod
+    def joined(cls, outcomes: Sequence[Outcome]) -> Outcome:
+        """One outcome of several, such as the ranges of one push; it has no single base and head."""
+        if len(outcomes) == 1:
+            return outcomes[0]
+        whole = cls(Target(outcomes[0].target.kind, None, None))
+        for each in outcomes:
+            whole.model = whole.model or each.model
+            whole.findings += each.findings
+            whole.entries += each.entries
+            whole.usage.add(each.usage)
+            whole.egress += each.egress
+            whole.interrupted |= each.interrupted
+            whole.next_step = whole.next_step or each.next_step
+            whole.notes += [note for note in each.notes if note not in whole.notes]
+        return whole
 
     def count(self, state: State) -> int:
         """Rows of the coverage in this state."""

@@ -257,13 +257,16 @@ class _Review:
 
     def _note_slowness(self, model: Model, *, always: bool) -> None:
         usage = self._outcome.usage
-        speed = usage.tokens_per_second
-        telling = usage.completion_tokens >= TELLING_TOKENS
-        if not always and (speed is None or not telling or speed >= SLOW_TOKENS_PER_SECOND):
+        speed = usage.tokens_per_second if usage.completion_tokens >= TELLING_TOKENS else None
+        is_slow = speed is not None and speed < SLOW_TOKENS_PER_SECOND
+        if not (always or is_slow):
             return
-        facts = [f"{speed:.1f} tokens a second"] if speed and telling else []
+        facts = [f"{speed:.1f} tokens a second"] if speed is not None and is_slow else []
         with suppress(ModelError):  # it is a courtesy; the server was slow already
             facts += filter(None, [model.slow_reason(Deadline().within(0.5))])
         if facts:
             advice = "A smaller model would answer sooner (docs/models.md)"
             self._outcome.notes.append(f"{model.info.name} is slow here: {', '.join(facts)}. {advice}")
+        if not usage.completion_tokens:
+            advice = "review something once by hand, which loads it: kilo-review HEAD"
+            self._outcome.notes.append(f"if {model.info.name} was still being loaded, {advice}")

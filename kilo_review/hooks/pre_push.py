@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import select
+import time
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from kilo_review.errors import TargetError
+from kilo_review.errors import SourceError, TargetError
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
@@ -16,8 +18,11 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 120.0
 STDIN_SECONDS = 2.0
-"""How long git may take to write its lines; when nothing comes, nothing was said."""
-FIELDS = 4
+"""Silence after which nothing more is expected; git has written its lines before the hook starts."""
+LONGEST_SECONDS = 10.0
+LONGEST_STDIN = 16 << 20
+_LINE = r"(.+) ([0-9a-f]{40,64}) ([^ ]+) ([0-9a-f]{40,64})\Z"
+"""Local reference (which may be an expression with spaces), its id, remote reference, its id."""
 
 
 class Update(NamedTuple):
@@ -29,7 +34,7 @@ class Update(NamedTuple):
 
 
 def requests(
-    repo: Repository, arguments: Sequence[str], environment: Mapping[str, str], stdin: BinaryIO
+    repo: Repository, arguments: Sequence[str], environment: Mapping[str, str], stdin: BinaryIO | None
 ) -> list[Request]:
     """One request for each range that the push adds.
 
@@ -50,7 +55,7 @@ def requests(
     if updates is None:
         updates = _from_upstream(repo)
     found: dict[tuple[str | None, str], Request] = {}
-    for update in updates:
+    for update in dict.fromkeys(updates):
         if request := _request(repo, update):
             assert request.head_commit
             found[request.base_commit, request.head_commit] = request
@@ -68,17 +73,17 @@ def _from_framework(repo: Repository, environment: Mapping[str, str]) -> list[Up
     return None
 
 
-def _from_git(stdin: BinaryIO, remote: str) -> list[Update] | None:
+def _from_git(stdin: BinaryIO | None, remote: str) -> list[Update] | None:
     """`<local ref> <local oid> <remote ref> <remote oid>` lines, one for each reference."""
     text = _read_quickly(stdin)
     if not text:
         return None
     updates = []
-    for line in text.decode("utf-8", "surrogateescape").splitlines():
-        words = line.split()
-        if len(words) != FIELDS:
+    for line in text.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n"):
+        match = re.match(_LINE, line)
+        if match is None:
             raise TargetError(f"standard input is not what git gives a pre-push hook: {line[:80]!a}")
-        updates.append(Update(words[1], words[3], remote))
+        updates.append(Update(match[2], match[4], remote))
     return updates
 
 
@@ -96,12 +101,16 @@ def _request(repo: Repository, update: Update) -> Request | None:
         return None  # a deletion
     head = repo.commit(update.local_oid)
     if head is None:
+        if repo.status("cat-file", "-e", update.local_oid)[0]:
+            raise SourceError(f"what is pushed, {update.local_oid}, is not in this repository")
         return None  # a tag of something that is not a commit
     known = repo.commit(update.remote_oid) if update.remote_oid.strip("0") else None
-    base = repo.merge_base(head, known) if known else None
-    if base is None:
+    if known and repo.merge_base(head, known) == known:
+        base: str | None = known
+    else:  # new, or rewritten: what the remote has in any other branch is not new either
         is_url = "/" in update.remote or ":" in update.remote  # pushed to an address without a name
         others = repo.refs("refs/remotes" if is_url else f"refs/remotes/{update.remote}")
+        others += [known] if known else []
         base = repo.merge_base(head, *others) if others else None
     return None if base == head else Request("push", base_commit=base, head_commit=head)
 
@@ -113,12 +122,18 @@ def _oid(repo: Repository, name: str) -> str:
     return found
 
 
-def _read_quickly(stdin: BinaryIO) -> bytes:
+def _read_quickly(stdin: BinaryIO | None) -> bytes:
     """All of standard input, if somebody writes to it; a terminal or silence means nothing."""
-    if stdin.closed or stdin.isatty():
+    if stdin is None or stdin.closed or stdin.isatty():
         return b""
-    pieces = []
+    pieces: list[bytes] = []
+    size, end = 0, time.monotonic() + LONGEST_SECONDS
     descriptor = stdin.fileno()
-    while select.select([descriptor], [], [], STDIN_SECONDS)[0] and (piece := os.read(descriptor, 65536)):
+    while size <= LONGEST_STDIN and time.monotonic() < end:
+        silent = not select.select([descriptor], [], [], STDIN_SECONDS)[0]
+        piece = b"" if silent else os.read(descriptor, 65536)
+        if not piece:
+            return b"".join(pieces)
         pieces.append(piece)
-    return b"".join(pieces)
+        size += len(piece)
+    raise TargetError("standard input is not what git gives a pre-push hook: it has no end")

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from kilo_review.outcome import Egress, ModelInfo
 
 PROBE_SECONDS = 0.4
+START_HINT = (
+    "Start one (`ollama serve`, or `lms server start` for LM Studio), or install the embedded engine: "
+    "pip install 'kilo-review[embedded]'"
+)
 
 
 def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Model:
@@ -50,10 +54,12 @@ def _by_url(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
 def _discover(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Model:
     """Ask the usual ports together; a model that is already loaded wins, then their order.
 
-    The embedded engine is the last resort. A server that is too busy to answer the probe in time is asked
-    once more, in peace, before that.
+    A server that is too busy to answer the probe in time is asked once more, in peace. The embedded engine is
+    for those who run none: a server that is there but cannot serve is a fault to be told.
     """
-    candidates = [replace(request, provider=provider, base_url=url) for provider, url in _candidates(request)]
+    # A key is for a server that the user named, not for whatever listens on a usual port.
+    anyone = replace(request, api_key=None)
+    candidates = [replace(anyone, provider=provider, base_url=url) for provider, url in _candidates(request)]
     probe_deadline = deadline.within(PROBE_SECONDS)
     with ThreadPoolExecutor(len(candidates)) as pool:
         probes = list(pool.map(lambda candidate: _probe(candidate, egress, probe_deadline), candidates))
@@ -66,9 +72,13 @@ def _discover(request: ModelRequest, egress: list[Egress], deadline: Deadline) -
             return models.connect(probe.request, egress, deadline)
         except ModelError as error:
             problem = problem or error
+    problem = problem or _telling(probes)
+    if problem is not None:
+        raise problem
     if embedded.is_installed() and (request.name is None or request.name.endswith(".gguf")):
         return embedded.connect(request, egress, deadline)
-    raise problem or _nothing_runs(probes)
+    tried = ", ".join(str(probe.request.base_url) for probe in probes)
+    raise UnreachableError(f"no model server is running on this machine (tried {tried})", hint=START_HINT)
 
 
 class _Probe(NamedTuple):
@@ -87,16 +97,11 @@ def _probe(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> _
     return _Probe(request, model.info, None)
 
 
-def _nothing_runs(probes: list[_Probe]) -> ModelError:
-    """The most telling of the failures: a server that is there but cannot serve beats one that is not."""
-    for probe in probes:
-        if probe.problem is not None and not isinstance(probe.problem, (UnreachableError, WrongServerError)):
-            return probe.problem
-    tried = ", ".join(str(probe.request.base_url) for probe in probes)
-    return UnreachableError(
-        f"no model server is running on this machine (tried {tried})",
-        hint="Start one (`ollama serve`, or `lms server start` for LM Studio), or install the embedded engine: "
-        "pip install 'kilo-review[embedded]'",
+def _telling(probes: list[_Probe]) -> ModelError | None:
+    """The first failure of a server that is there and is what it should be."""
+    problems = (probe.problem for probe in probes)
+    return next(
+        (each for each in problems if each and not isinstance(each, (UnreachableError, WrongServerError))), None
     )
 
 

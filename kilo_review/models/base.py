@@ -30,6 +30,7 @@ class ModelRequest:
         base_url: where the server is, or None for its default.
         api_key: bearer token, or None.
         ollama_host: the value of OLLAMA_HOST, or None.
+        lmstudio_key: the value of LM_API_TOKEN, or None; sent to LM Studio alone.
         options: parameters for the server, over `DEFAULT_OPTIONS`.
     """
 
@@ -38,6 +39,7 @@ class ModelRequest:
     base_url: str | None = None
     api_key: str | None = None
     ollama_host: str | None = None
+    lmstudio_key: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -70,11 +70,7 @@ def choose(offers: Sequence[Offer], wanted: str | None, asked: Asked, *, pull: s
                 return offer, "as configured"
         raise _not_found(usable, wanted, asked, pull)
     if not usable:
-        hint = (
-            f"Get one: {pull.replace('NAME', 'qwen2.5-coder:7b')} (docs/models.md says which)"
-            if pull
-            else "Load one, then try again"
-        )
+        hint = f"Get one with: {pull} (docs/models.md says which)" if pull else "Load one, then try again"
         raise ModelNotFoundError(f"{asked.server} at {asked.url} has no model that can answer", hint=hint)
     best = min(usable, key=_preference)
     return best, _why(best, len(usable))

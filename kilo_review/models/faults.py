@@ -157,10 +157,16 @@ def _busy(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
     return ServerBusyError(f"{asked.server} is busy ({said})", hint="Try again in a moment")
 
 
+def _thinking(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return ServerFailedError(
+        f"{asked.server} refused the option think ({said})", hint="Leave it out, or choose another model"
+    )
+
+
 def _unauthorized(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001  it may repeat the token
     return ServerFailedError(
         f"{asked.server} at {asked.url} wants a token",
-        hint="Set KILO_REVIEW_API_KEY (for LM Studio, LM_API_TOKEN is read too)",
+        hint="Set KILO_REVIEW_API_KEY and name the server with --base-url (LM Studio: LM_API_TOKEN is enough)",
     )
 
 
@@ -183,6 +189,7 @@ _TABLE: tuple[tuple[re.Pattern[str], Callable[[Asked, str, str], ModelError]], .
             _missing,
         ),
         (r"unexpected endpoint or method|404 page not found|<html|<!doctype", _wrong_path),
+        (r"does not support thinking|invalid think value", _thinking),
         (r"server busy|loading model|unavailable_error", _busy),
         (r"invalid_api_key|invalid api key|api token", _unauthorized),
         (

@@ -11,7 +11,7 @@ from kilo_review.errors import UnreachableError, WrongServerError
 from kilo_review.models import locality
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked, fault, message_of
-from kilo_review.models.openai import OK, OpenAIModel, with_v1
+from kilo_review.models.openai import OK, OpenAIModel, refuse_cloud, with_v1
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 
@@ -36,17 +36,20 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         ModelError: the server is not there, is something else, or lacks the model.
     """
     endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URL))
-    client = Client(endpoint, egress, deadline, api_key=request.api_key)
     asked = Asked(SERVER, endpoint.url, request.name or "")
-    try:
-        offers = _offers(client, asked)
-    except UnreachableError as error:
-        raise UnreachableError(f"{SERVER}: {error.message}", hint=START_HINT) from None
-    offer, why = choose(offers, request.name, asked, pull="lms get NAME")
-    wanted = request.parameters.get("num_ctx")
-    window = offer.window or (wanted if isinstance(wanted, int) else JIT_WINDOW)
-    info = ModelInfo("lmstudio", offer.name, endpoint.url, window, why=why)
-    return OpenAIModel(client, info, request.parameters, Asked(SERVER, endpoint.url, offer.name), {"ttl": KEEP_SECONDS})
+    key = request.api_key or request.lmstudio_key
+    with Client(endpoint, egress, deadline, api_key=key).closed_on_failure() as client:
+        try:
+            offers = _offers(client, asked)
+        except UnreachableError as error:
+            raise UnreachableError(f"{SERVER}: {error.message}", hint=START_HINT) from None
+        offer, why = choose(offers, request.name, asked, pull="lms get NAME")
+        refuse_cloud(client, offer.name)
+        wanted = request.parameters.get("num_ctx")
+        window = offer.window or (wanted if isinstance(wanted, int) else JIT_WINDOW)
+        info = ModelInfo("lmstudio", offer.name, endpoint.url, window, why=why)
+        asked = Asked(SERVER, endpoint.url, offer.name)
+        return OpenAIModel(client, info, request.parameters, asked, {"ttl": KEEP_SECONDS})
 
 
 def _offers(client: Client, asked: Asked) -> list[Offer]:
@@ -75,19 +78,19 @@ def _native_v1(data: dict[str, Any]) -> list[Offer] | None:
     models = data.get("models")
     if not isinstance(models, list):
         return None
-    return [_offer_v1(entry) for entry in models if isinstance(entry, dict) and isinstance(entry.get("key"), str)]
+    entries = [entry for entry in models if isinstance(entry, dict) and isinstance(entry.get("key"), str)]
+    return [offer for entry in entries for offer in _offers_v1(entry)]
 
 
-def _offer_v1(entry: dict[str, Any]) -> Offer:
+def _offers_v1(entry: dict[str, Any]) -> list[Offer]:
+    """The model under its key, and each loaded instance under the identifier that its user gave it."""
     instances = [each for each in entry.get("loaded_instances") or [] if isinstance(each, dict)]
-    config = (instances[0].get("config") or {}) if instances else {}
-    return Offer(
-        name=entry["key"],
-        is_loaded=bool(instances),
-        window=_positive(config.get("context_length")),
-        size=_positive(entry.get("size_bytes")) or 0,
-        is_chat=entry.get("type") != "embedding",
-    )
+    windows = {str(each.get("id")): _positive((each.get("config") or {}).get("context_length")) for each in instances}
+    key = entry["key"]
+    size, is_chat = _positive(entry.get("size_bytes")) or 0, entry.get("type") != "embedding"
+    first = windows.get(key) or next(iter(windows.values()), None)
+    named = [Offer(name, True, window, size, is_chat) for name, window in windows.items() if name != key]
+    return [Offer(key, bool(instances), first, size, is_chat), *named]
 
 
 def _native_v0(data: dict[str, Any]) -> list[Offer] | None:

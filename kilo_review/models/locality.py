@@ -89,8 +89,9 @@ def loopback_addresses(host: str, port: int) -> tuple[str, ...]:
     addresses = sorted({str(entry[4][0]) for entry in found}, key=lambda address: (":" in address, address))
     for address in addresses:
         if not is_loopback(address):
+            name = host if host == address else f"{host} is at {address}, which"
             raise NotLocalError(
-                f"{host} is at {address}, which is not this machine; nothing was sent",
+                f"{name} is not this machine; nothing was sent",
                 hint="Only a server on a loopback address (127.0.0.1, ::1) is asked",
             )
     return tuple(addresses)

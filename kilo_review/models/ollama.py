@@ -101,21 +101,21 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
     endpoint = locality.endpoint(url)
     if request.name:
         locality.refuse_remote_name(request.name)
-    client = Client(endpoint, egress, deadline, api_key=request.api_key)
     asked = Asked(SERVER, endpoint.url, request.name or "")
-    try:
-        _make_sure_it_is_ollama(client, asked)
+    with Client(endpoint, egress, deadline, api_key=request.api_key).closed_on_failure() as client:
+        try:
+            _make_sure_it_is_ollama(client, asked)
+        except UnreachableError as error:
+            raise UnreachableError(f"{SERVER}: {error.message}", hint=START_HINT) from None
         name, why = (request.name, "as configured") if request.name else _chosen(client, asked)
+        locality.refuse_remote_name(name)
         shown = _show(client, name, asked)
-    except UnreachableError as error:
-        raise UnreachableError(f"{SERVER}: {error.message}", hint=START_HINT) from None
-    locality.refuse_remote_name(name)
-    locality.refuse_remote_model(name, shown)
-    window = _window(client, name, shown, request)
-    think = "low" if LEVELS_ONLY in name.lower() else False
-    parameters = TOP_LEVEL | {"think": think} | request.parameters | {"num_ctx": window}
-    info = ModelInfo("ollama", name, endpoint.url, window, why=why)
-    return OllamaModel(client, info, parameters, Asked(SERVER, endpoint.url, name))
+        locality.refuse_remote_model(name, shown)
+        window = _window(client, name, shown, request)
+        think = "low" if LEVELS_ONLY in name.lower() else False
+        parameters = TOP_LEVEL | {"think": think} | request.parameters | {"num_ctx": window}
+        info = ModelInfo("ollama", name, endpoint.url, window, why=why)
+        return OllamaModel(client, info, parameters, Asked(SERVER, endpoint.url, name))
 
 
 def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:

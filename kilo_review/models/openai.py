@@ -107,20 +107,32 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
 def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: Deadline) -> OpenAIModel:
     """Connect to one server: find its model and the model's window."""
     endpoint = locality.endpoint(with_v1(url))
-    client = Client(endpoint, egress, deadline, api_key=request.api_key)
     asked = Asked("the server", endpoint.url, request.name or "")
-    try:
-        listed = _models(client, asked)
-        offers = [_offer(entry) for entry in listed]
-        offer, why = choose(offers, request.name, asked)
-        owner = next((str(entry.get("owned_by")) for entry in listed if entry.get("id") == offer.name), "")
+    with Client(endpoint, egress, deadline, api_key=request.api_key).closed_on_failure() as client:
+        try:
+            listed = _models(client, asked)
+        except UnreachableError as error:
+            raise UnreachableError(error.message, hint=START_HINT) from None
+        offer, why = choose([_offer(entry) for entry in listed], request.name, asked)
+        refuse_cloud(client, offer.name)
         window = _window(request, offer, client)
-    except UnreachableError as error:
-        raise UnreachableError(error.message, hint=START_HINT) from None
-    locality.refuse_remote_name(offer.name)
-    info = ModelInfo("openai", offer.name, endpoint.url, window, why=why)
-    extra = {"chat_template_kwargs": {"enable_thinking": False}} if owner in THINKING_SWITCH else {}
-    return OpenAIModel(client, info, request.parameters, Asked("the server", endpoint.url, offer.name), extra)
+        owner = next((str(entry.get("owned_by")) for entry in listed if entry.get("id") == offer.name), "")
+        extra = {"chat_template_kwargs": {"enable_thinking": False}} if owner in THINKING_SWITCH else {}
+        info = ModelInfo("openai", offer.name, endpoint.url, window, why=why)
+        return OpenAIModel(client, info, request.parameters, Asked("the server", endpoint.url, offer.name), extra)
+
+
+def refuse_cloud(client: Client, name: str) -> None:
+    """Ollama speaks this wire too, and hides on it that a model is a cloud model: its native wire is asked.
+
+    Raises:
+        NotLocalError: the model runs elsewhere.
+    """
+    locality.refuse_remote_name(name)
+    version = client.get("/api/version", beside="/v1").json()
+    if isinstance(version, dict) and isinstance(version.get("version"), str):
+        shown = client.post("/api/show", {"model": name}, beside="/v1").json()
+        locality.refuse_remote_model(name, shown if isinstance(shown, dict) else {})
 
 
 def with_v1(url: str) -> str:

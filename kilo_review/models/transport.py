@@ -180,6 +180,15 @@ class Client:
         self._receipt: Egress | None = None
         self._client = _httpx_client(self, api_key)
 
+    @contextmanager
+    def closed_on_failure(self) -> Iterator[Client]:
+        """For the time of getting to know a server: if that fails, nothing stays open."""
+        try:
+            yield self
+        except BaseException:
+            self.close()
+            raise
+
     def close(self) -> None:
         """Close all connections; a server stops working for us when it sees that."""
         self._client.close()
@@ -196,9 +205,9 @@ class Client:
         with self._send("GET", self.endpoint.url.removesuffix(beside) + path, None) as response:
             return Answer(response.status_code, _limited(response))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Answer:
-        """POST a JSON object, the whole answer."""
-        with self._send("POST", self.endpoint.url + path, body) as response:
+    def post(self, path: str, body: Mapping[str, Any], *, beside: str = "") -> Answer:
+        """POST a JSON object, the whole answer; `beside` as for `get`."""
+        with self._send("POST", self.endpoint.url.removesuffix(beside) + path, body) as response:
             return Answer(response.status_code, _limited(response))
 
     @contextmanager

@@ -35,7 +35,6 @@ _SCOPE_KIND = (
     r"(?:_(?:definition|declaration|item|specifier|signature|statement))?\Z|singleton_method\Z"
 )
 _FUNCTION_KIND = r"function|method|constructor"
-_BODY_FIELD = "body"
 
 
 class Heading(NamedTuple):
@@ -156,12 +155,19 @@ def _child_at(node: Any, row: int) -> Any:  # noqa: ANN401  ast-grep's types are
 
 def _scope(node: Any) -> _Scope:  # noqa: ANN401
     span = node.range()
-    body = node.field(_BODY_FIELD)
-    text: str = node.text()
-    if body is not None:
-        text = text[: body.range().start.index - span.start.index]
-    signature = _shortened(" ".join(text.split("\n{", 1)[0].split()).rstrip("{ "))
+    text: str = node.text()[: _signature_end(node) - span.start.index]
+    signature = _shortened(" ".join(text.split()).rstrip("{: "))
     return _Scope(span.start.line + 1, span.end.line + 1, signature, bool(re.search(_FUNCTION_KIND, node.kind())))
+
+
+def _signature_end(node: Any) -> int:  # noqa: ANN401
+    """Where the body begins, or a comment before it (a Python body begins after the comments on top of it)."""
+    body = node.field("body")
+    end: int = node.range().end.index if body is None else body.range().start.index
+    stops = (child for child in node.children() if "comment" in child.kind() or child.kind().endswith("_body"))
+    for child in stops:
+        end = min(end, child.range().start.index)
+    return end
 
 
 def _shortened(text: str) -> str:

@@ -1,0 +1,189 @@
+"""What the documents say is true of the code."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from kilo_review import __version__, config, prompts
+from kilo_review.cli import cli
+from kilo_review.finding import Category, Severity
+from kilo_review.judge.policy import ExitCode
+from kilo_review.models import PROVIDERS
+from kilo_review.outcome import State, TargetKind
+
+if TYPE_CHECKING:
+    from tests.conftest import Repo, Runner
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    found = re.findall(rf"^([ \t]*)```{language}\n(.*?)^[ \t]*```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return ["\n".join(line.removeprefix(indent) for line in body.split("\n")) for indent, body in found]
+
+
+def options_of(command: str) -> set[str]:
+    return {name for parameter in cli.commands[command].params for name in parameter.opts if name.startswith("--")}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_configuration_examples_are_valid(page: Path, tmp_path: Path) -> None:
+    for number, text in enumerate(blocks(page, "toml")):
+        example = tmp_path / f"{number}.toml"
+        example.write_text(text)
+        config.load({}, config=example)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_option_that_is_mentioned_exists(page: Path) -> None:
+    known = options_of("review") | {"--version", "--help"}
+    for code in re.findall(r"`([^`\n]*kilo-review [^`\n]*)`", page.read_text()) + blocks(page, "console"):
+        for line in code.splitlines():
+            if re.search(r"kilo-review(?:$| (?!hook))", line) and "pre-commit install" not in line:
+                command = re.split(r"kilo-review ?", line, maxsplit=1)[1].split("#")[0]
+                assert set(re.findall(r"(?<!\S)--[a-z-]+", command)) <= known, line
+
+
+def test_usage_names_every_option_and_key() -> None:
+    text = (ROOT / "docs" / "usage.md").read_text()
+    for option in options_of("review") | {"--version"}:
+        assert f"`{option}" in text or f"`{option}`" in text.replace(", ", "`, `"), option
+    for key in config._READERS:
+        assert re.search(rf"^\[?(?:model\.)?{key}\b|\[profiles\.\w+\.{key}\]", text, re.MULTILINE), key
+    for name in config.SAFE_OPTIONS:
+        assert f"`{name}`" in text
+    for kind in ("staged", "uncommitted", "branch", "A..B", "A...B", "-"):
+        assert f"| `{kind}`" in text
+    for provider in PROVIDERS:
+        assert f"`{provider}`" in text
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "usage.md"], ids=lambda page: page.name)
+def test_exit_codes_are_those_of_the_program(page: Path) -> None:
+    rows = re.findall(r"^\| (\d+) \|", page.read_text(), re.MULTILINE)
+    assert [int(row) for row in rows] == [int(code) for code in ExitCode]
+
+
+def test_help_names_the_exit_codes(kilo: Runner) -> None:
+    text = " ".join(kilo("--help").text.split())
+    for code in ExitCode:
+        assert re.search(rf"\b{int(code)} \w", text.partition("Exit codes:")[2])
+
+
+def shape(value: object) -> object:
+    """Keys all the way down; lists by their first element."""
+    if isinstance(value, dict):
+        return {key: shape(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [shape(value[0])] if value else []
+    return None
+
+
+def test_the_json_example_has_the_shape_of_a_report(kilo: Runner, buggy: Repo, division: dict[str, object]) -> None:
+    (text,) = blocks(ROOT / "docs" / "json.md", "json")
+    example = json.loads(text)
+    report = kilo(*kilo.scripted({"findings": [division]}), "--format", "json").json()
+    example["egress"] = report["egress"] = []
+    assert shape(example) == shape(report)
+    assert list(example) == list(report)
+
+
+def test_the_json_page_names_every_word() -> None:
+    text = (ROOT / "docs" / "json.md").read_text()
+    for words in (Severity, Category, State, TargetKind):
+        for word in words:
+            assert f"`{word.value}`" in text
+
+
+def test_the_changelog_has_this_version() -> None:
+    assert f"\n## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"rev: v{__version__}" in (ROOT / "README.md").read_text()
+
+
+def test_pages_name_no_registry_and_no_machine() -> None:
+    for page in PAGES:
+        assert not re.search(r"pypi\.org|crates\.io|npmjs|proxy\.golang|/root/|/home/\w|/tmp/", page.read_text()), (
+            page.name
+        )
+
+
+def test_the_readme_picture_is_what_the_program_prints(kilo: Runner, buggy: Repo, division: dict[str, object]) -> None:
+    (picture,) = [block for block in blocks(ROOT / "README.md", "text") if "git commit" in block]
+    printed = kilo(*kilo.scripted({"findings": [division]})).text.splitlines()
+    assert picture.splitlines()[2:6] == printed[:4]
+
+
+# Prompts
+
+
+def test_the_instructions_are_cheap_and_the_same_for_every_change() -> None:
+    loaded = prompts.load()
+    assert len(loaded.system.encode()) / 4 <= 420
+    one, other = loaded.review("FILE a.py"), loaded.review("FILE b.py")
+    assert one[0] == other[0]
+    assert one[1].content.endswith("FILE a.py")
+    assert one[1].content.removesuffix("a.py") == other[1].content.removesuffix("b.py")
+
+
+def test_the_prompts_speak_english_and_of_every_word_of_the_schema() -> None:
+    loaded = prompts.load()
+    assert loaded.system.isascii()
+    item = prompts.REPLY_SCHEMA["properties"]["findings"]["items"]  # type: ignore[index]
+    assert item["required"] == list(item["properties"]) == sorted(item["properties"])
+    for name in item["required"]:
+        assert f'"{name}"' in loaded.system
+        assert f'"{name}"' in loaded.repair_template
+    for word in (*item["properties"]["severity"]["enum"], *item["properties"]["type"]["enum"]):
+        assert f'"{word}"' in loaded.system
+    assert loaded.system.index('{"findings": []}') < 300
+
+
+def test_prompts_can_be_overridden_and_are_checked(kilo: Runner, buggy: Repo, tmp_path: Path) -> None:
+    folder = tmp_path / "prompts"
+    folder.mkdir()
+    (folder / "system.md").write_text("Say nothing.")
+    shown = kilo("--show-prompt", "--prompts", str(folder)).text
+    assert shown.startswith("--- request 1, system ---\nSay nothing.\n")
+    assert prompts.load(folder).version != prompts.load().version
+    (folder / "review.md").write_text("no place for it")
+    done = kilo("--show-prompt", "--prompts", str(folder))
+    assert (done.code, "must contain {{change}} exactly once" in done.talk) == (2, True)
+    assert kilo("--prompts", str(tmp_path / "missing")).code == 2
+
+
+def test_the_messages_can_be_read_by_a_program(kilo: Runner, buggy: Repo) -> None:
+    requests = json.loads(kilo("--show-prompt", "--format", "json").stdout)
+    assert [[message["role"] for message in request] for request in requests] == [["system", "user"]]
+
+
+def test_the_wheel_carries_the_prompts() -> None:
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert metadata["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["kilo_review"]
+    assert {path.stem for path in prompts.SHIPPED.glob("*.md")} == set(prompts.PLACEHOLDERS)
+
+
+def test_every_command_has_help() -> None:
+    def walk(command: click.Command) -> None:
+        assert command.help
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help or parameter.name == "help", parameter.name
+        for child in getattr(command, "commands", {}).values():
+            walk(child)
+
+    walk(cli)

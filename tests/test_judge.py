@@ -1,0 +1,304 @@
+"""From the model's words to findings: reading, anchoring, merging, blocking."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kilo_review.errors import BadReplyError
+from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.judge.anchor import anchor
+from kilo_review.judge.parse import Claim, parse, salvage
+from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, exit_code, mark_blocking
+from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind
+from kilo_review.plan.chunk import Piece, TokenMeter, pieces_of
+from kilo_review.plan.context import Context, Heading
+from kilo_review.source.patch import parse_patch
+
+ITEM = {
+    "code": "x = 1",
+    "file": "a.py",
+    "line": 3,
+    "problem": "p",
+    "severity": "critical",
+    "title": "t",
+    "type": "bug",
+}
+
+
+def reply(*items: dict[str, Any]) -> str:
+    return json.dumps({"findings": list(items)})
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        reply(ITEM),
+        "\ufeff" + reply(ITEM),
+        f"```json\n{reply(ITEM)}\n```",
+        f"Here is what I found:\n```\n{reply(ITEM)}\n```\nGood luck!",
+        f"<think>Is {{it}} wrong? []</think>{reply(ITEM)}",
+        f"Is it wrong?</think>\n{reply(ITEM)}",
+        json.dumps([ITEM]),
+        f"Sure. {reply(ITEM)} That is all.",
+        reply(ITEM | {"severity": " Critical "}),
+        reply(ITEM | {"type": "BUG"}),
+        reply(ITEM | {"line": "3"}),
+        reply(ITEM | {"confidence": 9}),
+    ],
+    ids=lambda text: text[:24],
+)
+def test_a_readable_reply(text: str) -> None:
+    assert parse(text) == [Claim("x = 1", "a.py", 3, "p", Severity.CRITICAL, "t", Category.BUG)]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty"),
+        ("   \n", "empty"),
+        ("No problems found.", "not JSON"),
+        ("{}", "no list"),
+        ('{"findings": null}', "no list"),
+        ('{"findings": {}}', "no list"),
+        ('{"findings": [1]}', "not an object"),
+        (reply({key: value for key, value in ITEM.items() if key != "code"}), "no text 'code'"),
+        (reply(ITEM | {"severity": "catastrophic"}), "unknown severity"),
+        (reply(ITEM | {"type": "style"}), "unknown type"),
+        (reply(ITEM | {"type": "unicode"}), "unknown type"),
+        (reply(ITEM)[:-5], "not JSON"),
+        ('{"findings": [], "findings": [1]}', "not JSON"),
+        ('{"findings": NaN}', "not JSON"),
+        ("[" * 10_000, "not JSON"),
+        ("<think>Let me look at", "still thinking"),
+        (reply(*[ITEM] * 51), "51 findings"),
+    ],
+    ids=lambda text: text[:24],
+)
+def test_an_unreadable_reply_is_never_clean(text: str, reason: str) -> None:
+    with pytest.raises(BadReplyError, match=reason):
+        parse(text)
+
+
+def test_json_in_the_reasoning_counts_only_if_the_answer_is_empty() -> None:
+    assert len(parse("", reasoning=reply(ITEM))) == 1
+    assert parse(reply(), reasoning=reply(ITEM)) == []
+
+
+def test_a_line_number_that_is_none_is_none() -> None:
+    for line in (None, True, "about 3", 2.5, [3]):
+        assert parse(reply(ITEM | {"line": line}))[0].line is None
+
+
+def test_complete_findings_of_a_cut_reply_are_kept() -> None:
+    text = reply(ITEM, ITEM | {"title": "second"}, ITEM | {"title": "third"})
+    assert [claim.title for claim in salvage(text[:-30])] == ["t", "second"]
+    assert salvage('{"findings": [') == []
+    assert salvage("nothing here") == []
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        claims = parse(text)
+    except BadReplyError:
+        return
+    assert all(isinstance(claim, Claim) for claim in claims)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_json_is_read_or_refused(value: object) -> None:
+    for text in (json.dumps(value), json.dumps({"findings": value})):
+        try:
+            parse(text)
+        except BadReplyError:
+            continue
+
+
+# Anchoring
+
+PATCH = b"""\
+--- a/src/a.py
++++ b/src/a.py
+@@ -10,6 +10,6 @@ def f(items):
+ def f(items):
+-    if not items:
+-        return 0
++    total = sum(items)
++    count  =  len(items)
+     return total / count
+     # end
+ x = 1
+@@ -40,3 +40,4 @@
+ y = 1
++x = 1
+ z = 3
+ w = 4
+--- a/src/b.py
++++ b/src/b.py
+@@ -1,2 +0,0 @@
+-gone = 1
+-also_gone = 2
+"""
+
+
+def pieces() -> list[Piece]:
+    diff = parse_patch(PATCH)
+    context = Context(headings=(Heading(10, "def f(items)"),))
+    return [
+        piece
+        for change in diff.files
+        for hunk in change.hunks
+        for piece in pieces_of(change, hunk, diff.lines(hunk), context, TokenMeter(), 4000)
+    ]
+
+
+def place(code: str, line: int | None = None, file: str = "src/a.py") -> tuple[str, int, int, str, Status]:
+    claim = Claim(code, file, line, "p", Severity.CRITICAL, "t", Category.BUG)
+    (finding,) = anchor([claim], pieces())
+    return finding.path, finding.line, finding.end_line, finding.evidence, finding.status
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "expected"),
+    [
+        ("    total = sum(items)", 99, 11),
+        ("total = sum(items)", None, 11),
+        ("count=len(items)", 12, 12),
+        ("   11 +     total = sum(items)", None, 11),
+        ("+    total = sum(items)", None, 11),
+        ("total / count", None, 13),
+        ("    if not items:", None, 11),  # removed: the line beside the gap
+        ("return 0", None, 11),
+        ("x = 1", 15, 41),  # a changed line wins over an unchanged one that is nearer
+        ("if not items:\n        return 0", None, 11),
+    ],
+)
+def test_the_quote_finds_the_line(code: str, line: int | None, expected: int) -> None:
+    path, found, _, _, status = place(code, line)
+    assert (path, found, status) == ("src/a.py", expected, Status.ACTIVE)
+
+
+def test_evidence_is_the_code_and_not_the_models_words() -> None:
+    assert place("count=len(items)")[3] == "    count  =  len(items)"
+
+
+def test_a_quote_of_several_lines_spans_them() -> None:
+    assert place("total = sum(items)\ncount = len(items)")[1:3] == (11, 12)
+    assert place("total = sum(items)\nsomething else")[1:3] == (11, 11)
+
+
+@pytest.mark.parametrize("code", ["import os", "", "   ", "=", "items", "1"])
+def test_what_is_not_there_is_unanchored(code: str) -> None:
+    assert place(code)[4] is Status.UNANCHORED
+
+
+@pytest.mark.parametrize("file", ["src/a.py", "a.py", "/work/src/a.py", "`src/a.py`", "FILE src/a.py", "wrong.py", ""])
+def test_the_file_may_be_named_loosely(file: str) -> None:
+    assert place("total = sum(items)", file=file)[0] == "src/a.py"
+
+
+def test_in_a_deleted_file_there_is_no_line() -> None:
+    assert place("gone = 1", file="src/b.py")[:3] == ("src/b.py", 0, 0)
+
+
+def test_an_unanchored_finding_keeps_a_line_inside_of_its_hunk() -> None:
+    assert place("nonsense", line=42)[1] == 42
+    assert place("nonsense", line=4000)[1] == 40
+
+
+def test_duplicates_are_merged_and_the_worst_stays() -> None:
+    minor = Claim("total = sum(items)", "src/a.py", 11, "p", Severity.MINOR, "one", Category.BUG)
+    critical = minor._replace(severity=Severity.CRITICAL, title="two", line=None)
+    other = minor._replace(category=Category.SECURITY)
+    findings = anchor([minor, critical, other], pieces())
+    assert [(finding.title, finding.category) for finding in findings] == [("two", "bug"), ("one", "security")]
+
+
+@given(st.text(), st.text(), st.none() | st.integers())
+def test_no_claim_breaks_the_anchoring(code: str, file: str, line: int | None) -> None:
+    (finding,) = anchor([Claim(code, file, line, "p", Severity.MINOR, "t", Category.BUG)], pieces())
+    assert finding.path in {"src/a.py", "src/b.py"}
+
+
+def test_the_fingerprint_survives_drift_and_rewording() -> None:
+    one = Finding("a.py", 3, 3, Severity.MAJOR, Category.BUG, "t", "m", "  x = 1", "def f(a)")
+    moved = Finding("a.py", 90, 90, Severity.MINOR, Category.BUG, "other", "words", "x  =  1", "def  f(a)")
+    assert one.fingerprint == moved.fingerprint
+    for different in ({"path": "b.py"}, {"category": Category.API}, {"evidence": "x = 2"}, {"symbol": "def g(a)"}):
+        assert replace(one, **different).fingerprint != one.fingerprint
+
+
+# Policy
+
+
+def finding(severity: Severity, status: Status = Status.ACTIVE) -> Finding:
+    return Finding("a.py", 1, 1, severity, Category.BUG, "t", "m", "e", status=status)
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "blocked"),
+    [
+        (FailOn.CRITICAL, {Severity.CRITICAL}),
+        (FailOn.MAJOR, {Severity.CRITICAL, Severity.MAJOR}),
+        (FailOn.MINOR, set(Severity)),
+        (FailOn.NEVER, set()),
+    ],
+)
+def test_what_blocks(fail_on: FailOn, blocked: set[Severity]) -> None:
+    marked = mark_blocking([finding(severity) for severity in reversed(Severity)], fail_on)
+    assert [each.severity for each in marked] == list(Severity)
+    assert {each.severity for each in marked if each.blocking} == blocked
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.ACTIVE])
+def test_only_an_active_finding_blocks(status: Status) -> None:
+    (marked,) = mark_blocking([finding(Severity.CRITICAL, status)], FailOn.MINOR)
+    assert not marked.blocking
+
+
+def outcome(*states: State, blocking: bool = False) -> Outcome:
+    made = Outcome(Target(TargetKind.STAGED, "b", "h"))
+    made.entries = [Entry("a", 1, 1, 1, 0, state, "because") for state in states]
+    if blocking:
+        made.findings = mark_blocking([finding(Severity.CRITICAL)], FailOn.CRITICAL)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "word", "blocking_code", "allowing_code"),
+    [
+        (outcome(), "clean", 0, 0),
+        (outcome(State.REVIEWED), "clean", 0, 0),
+        (outcome(State.SKIPPED), "clean", 0, 0),
+        (outcome(State.CACHED, State.SKIPPED), "clean", 0, 0),
+        (outcome(State.REVIEWED, State.NOT_REVIEWED), "incomplete", 3, 0),
+        (outcome(State.NOT_REVIEWED), "not_reviewed", 3, 0),
+        (outcome(State.NOT_REVIEWED, State.SKIPPED), "not_reviewed", 3, 0),
+        (outcome(State.REVIEWED, blocking=True), "findings", 1, 1),
+        (outcome(State.REVIEWED, State.NOT_REVIEWED, blocking=True), "incomplete", 1, 1),
+    ],
+)
+def test_outcome_and_exit_code(made: Outcome, word: str, blocking_code: int, allowing_code: int) -> None:
+    assert made.word == word
+    assert exit_code(made, OnUnavailable.BLOCK) == ExitCode(blocking_code)
+    assert exit_code(made, OnUnavailable.ALLOW) == ExitCode(allowing_code)
+
+
+def test_a_row_that_was_not_looked_at_needs_a_reason() -> None:
+    for state in (State.SKIPPED, State.NOT_REVIEWED):
+        with pytest.raises(ValueError, match="needs a reason"):
+            Entry("a", 1, 1, 1, 0, state)
