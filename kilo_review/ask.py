@@ -65,7 +65,7 @@ class Asker:
             raise CutReplyError(
                 f"the model's answer was cut off after {reply.completion_tokens} tokens",
                 text=reply.text,
-                hint="Allow more with --option num_predict=2048",
+                hint=f"Allow more with --option num_predict={max(2048, 2 * reply.completion_tokens)}",
             )
         return parse(reply.text, reply.reasoning)
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from kilo_review.finding import Finding, Status
 
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from kilo_review.outcome import Egress
     from tests.conftest import Repo, Runner
 
-SHORT = ("--option", "num_predict=200")
+ENOUGH = ("--option", "num_predict=300")
+SHORT = ("--option", "num_predict=12")
+"""Where it is enough that the model begins to answer: an answer that is cut off is not a review, and said so."""
 
 
 @pytest.fixture(scope="session")
@@ -53,14 +55,22 @@ def ollama_url(gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield url
 
 
-def reviewed(report: dict[str, Any]) -> None:
-    """True of every report of an answered review, whatever the model said."""
-    assert report["outcome"] in {"clean", "findings", "incomplete"}
+def asked(report: dict[str, Any]) -> None:
+    """True of every report if a local model was asked."""
     assert report["model"]["local"] is True
-    assert report["usage"]["requests"] >= 1
     assert report["usage"]["prompt_tokens"] > 100
     assert {row["address"] for row in report["egress"]} == {"127.0.0.1"}
     assert report["egress"][-1]["bytes_sent"] > 1000
+
+
+def reviewed(report: dict[str, Any]) -> None:
+    """True of every report of an answered review, whatever the model said."""
+    asked(report)
+    assert report["usage"]["completion_tokens"] > 0
+    (entry,) = report["coverage"]["entries"]
+    if entry["state"] != "reviewed":  # a small model may ramble to the end of its tokens; then that is what is said
+        assert entry["reason"].startswith("the model's answer was cut off after")
+        assert report["exit_code"] in {1, 3}
     for finding in report["findings"]:
         assert finding["path"] == "app.py"
         if finding["blocking"]:
@@ -71,7 +81,7 @@ def reviewed(report: dict[str, Any]) -> None:
 @pytest.mark.xdist_group("embedded")
 class TestEmbedded:
     def test_a_staged_change(self, kilo: Runner, buggy: Repo, gguf: Path) -> None:
-        report = kilo("--provider", "embedded", *SHORT, "--format", "json").json()
+        report = kilo("--provider", "embedded", *ENOUGH, "--format", "json").json()
         reviewed(report)
         assert report["model"]["name"] == gguf.name
 
@@ -81,22 +91,23 @@ class TestEmbedded:
         report = kilo(
             "--model", str(copy), "--provider", "embedded", "--option", "num_ctx=2048", *SHORT, "--format", "json"
         ).json()
-        reviewed(report)
+        asked(report)
         assert report["model"]["window"] == 2048
 
     def test_auto_takes_it_if_nothing_else_runs(self, kilo: Runner, buggy: Repo, gguf: Path) -> None:
         done = kilo(*SHORT, "--format", "json")
-        reviewed(done.json())
+        asked(done.json())
         assert "(embedded at http://127.0.0.1:" in done.talk
         assert "the installed model package)" in done.talk
 
     def test_a_hook_uses_it_too(self, kilo: Runner, buggy: Repo, gguf: Path) -> None:
         done = kilo("hook", "pre-commit", "--provider", "embedded", *SHORT)
-        assert done.code in {0, 1}
-        assert "1 hunk in 1 file" in done.text
+        assert done.code == 0
+        assert "not reviewed: 1 hunk in 1 file: the model's answer was cut off after 12 tokens" in done.text
+        assert "(the commit goes on)" in done.text
 
     def test_later_requests_reuse_the_cached_prefix(self, gguf: Path) -> None:
-        model = connect(ModelRequest("embedded"), [], Deadline())
+        model = connect(ModelRequest("embedded", options={"num_predict": 8}), [], Deadline())
         try:
             instructions = Message("system", "You review code and answer in JSON. " * 20)
             replies = [
@@ -108,7 +119,7 @@ class TestEmbedded:
         assert replies[1].cached_prompt_tokens > replies[1].prompt_tokens * 0.8
 
     def test_the_schema_binds_the_answer(self, gguf: Path) -> None:
-        model = connect(ModelRequest("embedded", options={"num_predict": 600}), [], Deadline())
+        model = connect(ModelRequest("embedded", options={"num_predict": 300}), [], Deadline())
         try:
             reply = model.ask([Message("user", "Say hello.")], REPLY_SCHEMA, Deadline())
         finally:
@@ -155,9 +166,16 @@ class TestEmbedded:
             buggy.write(
                 name, "open('/tmp/kilo-review-was-here', 'w')\nraise SystemExit('imported from the repository')\n"
             )
-        script = [str(Path(sys.executable).parent / "kilo-review"), "--provider", "embedded", *SHORT, "--format", "json"]
+        script = [
+            str(Path(sys.executable).parent / "kilo-review"),
+            "--provider",
+            "embedded",
+            *SHORT,
+            "--format",
+            "json",
+        ]
         done = subprocess.run(script, cwd=buggy.path, capture_output=True, timeout=120)
-        reviewed(json.loads(done.stdout))
+        asked(json.loads(done.stdout))
         assert not Path("/tmp/kilo-review-was-here").exists()
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
@@ -189,7 +207,7 @@ class TestOllama:
         return connect(ModelRequest("ollama", MODEL, url, options=options), egress, Deadline())
 
     def test_a_staged_change(self, kilo: Runner, buggy: Repo, ollama_url: str) -> None:
-        done = kilo("--provider", "ollama", "--base-url", ollama_url, *SHORT, "--format", "json")
+        done = kilo("--provider", "ollama", "--base-url", ollama_url, *ENOUGH, "--format", "json")
         report = done.json()
         reviewed(report)
         assert report["model"] == {
@@ -207,7 +225,7 @@ class TestOllama:
         assert report["model"]["base_url"] == ollama_url
 
     def test_its_openai_wire_works_too(self, kilo: Runner, buggy: Repo, ollama_url: str) -> None:
-        reviewed(kilo("--provider", "openai", "--base-url", ollama_url, *SHORT, "--format", "json").json())
+        asked(kilo("--provider", "openai", "--base-url", ollama_url, *SHORT, "--format", "json").json())
 
     def test_the_loaded_window_is_kept(self, kilo: Runner, buggy: Repo, ollama_url: str) -> None:
         options = ("--provider", "ollama", "--base-url", ollama_url, *SHORT, "--format", "json")

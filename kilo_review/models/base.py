@@ -60,6 +60,7 @@ class Reply:
         completion_tokens: the server's count.
         cached_prompt_tokens: of the prompt tokens, those the server had in its prefix cache.
         seconds: wall time from request to last byte.
+        model: the name of the model that answered, if the server tells.
         answer_seconds: of it, what the server says it spent on writing the answer; 0 if it does not tell.
     """
 
@@ -71,6 +72,7 @@ class Reply:
     cached_prompt_tokens: int = 0
     seconds: float = 0.0
     answer_seconds: float = 0.0
+    model: str = ""
 
 
 class Model(Protocol):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONGEST_QUOTE = 300
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND, BUSY = 401, 403, 404, (429, 503)
+OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, BUSY = 200, 401, 403, 404, (429, 503)
 
 _OVERFLOW = re.compile(
     r"exceed_context_size|exceeds? the (?:available )?context (?:size|length)|longer than the context length"
@@ -52,11 +52,13 @@ class Asked:
         server: the server's name as its users say it.
         url: its base URL.
         model: the model's name.
+        get: how a user of this server gets a model that is missing.
     """
 
     server: str
     url: str
     model: str = ""
+    get: str = "Its list of models tells what it has"
 
 
 def fault(asked: Asked, status: int, text: str) -> ModelError:
@@ -81,7 +83,8 @@ def fault(asked: Asked, status: int, text: str) -> ModelError:
         return _wrong_path(asked, text, said)
     if status in BUSY:
         return ServerBusyError(f"{asked.server} is busy ({said})", hint="Try again in a moment")
-    return ServerFailedError(f"{asked.server} at {asked.url} failed ({status}: {said})", hint="Its log may tell more")
+    told = said if status == OK else f"{status}: {said}"
+    return ServerFailedError(f"{asked.server} at {asked.url} failed ({told})", hint="Its log may tell more")
 
 
 def message_of(text: str) -> str:
@@ -110,6 +113,7 @@ def _overflow(asked: Asked, text: str, said: str) -> ModelError:
         f"the prompt does not fit the window of {asked.model!a} ({said})",
         prompt_tokens=int(numbers["prompt"]) if numbers.get("prompt") else None,
         window=int(numbers["window"]) if numbers.get("window") else None,
+        hint="Give the model a larger window (num_ctx, context length)",
     )
 
 
@@ -143,7 +147,7 @@ def _none_loaded(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG
 
 
 def _missing(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
-    return ModelNotFoundError(f"{asked.server} at {asked.url} has no model {asked.model!a}")
+    return ModelNotFoundError(f"{asked.server} at {asked.url} has no model {asked.model!a}", hint=asked.get)
 
 
 def _wrong_path(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
@@ -175,7 +179,7 @@ _TABLE: tuple[tuple[re.Pattern[str], Callable[[Asked, str, str], ModelError]], .
     for pattern, build in (
         (_OVERFLOW.pattern, _overflow),
         (
-            r"failed to parse grammar|initialize samplers|invalid json schema|rule identifier|response_format",
+            r"invalid format:|parse grammar|initialize samplers|invalid json schema|rule identifier|response_format",
             _schema,
         ),
         (

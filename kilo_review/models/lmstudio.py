@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import UnreachableError, WrongServerError
+from kilo_review.errors import ModelNotFoundError, UnreachableError, WrongServerError
 from kilo_review.models import locality
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked, fault, message_of
@@ -16,15 +16,19 @@ from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kilo_review.deadline import Deadline
-    from kilo_review.models.base import ModelRequest
+    from kilo_review.models.base import ModelRequest, Reply
     from kilo_review.outcome import Egress
+    from kilo_review.prompts import Message
 
 DEFAULT_URL = "http://127.0.0.1:1234/v1"
 SERVER = "LM Studio"
 START_HINT = "Start its server (Developer tab, or `lms server start`), or give its address with --base-url"
 JIT_WINDOW = 4096
 """What LM Studio loads a model with if nobody says otherwise."""
+GET = "lms ls shows what is there, lms get NAME gets more"
 KEEP_SECONDS = 900
 UNAUTHORIZED = 401
 
@@ -36,7 +40,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         ModelError: the server is not there, is something else, or lacks the model.
     """
     endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URL))
-    asked = Asked(SERVER, endpoint.url, request.name or "")
+    asked = Asked(SERVER, endpoint.url, request.name or "", GET)
     key = request.api_key or request.lmstudio_key
     with Client(endpoint, egress, deadline, api_key=key).closed_on_failure() as client:
         try:
@@ -48,13 +52,36 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         wanted = request.parameters.get("num_ctx")
         window = offer.window or (wanted if isinstance(wanted, int) else JIT_WINDOW)
         info = ModelInfo("lmstudio", offer.name, endpoint.url, window, why=why)
-        asked = Asked(SERVER, endpoint.url, offer.name)
-        return OpenAIModel(client, info, request.parameters, asked, {"ttl": KEEP_SECONDS})
+        asked = Asked(SERVER, endpoint.url, offer.name, GET)
+        return LMStudioModel(client, info, request.parameters, asked, {"ttl": KEEP_SECONDS})
+
+
+class LMStudioModel(OpenAIModel):
+    """A model in LM Studio."""
+
+    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
+        """See `Model.ask`. Versions before 0.4 answer with the loaded model whatever name was asked for."""
+        reply = super().ask(messages, schema, deadline)
+        if reply.model and not _same_model(reply.model, self.info.name):
+            raise ModelNotFoundError(
+                f"{SERVER} answered with {reply.model!a} instead of {self.info.name!a}",
+                hint=f"Load it: lms load {self.info.name}",
+            )
+        return reply
+
+
+def _same_model(one: str, other: str) -> bool:
+    """Whether two names can mean one model: a publisher before it and a variant after it may be left out."""
+
+    def bare(name: str) -> str:
+        return name.lower().rpartition("/")[2].partition("@")[0]
+
+    return bare(one) == bare(other)
 
 
 def _offers(client: Client, asked: Asked) -> list[Offer]:
     """Its models: by the native listing of 0.4, of 0.3, or the OpenAI one, which knows no windows."""
-    said = ""
+    said, is_lmstudio = "", False
     for path, read in (
         ("/api/v1/models", _native_v1),
         ("/api/v0/models", _native_v0),
@@ -62,11 +89,12 @@ def _offers(client: Client, asked: Asked) -> list[Offer]:
     ):
         answer = client.get(path, beside="/v1")
         said = answer.body.decode("utf-8", "replace")
+        is_lmstudio = is_lmstudio or "unexpected endpoint or method" in said.lower()
         if answer.status == UNAUTHORIZED:
             raise fault(asked, answer.status, said)
         data = answer.json()
         offers = read(data) if answer.status == OK and isinstance(data, dict) else None
-        if offers is not None:
+        if offers is not None and (read is not _plain or is_lmstudio):
             return offers
     raise WrongServerError(
         f"something answers at {asked.url}, but not as {SERVER} does ({message_of(said)})",

@@ -149,19 +149,25 @@ def refuse_remote_name(name: str) -> None:
         raise _remote(name, "ollama.com")
 
 
-def refuse_remote_model(name: str, facts: Mapping[str, Any]) -> None:
+def refuse_remote_model(name: str, facts: Mapping[str, Any], *, sent: bool = False) -> None:
     """Look into an answer of Ollama (`/api/show`, `/api/tags`, a chat line) for a model that is elsewhere.
+
+    Args:
+        name: the model, for the message.
+        facts: the answer.
+        sent: whether the change had been sent before this could be known.
 
     Raises:
         NotLocalError: it names a remote host or model.
     """
     host, model = facts.get("remote_host"), facts.get("remote_model")
     if host or model:
-        raise _remote(name, str(host or "another machine"))
+        raise _remote(name, str(host or "another machine"), sent=sent)
 
 
-def _remote(name: str, where: str) -> NotLocalError:
+def _remote(name: str, where: str, *, sent: bool = False) -> NotLocalError:
+    fate = "the request has left this machine" if sent else "your code would leave this machine; nothing of it was sent"
     return NotLocalError(
-        f"the model {name!a} runs on {where}: your code would leave this machine; nothing of it was sent",
+        f"the model {name!a} runs on {where}: {fate}",
         hint="Choose a local model (`ollama list` shows sizes; a cloud model has none)",
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kilo_review.errors import (
     BrokenStreamError,
     ModelNotFoundError,
+    ServerBusyError,
     ServerFailedError,
     UnreachableError,
     WrongServerError,
@@ -101,7 +102,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
     endpoint = locality.endpoint(url)
     if request.name:
         locality.refuse_remote_name(request.name)
-    asked = Asked(SERVER, endpoint.url, request.name or "")
+    asked = Asked(SERVER, endpoint.url, request.name or "", PULL)
     with Client(endpoint, egress, deadline, api_key=request.api_key).closed_on_failure() as client:
         try:
             _make_sure_it_is_ollama(client, asked)
@@ -115,7 +116,9 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         think = "low" if LEVELS_ONLY in name.lower() else False
         parameters = TOP_LEVEL | {"think": think} | request.parameters | {"num_ctx": window}
         info = ModelInfo("ollama", name, endpoint.url, window, why=why)
-        return OllamaModel(client, info, parameters, Asked(SERVER, endpoint.url, name))
+        return OllamaModel(
+            client, info, parameters, Asked(SERVER, endpoint.url, name, f"Get it: {PULL.replace('NAME', name)}")
+        )
 
 
 def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
@@ -138,7 +141,7 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
             ) from None
         if not isinstance(line, dict) or line.get("error"):
             raise fault(asked, OK, raw.decode("utf-8", "replace"))
-        locality.refuse_remote_model(asked.model, line)
+        locality.refuse_remote_model(asked.model, line, sent=True)
         message = line.get("message")
         if isinstance(message, dict):
             reply.text += str(message.get("content") or "")
@@ -162,7 +165,7 @@ def _make_sure_it_is_ollama(client: Client, asked: Asked) -> None:
     if answer.status != OK or not isinstance(data, dict) or not isinstance(data.get("version"), str):
         said = answer.body.decode("utf-8", "replace")
         problem = fault(asked, answer.status, said)
-        if answer.status == OK or isinstance(problem, ServerFailedError):
+        if answer.status == OK or isinstance(problem, (ServerFailedError, ServerBusyError)):
             raise WrongServerError(
                 f"something answers at {asked.url}, but not as {SERVER} does ({message_of(said)})",
                 hint=f"Is the base URL right? {SERVER}: {DEFAULT_URL}, without /v1",
@@ -211,7 +214,7 @@ def _show(client: Client, name: str, asked: Asked) -> dict[str, Any]:
     data = answer.json()
     if answer.status == OK and isinstance(data, dict) and not data.get("error"):
         return data
-    problem = fault(Asked(SERVER, asked.url, name), answer.status, answer.body.decode("utf-8", "replace"))
+    problem = fault(Asked(SERVER, asked.url, name, asked.get), answer.status, answer.body.decode("utf-8", "replace"))
     if isinstance(problem, ModelNotFoundError):
         choose(_offers(client, asked), name, asked, pull=PULL)
     raise problem

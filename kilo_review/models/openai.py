@@ -58,8 +58,8 @@ class OpenAIModel:
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "stream": True,
             "stream_options": {"include_usage": True},
-            **wire_parameters(self.parameters),
             **self._extra,
+            **wire_parameters(self.parameters),
         }
         if schema is not None:
             body["response_format"] = {
@@ -206,6 +206,7 @@ def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
             ) from None
         if not isinstance(event, dict) or kind == "error" or event.get("error"):
             raise fault(asked, OK, data)
+        reply.model = reply.model or _string(event.get("model"))
         _count(reply, event)
         finished = _take_choice(reply, event) or finished
     if not finished:

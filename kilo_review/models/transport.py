@@ -45,6 +45,7 @@ SILENCE_SECONDS = 120.0
 LARGEST_BODY = 16 * 1024 * 1024
 """Bytes of one whole answer; a model's reply is a few kilobytes."""
 LARGEST_LINE = 1024 * 1024
+SHORTEST_MASKED = 8
 REDIRECTS = range(300, 400)
 
 
@@ -178,6 +179,7 @@ class Client:
         self.patience = Patience(deadline)
         self._egress = egress
         self._receipt: Egress | None = None
+        self._key = (api_key or "").encode()
         self._client = _httpx_client(self, api_key)
 
     @contextmanager
@@ -203,18 +205,25 @@ class Client:
     def get(self, path: str, *, beside: str = "") -> Answer:
         """GET, the whole answer; `beside` is an end of the base URL that this path does not lie below."""
         with self._send("GET", self.endpoint.url.removesuffix(beside) + path, None) as response:
-            return Answer(response.status_code, _limited(response))
+            return Answer(response.status_code, self._masked(_limited(response)))
 
     def post(self, path: str, body: Mapping[str, Any], *, beside: str = "") -> Answer:
         """POST a JSON object, the whole answer; `beside` as for `get`."""
         with self._send("POST", self.endpoint.url.removesuffix(beside) + path, body) as response:
-            return Answer(response.status_code, _limited(response))
+            return Answer(response.status_code, self._masked(_limited(response)))
+
+    def _masked(self, data: bytes) -> bytes:
+        """Servers repeat a refused token in their errors; it must not reach a terminal or a report.
+
+        A very short one is left alone: masking every "1" would damage the answers.
+        """
+        return data.replace(self._key, b"***") if len(self._key) >= SHORTEST_MASKED else data
 
     @contextmanager
     def stream(self, path: str, body: Mapping[str, Any]) -> Iterator[tuple[int, Iterator[bytes]]]:
         """POST a JSON object; the status and the answer's lines as they come, without their line ends."""
         with self._send("POST", self.endpoint.url + path, body, FIRST_BYTE_SECONDS) as response:
-            yield response.status_code, self._lines(response)
+            yield response.status_code, map(self._masked, self._lines(response))
 
     @contextmanager
     def _send(

@@ -146,6 +146,8 @@ def _place(entry: Entry) -> str:
 
 
 def _amount(entries: Sequence[Entry]) -> str:
+    if not entries:
+        return "nothing"
     hunks, files = sum(entry.is_hunk for entry in entries), len({entry.path for entry in entries})
     return f"{_plural(hunks, 'hunk')} in {_plural(files, 'file')}" if hunks else _plural(files, "file")
 
@@ -189,7 +191,7 @@ def _headline(outcome: Outcome) -> str:
     missing = [entry for entry in outcome.entries if entry.state is State.NOT_REVIEWED]
     planned = [entry for entry in outcome.entries if entry.state is State.PLANNED]
     if outcome.interrupted:
-        return f"interrupted: {_amount(looked_at) if looked_at else 'nothing'} reviewed{by}"
+        return f"interrupted: {_amount(looked_at)} reviewed{by}"
     if outcome.dry_run:
         return f"dry run: {_amount(planned)} would be reviewed" if planned else "dry run: nothing would be reviewed"
     if missing:
