@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from conftest import Repo, Runner
+    from tests.conftest import Repo, Runner
 
 
 def test_nothing_staged_is_said_and_passes(kilo: Runner) -> None:

@@ -359,3 +359,12 @@ def test_kilocodeignore_and_exclude_keep_files_away_from_the_model(kilo: Runner,
 def test_a_signature_beyond_ascii_is_cut_at_the_right_place() -> None:
     text = 'NAME = "äöü€😀"\n\n\ndef größe(länge):  # ä\n    """😀"""\n    return länge\n'
     assert hunk_at(text, 6, 6)[1].symbol == "def größe(länge)"
+
+
+def test_a_text_that_takes_the_place_of_a_binary_is_not_called_clean(kilo: Runner, repo: Repo) -> None:
+    repo.stage("tool", b"\x7fELF\0\1")
+    repo.commit("binary")
+    repo.stage("tool", "#!/bin/sh\nrm -rf /\n")
+    report = kilo("--format", "json", *kilo.scripted()).json()
+    (entry,) = report["coverage"]["entries"]
+    assert (report["outcome"], entry["reason"]) == ("not_reviewed", "a text file that takes the place of a binary one")

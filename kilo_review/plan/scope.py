@@ -135,9 +135,13 @@ def _special_kind(change: FileChange) -> str | None:
 
 
 def _binary_verdict(change: FileChange, read: Callable[[str], bytes]) -> tuple[State, str]:
-    oids = [oid for oid in (change.old_oid, change.new_oid) if oid.strip("0")]
-    if not oids or any(b"\0" in read(oid)[:BINARY_SNIFF_BYTES] for oid in oids):
+    """A file is skipped if what it becomes (or, when deleted, what it was) is binary by its content."""
+    sides = [oid for oid in (change.new_oid, change.old_oid) if oid.strip("0")]
+    are_binary = [b"\0" in read(oid)[:BINARY_SNIFF_BYTES] for oid in sides]
+    if not sides or are_binary[0]:
         return State.SKIPPED, "binary file"
+    if any(are_binary):
+        return State.NOT_REVIEWED, "a text file that takes the place of a binary one"
     return State.NOT_REVIEWED, "a text file that git attributes (-diff or binary) hide as binary"
 
 

@@ -264,6 +264,8 @@ def _read_section(data: bytes, position: int, path: str) -> tuple[list[Hunk], in
 
 
 def _checked(record: _Raw, hunks: list[Hunk], counts: tuple[int, int] | None) -> FileChange:
+    if counts is None and record.status == "T":
+        hunks = []  # one side is a link and has a line; git counts none for the pair
     added, removed = sum(hunk.added for hunk in hunks), sum(hunk.removed for hunk in hunks)
     if (added, removed) != (counts or (0, 0)):
         raise DiffMismatchError(

@@ -67,6 +67,22 @@ def _refuse_unreadable(data: bytes) -> None:
             "the patch is a combined diff of a merge",
             hint="Compare two trees instead, for example git diff A B",
         )
+    if re.search(rb"^(?:\* Unmerged path |Submodule .+ [0-9a-f]{7,}\.{2,3}[0-9a-f]{7,})", data, re.MULTILINE):
+        raise DiffMismatchError(
+            "the patch names a file without showing its change", hint="Use git diff --submodule=short"
+        )
+
+
+def _check_end(data: bytes, position: int, hunks: list[Hunk], path: str) -> None:
+    """What follows the last hunk must not look like more of it; `-- ` begins a mail's signature."""
+    rest = data[position : position + 4]
+    stray = rest.startswith((b"@@", b"+")) or (
+        rest.startswith(b"-") and not rest.startswith((b"-- \n", b"-- \r", b"--- "))
+    )
+    if not hunks or stray:
+        raise DiffMismatchError(
+            f"{path!a}: a hunk does not have the length that its header states", hint="Is the patch damaged?"
+        )
 
 
 def _next_line(data: bytes, position: int) -> int:
@@ -86,6 +102,7 @@ def _plain_section(data: bytes, position: int) -> tuple[FileChange, int]:
     old, new = _header_names(data, position)
     path = new or old or "?"
     hunks, end = scan_hunks(data, _next_line(data, second), path)
+    _check_end(data, end, hunks, path)
     return _change(path, old, old is None, new is None, {}, hunks, is_binary=False), end
 
 
@@ -100,9 +117,14 @@ def _git_section(data: bytes, position: int) -> tuple[FileChange, int]:
     position = _next_line(data, position)
     while position < len(data) and not data.startswith(b"diff --git ", position):
         if _plain_header(data, position):
-            old, new = _header_names(data, position)
+            old, new = _header_names(data, position, has_prefixes=_same_halves(first) is None)
             hunks, position = scan_hunks(data, _next_line(data, _next_line(data, position)), new or old or "?")
+            _check_end(data, position, hunks, new or old or "?")
             break
+        if data.startswith(b"--- ", position):
+            raise DiffMismatchError("a file's names are not followed by a hunk", hint="Is the patch complete?")
+        if match := re.match(rb"index [0-9a-f]+\.\.[0-9a-f]+ ([0-7]{6})", data[position : position + LONGEST_HEADER]):
+            extended[b"old mode"] = extended[b"new mode"] = match.group(1)
         if match := re.match(_EXTENDED, data[position : position + LONGEST_HEADER]):
             extended[match.group(1)] = match.group(2)
         elif data.startswith((b"Binary files ", b"GIT binary patch"), position):
@@ -110,7 +132,7 @@ def _git_section(data: bytes, position: int) -> tuple[FileChange, int]:
         elif not data.startswith((b"index ", b"similarity ", b"dissimilarity "), position) and not is_binary:
             break
         position = _next_line(data, position)
-    path = new or old or _extended_path(extended) or _first_line_path(first)
+    path = _extended_path(extended) or new or old or _first_line_path(first)
     was = _extended_path(extended, b"from") or old or None
     change = _change(path, was, old is None, new is None, extended, hunks, is_binary=is_binary)
     return change, position
@@ -138,7 +160,7 @@ def _change(
     return FileChange(
         path=path,
         old_path=renamed,
-        status="A" if is_new else "D" if is_gone else "R" if renamed else "M",
+        status="A" if is_new else "D" if is_gone else ("C" if b"copy to" in extended else "R") if renamed else "M",
         old_mode=NO_MODE if is_new else old_mode,
         new_mode=NO_MODE if is_gone else new_mode,
         old_oid="",
@@ -150,10 +172,17 @@ def _change(
     )
 
 
-def _header_names(data: bytes, position: int) -> tuple[str | None, str | None]:
+def _same_halves(line: bytes) -> bytes | None:
+    """The name on `diff --git X X`: two equal halves mean that there are no prefixes."""
+    names = line.removeprefix(b"diff --git ").rstrip(b"\r\n")
+    middle = len(names) // 2
+    return names[:middle] if names[:middle] == names[middle + 1 :] else None
+
+
+def _header_names(data: bytes, position: int, *, has_prefixes: bool = True) -> tuple[str | None, str | None]:
     """Old and new name from the `---` and `+++` lines, without git's prefixes; None for /dev/null."""
     old, new = _header_name(data, position), _header_name(data, _next_line(data, position))
-    if (old or b"a/")[:2] + (new or b"b/")[:2] in _PREFIXES:
+    if has_prefixes and _are_prefixes(old, new):
         old, new = old and old[2:], new and new[2:]
     return (decode_path(old) if old else None), (decode_path(new) if new else None)
 
@@ -172,6 +201,8 @@ def _extended_path(extended: dict[bytes, bytes], side: bytes = b"to") -> str | N
 
 def _first_line_path(line: bytes) -> str:
     """The new name on `diff --git a/X b/X`, which is only ambiguous if X changed: then a rename line tells."""
+    if (whole := _same_halves(line)) is not None:
+        return decode_path(_maybe_unquoted(whole))
     names = line.removeprefix(b"diff --git ").rstrip(b"\r\n")
     name = _unquoted(re.findall(_QUOTED, names)[-1]) if names.endswith(b'"') else names[(len(names) - 1) // 2 + 1 :]
     return decode_path(name[2:] if name[1:2] == b"/" else name) or "?"
@@ -191,3 +222,8 @@ def _unquoted(text: bytes) -> bytes:
         return bytes([value])
 
     return re.sub(rb"\\([0-7]{1,3}|.)", byte, text)
+
+
+def _are_prefixes(old: bytes | None, new: bytes | None) -> bool:
+    """Whether both names, or the one that is there, begin as a known pair does."""
+    return any((old or pair[:2])[:2] + (new or pair[2:])[:2] == pair for pair in _PREFIXES)

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 PINNED_CONFIG = (
     "core.fsmonitor=false",  # a command that git would start, even for `write-tree`
+    "core.hooksPath=/dev/null",  # `post-index-change` would run for the private index
     "core.quotePath=true",
     "core.bigFileThreshold=512m",  # git's default: a lower value hides text files as binary
     "diff.suppressBlankEmpty=false",
@@ -51,7 +53,7 @@ PINNED_ENVIRONMENT = {
 DIFF_FLAGS = (
     *("-r", "-z", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),
     *("--no-relative", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=none"),
-    *("--diff-algorithm=histogram", "-M50%", "-l1000"),
+    *("--diff-algorithm=histogram", "--indent-heuristic", "-M50%", "-l1000"),
 )
 PATCH_FLAGS = ("-p", "-U3", "--inter-hunk-context=0")
 """Only where a patch is wanted: a context length alone asks for one."""
@@ -86,6 +88,7 @@ class Repository:
         self._overlay: dict[str, str] = {}
         self._temporary: Path | None = None
         self._blobs: Any = None
+        self._watches: list[threading.Timer] = []
         self._last_blob: tuple[str, bytes] = ("", b"")
         traces = {name: "" for name in os.environ if name.startswith("GIT_TRACE")}
         self._environment = PINNED_ENVIRONMENT | traces
@@ -99,6 +102,8 @@ class Repository:
 
     def close(self) -> None:
         """End the `cat-file` process and remove the temporary folder."""
+        for watch in self._watches:
+            watch.cancel()
         if self._blobs is not None:
             self._blobs.stdin.close()
             _end(self._blobs)
@@ -150,9 +155,19 @@ class Repository:
 
     def _start(self, command: list[str], **how: Any) -> Any:  # noqa: ANN401  GitPython's overloads
         try:
-            return self._git.execute(command, env=self._environment | self._overlay, **how)
+            started = self._git.execute(command, env=self._environment | self._overlay, **how)
         except self._git_missing:
             raise MISSING_GIT from None
+        if how.get("as_process") and self._deadline and self._deadline.seconds:
+            self._watch(started.proc, self._deadline.cap(3600.0))
+        return started
+
+    def _watch(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        """End a child at the deadline; GitPython does so only for those that it waits for itself."""
+        watch = threading.Timer(seconds, process.kill)
+        watch.daemon = True
+        watch.start()
+        self._watches.append(watch)
 
     # Facts
 
@@ -173,7 +188,7 @@ class Repository:
 
     def commit(self, revision: str) -> str | None:
         """The id of the commit that a user's word names, or None. The word never becomes an option."""
-        if revision.startswith("-") or not revision.isprintable() or not revision.strip():
+        if revision.startswith(("-", "^")) or not revision.isprintable() or not revision.strip():
             return None
         status, output = self.status("rev-parse", "--verify", "-q", "--end-of-options", revision + "^{commit}")
         return _oid(output) if status == 0 else None
@@ -187,9 +202,11 @@ class Repository:
     def head_tree(self) -> str:
         """The tree of HEAD; before the first commit, the empty tree."""
         status, output = self.status("rev-parse", "--verify", "-q", "--end-of-options", "HEAD^{tree}")
-        if status > 1:
+        if status == 0:
+            return _oid(output)
+        if self.status("rev-parse", "--verify", "-q", "HEAD")[0] == 0:
             raise SourceError("HEAD names a commit that git cannot read", hint="git fsck tells what is damaged")
-        return _oid(output) if status == 0 else self.tree(None)
+        return self.tree(None)
 
     def head(self) -> str | None:
         """The commit that HEAD names, or None before the first commit."""
@@ -228,7 +245,8 @@ class Repository:
         index, objects = self._temporary / "index", self._temporary / "objects"
         objects.mkdir(exist_ok=True)
         if copy_index and self.layout.index.exists():
-            shutil.copyfile(self.layout.index, index)
+            # With its time: by it git knows which files may have changed in the second of their staging.
+            shutil.copy2(self.layout.index, index)
         others = [_quoted(str(self.layout.objects)), os.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES", "")]
         self._overlay = {
             "GIT_INDEX_FILE": str(index),
@@ -252,6 +270,8 @@ class Repository:
             status = counting.proc.wait()
         finally:
             _end(counting)
+        if status < 0:
+            raise _too_slow("diff-tree")
         if status:
             raise _explain("diff-tree", status, errors.decode("utf-8", "replace"))
         return patch, counts
@@ -280,6 +300,8 @@ class Repository:
         process.stdin.write(oid.encode() + b"\n")
         process.stdin.flush()
         header = process.stdout.readline().split()
+        if not header and process.proc.wait() < 0:
+            raise _too_slow("cat-file")
         if len(header) != 3 or header[1] != b"blob":  # noqa: PLR2004  "<oid> <type> <size>"
             raise SourceError(
                 f"git has no content for object {oid}",
@@ -311,8 +333,10 @@ class Repository:
         if not self._overlay:
             self._lay_over(copy_index=False)
             self.run("read-tree", tree)
-        stdin = b"".join(os.fsencode(path) + b"\0" for path in wanted)
-        fields = os.fsdecode(self.run("check-attr", "-z", "--stdin", "--cached", *names, stdin=stdin)).split("\0")
+        # Not os.fsencode: paths were decoded as UTF-8, whatever the locale is.
+        stdin = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in wanted)
+        output = self.run("check-attr", "-z", "--stdin", "--cached", *names, stdin=stdin)
+        fields = output.decode("utf-8", "surrogateescape").split("\0")
         found: dict[str, dict[str, str]] = {}
         for path, name, value in zip(fields[0::3], fields[1::3], fields[2::3], strict=False):
             if value != "unspecified":
@@ -388,6 +412,10 @@ def _quoted(path: str) -> str:
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def _too_slow(command: str) -> SourceError:
+    return SourceError(f"git {command} did not end within the time limit", hint="Raise it with --max-seconds")
+
+
 def _explain(command: str, status: int, errors: str) -> SourceError | TargetError:
     """The cause and the next step, from what git said (GitPython forces English)."""
     owner = re.search(r"detected dubious ownership in repository at '(.+)'", errors)
@@ -410,7 +438,7 @@ def _explain(command: str, status: int, errors: str) -> SourceError | TargetErro
             hint="Fetch it first: git fetch --refetch --no-filter",
         )
     if "Timeout:" in errors:
-        return SourceError(f"git {command} did not end within the time limit", hint="Raise it with --max-seconds")
+        return _too_slow(command)
     said = [line for line in errors.strip().splitlines() if line.startswith(("fatal:", "error:"))]
     detail = "; ".join(said[-2:]) or errors.strip()[-300:] or "it said nothing"
     return SourceError(f"git {command} failed with status {status}: {detail}")
