@@ -5,25 +5,23 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from kilo_review import __version__, config, prompts, review
+from kilo_review import __version__, config, options, prompts, review
 from kilo_review.deadline import Deadline
 from kilo_review.display import printable
-from kilo_review.errors import ConfigError, KiloReviewError, UsageError
+from kilo_review.errors import KiloReviewError, UsageError
 from kilo_review.hooks import pre_commit, pre_push
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, exit_code
 from kilo_review.models import PROVIDERS
 from kilo_review.outcome import Outcome
-from kilo_review.report import FORMATS
+from kilo_review.report import FORMATS, deliver
 from kilo_review.report.progress import Talk, say
 from kilo_review.report.view import View
 from kilo_review.source.repo import Repository
@@ -239,7 +237,7 @@ class _Run:
         verbosity = -1 if self.flags["quiet"] else int(self.flags["verbose"])
         color = self.flags["output"] is None and _wants_color(self.flags["color"])
         view = View(outcome, code, color, verbosity, self.held)
-        return _deliver(FORMATS[self.flags["format_"]](view), self.flags["output"], code)
+        return deliver.deliver(FORMATS[self.flags["format_"]](view), self.flags["output"], code)
 
 
 def _prepare(
@@ -261,7 +259,7 @@ def _prepare(
     )
     ctx.obj.on_unavailable = settings.on_unavailable or ctx.obj.on_unavailable
     seconds = max_seconds if settings.max_seconds is None else settings.max_seconds
-    _check_output(flags["output"])
+    deliver.check(flags["output"])
     return _Run(settings, flags, Deadline(seconds or None), ctx.obj.on_unavailable, held, root)
 
 
@@ -272,7 +270,7 @@ def _settings_from(flags: dict[str, Any], environment: Any) -> dict[str, Any]:  
     given["api_key"] = environment.get(API_KEY_VARIABLE) or None
     given["fail_on"] = FailOn(flags["fail_on"]) if flags["fail_on"] else None
     given["on_unavailable"] = OnUnavailable(flags["on_unavailable"]) if flags["on_unavailable"] else None
-    given["options"] = dict(config.option(text) for text in flags["options"]) or None
+    given["options"] = dict(options.parse(text) for text in flags["options"]) or None
     given["exclude"] = flags["exclude"] or None
     return given
 
@@ -300,13 +298,13 @@ def _show_prompts(run: _Run, job: review.Job) -> int:
         requests = [
             [{"role": each.role, "content": each.content} for each in messages] for messages in review.prompts(job)
         ]
-        return _deliver(json.dumps(requests, indent=1), run.flags["output"], ExitCode.PASS)
+        return deliver.deliver(json.dumps(requests, indent=1), run.flags["output"], ExitCode.PASS)
     parts = [
         f"--- request {number}, {message.role} ---\n{message.content}\n"
         for number, messages in enumerate(review.prompts(job), 1)
         for message in messages
     ]
-    return _deliver("".join(parts) or "nothing would be asked\n", run.flags["output"], ExitCode.PASS)
+    return deliver.deliver("".join(parts) or "nothing would be asked\n", run.flags["output"], ExitCode.PASS)
 
 
 # Where the report goes
@@ -327,78 +325,6 @@ def _wants_color(choice: str) -> bool:
         return choice == "always"
     environment = config.environment()
     return sys.stdout.isatty() and environment.get("TERM", "dumb") != "dumb" and not environment.get("NO_COLOR")
-
-
-def _check_output(path: Path | None) -> None:
-    """A wrong --output is told before the review, not after it."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise ConfigError(f"--output: {str(path)!a} is a folder")
-    if not path.parent.is_dir():
-        raise ConfigError(f"--output: the folder {str(path.parent)!a} does not exist")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ConfigError(f"--output: {str(path)!a} may not be written")
-
-
-def _deliver(text: str, output: Path | None, code: int) -> int:
-    """Write the report. If the file cannot be written, the report goes to standard output: nothing is lost."""
-    text = text if not text or text.endswith("\n") else text + "\n"
-    if output is None:
-        return _print(text, code)
-    try:
-        _write(output, text.encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        reason = error.strerror or error
-        say(
-            f"kilo-review: {printable(str(output))} cannot be written ({reason}); the report follows on standard output"
-        )
-        return _print(text, code) or ExitCode.USAGE
-    return code
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all: a regular file is replaced only when its new content is on disk."""
-    if path.exists() and not path.is_file():
-        path.write_bytes(data)  # a pipe or a device
-        return
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".kilo-review-", delete=False) as stream:
-        try:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-            Path(stream.name).chmod(0o644 & ~_umask())
-            Path(stream.name).replace(path)
-        except OSError:
-            Path(stream.name).unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
-
-
-def _print(text: str, code: int) -> int:
-    """Write to standard output. A reader that went away is no failure; a full disk is."""
-    try:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        _silence(sys.stdout)
-    except OSError as error:
-        _silence(sys.stdout)
-        say(f"kilo-review: standard output cannot be written ({error.strerror or error})")
-        return code or ExitCode.USAGE
-    return code
-
-
-def _silence(stream: Any) -> None:  # noqa: ANN401
-    """So that the interpreter's last flush does not fail again."""
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 # The boundary

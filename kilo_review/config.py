@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kilo_review import options
 from kilo_review.errors import ConfigError
 from kilo_review.judge.policy import FailOn, OnUnavailable
 from kilo_review.models import PROVIDERS
@@ -26,35 +27,6 @@ ENVIRONMENT_PREFIX = "KILO_REVIEW_"
 REPOSITORY_FILE = ".kilo-review.toml"
 USER_FILE = "config.toml"
 IGNORE_FILE = ".kilocodeignore"
-
-SAFE_OPTIONS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(
-        ("num_ctx", "num_predict", "seed", "top_k", "repeat_last_n", "num_batch", "num_thread", "num_gpu"),
-        (int,),
-    ),
-    **dict.fromkeys(
-        (
-            "temperature",
-            "top_p",
-            "min_p",
-            "typical_p",
-            "repeat_penalty",
-            "presence_penalty",
-            "frequency_penalty",
-        ),
-        (int, float),
-    ),
-    "keep_alive": (int, str),
-    "think": (bool, str),
-    "stop": (str, list),
-}
-"""Model parameters whose type is known; the repository may set these and no others."""
-THINKING_LEVELS = ("low", "medium", "high", "max")
-RESERVED_OPTIONS = frozenset({
-    *("model", "messages", "prompt", "stream", "stream_options", "format", "response_format", "truncate", "tools"),
-    *("api_base", "base_url", "api_key", "api_version", "headers", "extra_headers", "organization", "user"),
-})  # fmt: skip
-"""What the program itself decides, and what would make a proxy send the change elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,26 +135,6 @@ def ignore_lists(settings: Settings, root: Path | None) -> dict[str, tuple[str, 
     return {name: patterns for name, patterns in lists.items() if patterns}
 
 
-def option(text: str) -> tuple[str, Any]:
-    """`NAME=VALUE` from the command line → a checked model parameter.
-
-    Raises:
-        ConfigError: it has no `=`, is reserved, or has the wrong type.
-    """
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise ConfigError(f"{text!a} is not of the form NAME=VALUE", hint="For example: --option temperature=0.2")
-    parsed: Any = value
-    for read in (int, float, _boolean):
-        try:
-            parsed = read(value)
-        except ValueError:
-            continue
-        break
-    _check_option(name, parsed, "--option")
-    return name, parsed
-
-
 # One source
 
 
@@ -267,7 +219,7 @@ def _check_repository(layer: _Layer) -> None:
     provider = layer.values.get("provider")
     if provider is not None and provider not in REPOSITORY_PROVIDERS:
         raise ConfigError(f"{layer.origin}: the repository may not set the provider to {provider!a}")
-    foreign = [name for name in layer.values.get("options", {}) if name not in SAFE_OPTIONS]
+    foreign = [name for name in layer.values.get("options", {}) if name not in options.SAFE]
     if foreign:
         raise ConfigError(
             f"{layer.origin}: the repository may not set the model option {foreign[0]!a}",
@@ -350,34 +302,8 @@ def _options(name: str, value: object, origin: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{origin}: {name!a} must be a table of model parameters")
     for key, each in value.items():
-        _check_option(str(key), each, origin)
+        options.check(str(key), each, origin)
     return {"options": dict(value)}
-
-
-def _check_option(name: str, value: object, origin: str) -> None:
-    if name.lower() in RESERVED_OPTIONS:
-        raise ConfigError(f"{origin}: the model option {name!a} is decided by kilo-review itself")
-    types = SAFE_OPTIONS.get(name)
-    if types is None:
-        return
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-        words = " or ".join(
-            {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list"}[t]
-            for t in types
-        )
-        raise ConfigError(f"{origin}: the model option {name!a} must be {words}, not {value!a}")
-    if name == "think" and isinstance(value, str) and value not in THINKING_LEVELS:
-        raise ConfigError(
-            f"{origin}: the model option 'think' must be true, false or one of {', '.join(THINKING_LEVELS)}"
-        )
-    if name == "num_ctx" and isinstance(value, int) and value < 1:
-        raise ConfigError(f"{origin}: the model option 'num_ctx' must be at least 1")
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in {"true", "false"}:
-        raise ValueError(text)
-    return text.lower() == "true"
 
 
 _READERS: dict[str, Callable[[str, object, str], dict[str, Any]]] = {

@@ -26,12 +26,13 @@ LAYERS = {
     "prompts": GROUND,
     "models": (*GROUND, "prompts"),
     "judge": (*GROUND, "plan", "source"),
-    "config": (*GROUND, "judge", "models"),
+    "options": GROUND,
+    "config": (*GROUND, "judge", "models", "options"),
     "ask": (*GROUND, "judge", "models", "plan", "prompts"),
     "review": (*GROUND, "ask", "judge", "models", "plan", "prompts", "source"),
     "report": (*GROUND, "judge"),
     "hooks": (*GROUND, "source"),
-    "cli": (*GROUND, "config", "hooks", "judge", "models", "prompts", "report", "review", "source"),
+    "cli": (*GROUND, "config", "hooks", "judge", "models", "options", "prompts", "report", "review", "source"),
 }
 ONE_HOME = {
     "git": "source/repo.py",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review import config
+from kilo_review import config, options
 from kilo_review.errors import ConfigError
 from kilo_review.judge.policy import FailOn
 
@@ -152,13 +152,13 @@ def test_a_missing_profile_or_file_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_options_of_the_command_line(text: str, expected: tuple[str, Any]) -> None:
-    assert config.option(text) == expected
+    assert options.parse(text) == expected
 
 
 @pytest.mark.parametrize("text", ["num_ctx", "=1", "num_ctx=many", "num_ctx=0", "seed=1.5", "stream=false", "MODEL=x"])
 def test_bad_options_of_the_command_line(text: str) -> None:
     with pytest.raises(ConfigError):
-        config.option(text)
+        options.parse(text)
 
 
 # Through the program

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from kilo_review import __version__, config, prompts
+from kilo_review import __version__, config, options, prompts
 from kilo_review.cli import cli
 from kilo_review.finding import Category, Severity
 from kilo_review.judge.policy import ExitCode
@@ -65,7 +65,7 @@ def test_usage_names_every_option_and_key() -> None:
         assert f"`{option}" in text or f"`{option}`" in text.replace(", ", "`, `"), option
     for key in config._READERS:
         assert re.search(rf"^\[?(?:model\.)?{key}\b|\[profiles\.\w+\.{key}\]", text, re.MULTILINE), key
-    for name in config.SAFE_OPTIONS:
+    for name in options.SAFE:
         assert f"`{name}`" in text
     for kind in ("staged", "uncommitted", "branch", "A..B", "A...B", "-"):
         assert f"| `{kind}`" in text
@@ -138,6 +138,11 @@ def test_the_instructions_are_cheap_and_the_same_for_every_change() -> None:
     assert one[0] == other[0]
     assert one[1].content.endswith("FILE a.py")
     assert one[1].content.removesuffix("a.py") == other[1].content.removesuffix("b.py")
+
+
+def test_the_standard_change_costs_at_most_900_tokens(kilo: Runner, buggy: Repo) -> None:
+    (messages,) = json.loads(kilo("--show-prompt", "--format", "json").stdout)
+    assert sum(len(message["content"].encode()) for message in messages) / 4 <= 900
 
 
 def test_the_prompts_speak_english_and_of_every_word_of_the_schema() -> None:

@@ -244,3 +244,16 @@ def test_any_path_is_shown_on_one_line(raw: bytes) -> None:
 def test_any_content_can_be_sent(raw: bytes) -> None:
     assert "\0" not in printable(raw.decode("utf-8", "surrogateescape"))
     printable(raw.decode("utf-8", "surrogateescape")).encode("utf-8")
+
+
+def test_somebody_who_watches_sees_progress_and_nobody_else_does(kilo: Runner, repo: Repo) -> None:
+    for number in range(4):
+        repo.stage(f"m{number}.py", "".join(f"value = {i}\n" for i in range(250)))
+    command = [*COMMAND, *kilo.scripted()]
+    seen = on_a_terminal(command, repo, TERM="xterm-256color", CI="")
+    assert "of 4 hunks reviewed" in seen
+    assert seen.rstrip().endswith("s")
+    assert seen.rindex("\x1b[?25h") > seen.rindex("\x1b[?25l")  # the cursor is back
+    for environment in ({"TERM": "dumb"}, {"TERM": "xterm", "PRE_COMMIT": "1"}, {"TERM": "xterm", "CI": "true"}):
+        assert "hunks reviewed" not in on_a_terminal(command, repo, **{"CI": ""} | environment)
+    assert kilo(*kilo.scripted()).talk.count("\n") == 1

@@ -16,7 +16,7 @@ from kilo_review.errors import (
     WrongServerError,
 )
 from kilo_review.models import embedded, lmstudio, locality, ollama, openai
-from kilo_review.models.choose import ALREADY_LOADED
+from kilo_review.models.choose import REASONS
 
 if TYPE_CHECKING:
     from kilo_review.deadline import Deadline
@@ -52,7 +52,7 @@ def _by_url(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
 
 
 def _discover(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Model:
-    """Ask the usual ports together; a model that is already loaded wins, then their order.
+    """Ask the usual ports together; a model that is already loaded wins, then a known coder, then their order.
 
     A server that is too busy to answer the probe in time is asked once more, in peace. The embedded engine is
     for those who run none: a server that is there but cannot serve is a fault to be told.
@@ -64,7 +64,7 @@ def _discover(request: ModelRequest, egress: list[Egress], deadline: Deadline) -
     with ThreadPoolExecutor(len(candidates)) as pool:
         probes = list(pool.map(lambda candidate: _probe(candidate, egress, probe_deadline), candidates))
     answered = [probe for probe in probes if probe.info is not None]
-    answered.sort(key=lambda probe: probe.info is not None and probe.info.why != ALREADY_LOADED)
+    answered.sort(key=lambda probe: REASONS.index(probe.info.why) if probe.info and probe.info.why in REASONS else -1)
     silent = [probe for probe in probes if isinstance(probe.problem, (DeadlineError, StalledError))]
     problem: ModelError | None = None
     for probe in (*answered, *silent):

@@ -29,7 +29,13 @@ CODERS = (
 """Families known to read code, the better first (docs/models.md)."""
 NOT_CHAT = ("embed", "bge-", "rerank", "whisper", "nomic", "minilm")
 MOST_LISTED = 12
-ALREADY_LOADED = "already loaded"
+ALREADY_LOADED, KNOWN_CODER, ONLY_ONE, LARGEST = REASONS = (
+    "already loaded",
+    "known to read code",
+    "the only one there",
+    "the largest there",
+)
+"""Why a model was chosen, the best reason first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +103,9 @@ def _preference(offer: Offer) -> tuple[bool, int, int, str]:
 def _why(offer: Offer, count: int) -> str:
     if offer.is_loaded:
         return ALREADY_LOADED
-    if count == 1:
-        return "the only one there"
-    return "known to read code" if _coder_rank(offer.name) < len(CODERS) else "the largest there"
+    if _coder_rank(offer.name) < len(CODERS):
+        return KNOWN_CODER
+    return ONLY_ONE if count == 1 else LARGEST
 
 
 def _not_found(usable: Sequence[Offer], wanted: str, asked: Asked, pull: str) -> ModelNotFoundError:

@@ -21,7 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
-from kilo_review.errors import SourceError, TargetError
+from kilo_review.errors import SourceError
+from kilo_review.source.faults import MISSING_GIT, explain, too_slow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,7 +58,6 @@ DIFF_FLAGS = (
 )
 PATCH_FLAGS = ("-p", "-U3", "--inter-hunk-context=0")
 """Only where a patch is wanted: a context length alone asks for one."""
-MISSING_GIT = SourceError("git was not found on PATH", hint="Install git, or put its folder on PATH")
 START_BYTES = 65536
 """Enough of a file to tell whether it is binary, generated or minified."""
 _HEX = r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
@@ -122,14 +122,14 @@ class Repository:
         """
         status, output, errors = self._execute(arguments, stdin)
         if status not in ok:
-            raise _explain(arguments[0], status, errors)
+            raise explain(arguments[0], status, errors)
         return output
 
     def status(self, *arguments: str) -> tuple[int, bytes]:
         """Exit status and output of a command whose failure is an answer, not an error."""
         status, output, errors = self._execute(arguments, None)
         if "dubious ownership" in errors:
-            raise _explain(arguments[0], status, errors)
+            raise explain(arguments[0], status, errors)
         return status, output
 
     def _execute(self, arguments: tuple[str, ...], stdin: bytes | None) -> tuple[int, bytes, str]:
@@ -271,9 +271,9 @@ class Repository:
         finally:
             _end(counting)
         if status < 0:
-            raise _too_slow("diff-tree")
+            raise too_slow("diff-tree")
         if status:
-            raise _explain("diff-tree", status, errors.decode("utf-8", "replace"))
+            raise explain("diff-tree", status, errors.decode("utf-8", "replace"))
         return patch, counts
 
     def blob(self, oid: str) -> bytes:
@@ -301,7 +301,7 @@ class Repository:
         process.stdin.flush()
         header = process.stdout.readline().split()
         if not header and process.proc.wait() < 0:
-            raise _too_slow("cat-file")
+            raise too_slow("cat-file")
         if len(header) != 3 or header[1] != b"blob":  # noqa: PLR2004  "<oid> <type> <size>"
             raise SourceError(
                 f"git has no content for object {oid}",
@@ -410,35 +410,3 @@ def _quoted(path: str) -> str:
     if os.pathsep not in path and not path.startswith('"'):
         return path
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _too_slow(command: str) -> SourceError:
-    return SourceError(f"git {command} did not end within the time limit", hint="Raise it with --max-seconds")
-
-
-def _explain(command: str, status: int, errors: str) -> SourceError | TargetError:
-    """The cause and the next step, from what git said (GitPython forces English)."""
-    owner = re.search(r"detected dubious ownership in repository at '(.+)'", errors)
-    if owner:
-        path = owner.group(1)
-        return SourceError(
-            f"git refuses to read {path!r}, which belongs to another user",
-            hint=f"If you trust it: git config --global --add safe.directory {path}",
-        )
-    if "not a git repository" in errors:
-        return TargetError(
-            "this is not a git repository",
-            hint="Change into one, or give a patch on standard input: kilo-review -",
-        )
-    if "unmerged" in errors:
-        return SourceError("the index has unmerged paths", hint="Resolve the conflicts and `git add` them first")
-    if "promisor remote" in errors or "lazy fetching disabled" in errors:
-        return SourceError(
-            "this is a partial clone and an object is missing; nothing is fetched during a review",
-            hint="Fetch it first: git fetch --refetch --no-filter",
-        )
-    if "Timeout:" in errors:
-        return _too_slow(command)
-    said = [line for line in errors.strip().splitlines() if line.startswith(("fatal:", "error:"))]
-    detail = "; ".join(said[-2:]) or errors.strip()[-300:] or "it said nothing"
-    return SourceError(f"git {command} failed with status {status}: {detail}")
