@@ -30,7 +30,7 @@ types: $(VENV)/.developer
 	$(BIN)/mypy
 
 tests: $(VENV)/.developer
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --cov --cov-fail-under 90
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-fail-under 90
 
 bench: $(VENV)/.program
 	$(BIN)/python -m benchmarks

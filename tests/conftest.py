@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from kilo_review.models.embedded import is_installed, packaged_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -167,7 +170,7 @@ class Runner:
             [sys.executable, "-m", "kilo_review", *arguments],
             cwd=cwd or self.directory,
             env=os.environ | dict(env or {}),
-            timeout=120,
+            timeout=280,
             **settings,
         )
         return Result(done.returncode, done.stdout or b"", done.stderr or b"")
@@ -205,12 +208,29 @@ def buggy(repo: Repo) -> Repo:
     return repo
 
 
+def heed_interrupts() -> None:
+    """For `preexec_fn`: a background job of a shell, as CI may be, starts with Ctrl-C switched off."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def needs(tool: str, *, variable: str = "") -> str:
     """The path of an external part; where it is missing the test is skipped, except in CI, where that is a failure."""
     found = os.environ.get(variable) if variable else None
     found = found or shutil.which(tool)
     if found is None:
         reason = f"{tool} is not installed (.ci/run has it)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="session")
+def gguf() -> Path:
+    """The demonstration model's file."""
+    found = packaged_model()
+    if not is_installed() or found is None:
+        reason = "the embedded engine or its model is not installed (make test installs both)"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

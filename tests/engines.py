@@ -1,4 +1,8 @@
-"""Real model servers for the suite."""
+"""Real model servers for the suite, and what is true of every review by one.
+
+What the 135M model finds is chance; that it is asked rightly, answers, and is believed only as far as the code
+bears it out, is not.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,16 @@ import subprocess
 import time
 import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 MODEL = "smollm2:135m"
+ENOUGH = ("--option", "num_predict=120")
+SHORT = ("--option", "num_predict=12")
+"""Where it is enough that the model begins to answer: an answer that is cut off is not a review, and said so."""
 START_SECONDS = 60
 
 
@@ -62,3 +69,26 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
         else:
             return
     raise RuntimeError(f"no answer from {url}")
+
+
+def asked(report: dict[str, Any]) -> None:
+    """True of every report if a local model was asked."""
+    assert report["model"]["local"] is True
+    assert report["usage"]["prompt_tokens"] > 100
+    assert {row["address"] for row in report["egress"]} == {"127.0.0.1"}
+    assert report["egress"][-1]["bytes_sent"] > 1000
+
+
+def reviewed(report: dict[str, Any]) -> None:
+    """True of every report of an answered review, whatever the model said."""
+    asked(report)
+    assert report["usage"]["completion_tokens"] > 0
+    (entry,) = report["coverage"]["entries"]
+    if entry["state"] != "reviewed":  # a small model may ramble to the end of its tokens; then that is what is said
+        assert entry["reason"].startswith("the model's answer was cut off after")
+        assert report["exit_code"] in {1, 3}
+    for finding in report["findings"]:
+        assert finding["path"] == "app.py"
+        if finding["blocking"]:
+            assert finding["status"] == "active"
+            assert finding["evidence"].split("\n")[0].strip()

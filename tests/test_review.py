@@ -16,6 +16,7 @@ import pytest
 from kilo_review.deadline import Deadline
 from kilo_review.models import connect
 from kilo_review.models.base import ModelRequest, answer_identity
+from tests.conftest import heed_interrupts
 
 if TYPE_CHECKING:
     from tests.conftest import Repo, Runner
@@ -177,6 +178,7 @@ def test_an_interruption_is_exit_130_and_says_what_is_missing(repo: Repo, number
             [sys.executable, "-m", "kilo_review", "--provider", "ollama", "--base-url", f"http://127.0.0.1:{port}"],
             cwd=repo.path,
             env=dict(os.environ),
+            preexec_fn=heed_interrupts,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
