@@ -16,7 +16,7 @@ import click
 from kilo_review import __version__, config, options, prompts, review
 from kilo_review.deadline import Deadline
 from kilo_review.display import printable
-from kilo_review.errors import KiloReviewError, UsageError
+from kilo_review.errors import KiloReviewError, SourceError, UsageError
 from kilo_review.hooks import pre_commit, pre_push
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, exit_code
 from kilo_review.models import PROVIDERS
@@ -218,19 +218,29 @@ class _Run:
         )
 
     def review(self, *jobs: review.Job) -> int:
-        """Review one change after the other; one report, one exit code."""
+        """Review one change after the other; one report, one exit code.
+
+        Raises:
+            SourceError: git could not tell what a change is; what was found before is reported first.
+        """
         outcomes: list[Outcome] = []
         talk = Talk(quiet=self.flags["quiet"], animated=not self.held and _is_watched())
+        problem: SourceError | None = None
         try:
             for job in jobs:
                 outcomes.append(review.run(job, talk))
                 if outcomes[-1].interrupted:
                     break
+        except SourceError as error:
+            problem = error
         finally:
             talk.stop()
-        outcome = Outcome.joined(outcomes)
-        code = self.report(outcome)
-        return ExitCode.INTERRUPTED if outcome.interrupted else code
+        code = self.report(Outcome.joined(outcomes)) if outcomes else ExitCode.PASS
+        if problem is not None and code == ExitCode.PASS:
+            raise problem
+        if problem is not None:
+            say(f"kilo-review: not reviewed: {printable(str(problem))}")
+        return code
 
     def report(self, outcome: Outcome) -> int:
         code = exit_code(outcome, self.on_unavailable)

@@ -298,6 +298,12 @@ def test_outcome_and_exit_code(made: Outcome, word: str, blocking_code: int, all
     assert exit_code(made, OnUnavailable.ALLOW) == ExitCode(allowing_code)
 
 
+def test_an_interruption_is_the_exit_code_of_the_report_too() -> None:
+    made = outcome(State.REVIEWED, State.NOT_REVIEWED, blocking=True)
+    made.interrupted = True
+    assert int(exit_code(made, OnUnavailable.ALLOW)) == 130
+
+
 def test_a_row_that_was_not_looked_at_needs_a_reason() -> None:
     for state in (State.SKIPPED, State.NOT_REVIEWED):
         with pytest.raises(ValueError, match="needs a reason"):

@@ -45,7 +45,9 @@ def mark_blocking(findings: list[Finding], fail_on: FailOn) -> list[Finding]:
 
 
 def exit_code(outcome: Outcome, on_unavailable: OnUnavailable) -> ExitCode:
-    """A finding that blocks wins; then whether all was looked at."""
+    """An interruption, then a finding that blocks, then whether all was looked at."""
+    if outcome.interrupted:
+        return ExitCode.INTERRUPTED
     if any(finding.blocking for finding in outcome.findings):
         return ExitCode.BLOCKED
     if outcome.dry_run:
