@@ -6,6 +6,7 @@ up and say so. A server that rejects the schema is not bothered with it again.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from kilo_review.deadline import Deadline
     from kilo_review.models.base import Model, Reply
     from kilo_review.outcome import Usage
+
+
+LONGEST_TOKEN = 10
+"""Bytes; more than this on average means that part of the prompt was not counted."""
 
 
 @dataclass(slots=True)
@@ -71,6 +76,7 @@ class Asker:
 
     def _ask(self, messages: Sequence[Message], schema: dict[str, Any] | None) -> Reply:
         size = sum(len(message.content.encode("utf-8", "replace")) for message in messages)
+        started = time.monotonic()
         try:
             self.usage.requests += 1
             reply = self.model.ask(messages, schema, self.deadline)
@@ -82,10 +88,23 @@ class Asker:
                 raise
             self.schema = None
             return self._ask(messages, None)
+        finally:
+            self.usage.model_seconds += time.monotonic() - started
         self.usage.prompt_tokens += reply.prompt_tokens
         self.usage.completion_tokens += reply.completion_tokens
         self.usage.cached_prompt_tokens += reply.cached_prompt_tokens
-        self.usage.model_seconds += reply.seconds
         self.usage.answer_seconds += reply.answer_seconds
+        self._check_that_all_was_read(size, reply)
         self.meter.learn(size, reply.prompt_tokens)
         return reply
+
+    def _check_that_all_was_read(self, size: int, reply: Reply) -> None:
+        """A server that cut the prompt in silence tells by its count: code has 2 to 5 bytes a token, never this many.
+
+        Counts that leave out cached tokens (older Ollama) are no proof, so only the first request is judged.
+        """
+        if self.usage.requests == 1 and 0 < reply.prompt_tokens < size / LONGEST_TOKEN:
+            raise PromptTooLongError(
+                f"the server read only {reply.prompt_tokens} tokens of a prompt of {size} bytes",
+                hint="Give the model a larger window (num_ctx, context length); for Ollama use --provider ollama",
+            )

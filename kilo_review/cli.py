@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:  # noqa: ANN4
     """An option with its environment variable, named by click's rule."""
     long = next(name for name in names if name.startswith("--"))
     variable = config.ENVIRONMENT_PREFIX + long[2:].replace("-", "_").upper()
-    return click.option(*names, envvar=variable, show_envvar=False, **settings)
+    return click.option(*names, envvar=variable, show_envvar=True, **settings)
 
 
 def _choice(words: Iterable[str]) -> click.Choice[str]:
@@ -153,6 +154,11 @@ def review_command(ctx: click.Context, /, target: str, dry_run: bool, show_promp
         raise UsageError("--dry-run and --show-prompt exclude each other")
     if target == PATCH and ctx.meta.get("paths"):
         raise UsageError("a patch on standard input is reviewed whole; leave the paths out")
+    _check_paths(ctx.meta.get("paths", ()))
+    if target != "branch" and ctx.get_parameter_source("base") is click.core.ParameterSource.COMMANDLINE:
+        raise UsageError(
+            "--base is for the target branch", hint="kilo-review branch --base REVISION; or name a range: A..B"
+        )
     run = _prepare(ctx, flags, has_repository=target != PATCH)
     request = Request(target, run.settings.base, ctx.meta.get("paths", ()))
     job = run.job(request, _patch() if target == PATCH else None)
@@ -294,6 +300,13 @@ def _warn_of_unknown_variables(ctx: click.Context, environment: Any) -> None:  #
         say(f"kilo-review: the variable {printable(name)} means nothing; {step}")
 
 
+def _check_paths(paths: Sequence[str]) -> None:
+    """An option after `--` would silently be a path that nothing matches."""
+    for path in paths:
+        if path.startswith("-") and not os.path.lexists(path):
+            raise UsageError(f"{path!a} stands after --, where only paths stand", hint="Put options before --")
+
+
 def _patch() -> bytes:
     if sys.stdin.isatty():
         say("kilo-review: reading a patch from the terminal; Ctrl-D ends it")
@@ -342,7 +355,10 @@ def _wants_color(choice: str) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; its exit code."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _as_interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     boundary = Boundary()
     try:
         code = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False, obj=boundary)
@@ -353,10 +369,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("kilo-review: interrupted")
         code = ExitCode.INTERRUPTED
     except UsageError as error:
-        say(f"kilo-review: {printable(str(error))}")
+        stopped = f" ({boundary.held} is stopped)" if boundary.held else ""
+        say(f"kilo-review: {printable(str(error))}{stopped}")
         code = error.exit_code
     except (KiloReviewError, OSError) as error:
         code = _not_reviewed(boundary, printable(str(error)))
+    except SystemExit:  # click's answer to a broken pipe of any kind, ours to git included
+        code = _not_reviewed(boundary, "a pipe broke in the middle of the work")
     except Exception as error:  # noqa: BLE001  the one boundary: a bug of ours must not stop a commit
         import traceback  # noqa: PLC0415
 

@@ -8,6 +8,7 @@ strictly, but not the address, the key, the program or the profile. This module 
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ ENVIRONMENT_PREFIX = "KILO_REVIEW_"
 REPOSITORY_FILE = ".kilo-review.toml"
 USER_FILE = "config.toml"
 IGNORE_FILE = ".kilocodeignore"
+LARGEST_REPOSITORY_FILE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Settings:
         provider: which kind of server; `auto` finds out.
         model: the server's name for the model; a path for `embedded`; None to choose.
         base_url: the server's address; None for its default.
-        api_key: bearer token; never from the repository.
+        api_key: bearer token; never from the repository, and not for a server that the repository chose.
         options: model parameters.
         fail_on: the least severity that blocks.
         on_unavailable: what to do if the change was not, or not fully, reviewed; None for the caller's default.
@@ -105,8 +107,13 @@ def load(
     settings = Settings()
     for layer in layers:
         settings = _merged(settings, {name: value for name, value in layer.values.items() if name != "profile"})
-    settings = _merged(settings, {name: value for name, value in flags.items() if value is not None})
+    given = {name: value for name, value in flags.items() if value is not None}
+    if "api_key" in given:
+        given |= _key("api_key", given["api_key"], f"{ENVIRONMENT_PREFIX}API_KEY")
+    settings = _merged(settings, given)
     _check_embedded_model(settings, layers, flags)
+    if _chosen_by_repository("provider", layers, flags) and not settings.base_url:
+        settings = replace(settings, api_key=None)
     return settings
 
 
@@ -129,9 +136,9 @@ def ignore_lists(settings: Settings, root: Path | None) -> dict[str, tuple[str, 
     lists = {"exclude": settings.exclude}
     if root is not None and (root / IGNORE_FILE).exists():
         try:
-            lists[IGNORE_FILE] = tuple((root / IGNORE_FILE).read_text(encoding="utf-8").splitlines())
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{IGNORE_FILE} cannot be read: {error}") from None
+            lists[IGNORE_FILE] = tuple(_repository_bytes(root / IGNORE_FILE).decode("utf-8-sig").splitlines())
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{IGNORE_FILE} is not UTF-8: {error}") from None
     return {name: patterns for name, patterns in lists.items() if patterns}
 
 
@@ -149,13 +156,14 @@ class _Layer:
 def _repository_layer(root: Path) -> _Layer:
     own = root / REPOSITORY_FILE
     if own.exists():
-        return _layer(_toml(own), str(own), is_repository=True)
+        return _layer(_toml_in(_repository_bytes(own), own), str(own), is_repository=True)
     pyproject = root / "pyproject.toml"
     if not pyproject.exists():
         return _Layer("repository", is_repository=True)
-    if b"kilo-review" not in _bytes(pyproject):
+    data = _repository_bytes(pyproject)
+    if b"kilo-review" not in data:
         return _Layer("repository", is_repository=True)  # 5 ms of TOML that most need not pay
-    tool = _toml(pyproject).get("tool", {})
+    tool = _toml_in(data, pyproject).get("tool", {})
     table = tool.get("kilo-review", {}) if isinstance(tool, dict) else {}
     return _layer(table, f"[tool.kilo-review] in {pyproject}", is_repository=True)
 
@@ -167,8 +175,12 @@ def _user_layer(config: Path | None) -> _Layer:
         return _layer(_toml(config), str(config))
     from platformdirs import user_config_path  # noqa: PLC0415
 
-    path = user_config_path("kilo-review") / USER_FILE
-    return _layer(_toml(path), str(path)) if path.is_file() else _Layer("user")
+    try:
+        path = user_config_path("kilo-review") / USER_FILE
+    except RuntimeError:  # a user without a home
+        return _Layer("user")
+    # Without a home some versions answer `~/.config`, which would be a folder of the repository.
+    return _layer(_toml(path), str(path)) if path.is_absolute() and path.is_file() else _Layer("user")
 
 
 def _layer(table: object, origin: str, *, is_repository: bool = False, is_profile: bool = False) -> _Layer:
@@ -185,7 +197,7 @@ def _layer(table: object, origin: str, *, is_repository: bool = False, is_profil
             raise ConfigError(f"{origin}: unknown key {key!a}", hint=_suggestion(name))
         if is_repository and name in USER_ONLY:
             raise ConfigError(
-                f"{origin}: the repository may not set {key!a}, which decides where code is sent",
+                f"{origin}: the repository may not set {key!a}, which decides where code is sent or how it is judged",
                 hint=f"Set it in your own configuration, or as {ENVIRONMENT_PREFIX}{name.upper()}",
             )
         values |= _READERS[name](name, value, origin)
@@ -229,13 +241,17 @@ def _check_repository(layer: _Layer) -> None:
 
 def _check_embedded_model(settings: Settings, layers: list[_Layer], flags: Mapping[str, Any]) -> None:
     """A model file is parsed by native code: a repository must not choose one, least of all one of its own."""
-    source = next((layer for layer in reversed(layers) if "model" in layer.values), None)
-    from_repository = flags.get("model") is None and source is not None and source.is_repository
+    from_repository = _chosen_by_repository("model", layers, flags)
     if from_repository and settings.model and (settings.model.endswith(".gguf") or settings.provider == "embedded"):
         raise ConfigError(
-            f"{source.origin if source else ''}: the repository may not name a model file",
+            "the repository may not name a model file",
             hint=f"Name it in your own configuration, or as {ENVIRONMENT_PREFIX}MODEL",
         )
+
+
+def _chosen_by_repository(name: str, layers: list[_Layer], flags: Mapping[str, Any]) -> bool:
+    source = next((layer for layer in reversed(layers) if name in layer.values), None)
+    return flags.get(name) is None and source is not None and source.is_repository
 
 
 def _merged(settings: Settings, values: Mapping[str, Any]) -> Settings:
@@ -255,6 +271,14 @@ def _string(name: str, value: object, origin: str) -> dict[str, Any]:
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{origin}: {name!a} must be a text")
     return {name: value}
+
+
+def _key(name: str, value: object, origin: str) -> dict[str, Any]:
+    """A token that fits a header; the message does not repeat it."""
+    text = str(_string(name, value, origin)[name]).strip()
+    if not text or not text.isascii() or not text.isprintable():
+        raise ConfigError(f"{origin}: the token holds characters that no HTTP header can hold")
+    return {name: text}
 
 
 def _choice(
@@ -311,7 +335,7 @@ _READERS: dict[str, Callable[[str, object, str], dict[str, Any]]] = {
     "model": _model,
     "options": _options,
     "base_url": _string,
-    "api_key": _string,
+    "api_key": _key,
     "fail_on": _choice(tuple(FailOn), FailOn),
     "on_unavailable": _choice(tuple(OnUnavailable), OnUnavailable),
     "max_seconds": _seconds,
@@ -346,12 +370,33 @@ def _bytes(path: Path) -> bytes:
         raise ConfigError(f"{str(path)!a} cannot be read: {error.strerror or error}") from None
 
 
+def _repository_bytes(path: Path) -> bytes:
+    """A file of the repository, which may be anything: a link to a device must not hang, prompt or fill memory."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise ConfigError(
+            f"{str(path)!a} cannot be read: {error.strerror}", hint="It must be a file, not a link"
+        ) from None
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise ConfigError(f"{str(path)!a} is not a regular file")
+        data = stream.read(LARGEST_REPOSITORY_FILE + 1)
+    if len(data) > LARGEST_REPOSITORY_FILE:
+        raise ConfigError(f"{str(path)!a} is larger than {LARGEST_REPOSITORY_FILE >> 20} MiB")
+    return data
+
+
 def _toml(path: Path) -> dict[str, Any]:
+    return _toml_in(_bytes(path), path)
+
+
+def _toml_in(data: bytes, path: Path) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415  only where there is a file to read
 
     try:
-        return tomllib.loads(_bytes(path).decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{str(path)!a} is not valid TOML: {error}") from None
 
 

@@ -16,16 +16,17 @@ _CONTROL = re.compile(
 
 def printable(text: str) -> str:
     """For a prompt or JSON: undecodable bytes become U+FFFD, NUL disappears; the rest is left as it is."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "")
+    return _whole(text).encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "")
 
 
 def escaped_path(path: str) -> str:
     r"""A path on one line: bytes that are not UTF-8 and control characters as `\xNN` and the like."""
-    return (
-        _escaped(path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
-        .replace("\n", "\\n")
-        .replace("\t", "\\t")
-    )
+    return _escaped(json_path(path)).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def json_path(path: str) -> str:
+    r"""A path for JSON: bytes that are not UTF-8 as `\xNN`, everything else as it is."""
+    return _whole(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def for_terminal(text: str) -> str:
@@ -36,6 +37,11 @@ def for_terminal(text: str) -> str:
 def one_line(text: str) -> str:
     """`for_terminal`, with all white space folded."""
     return " ".join(for_terminal(text).split())
+
+
+def _whole(text: str) -> str:
+    """Without halves of surrogate pairs, which a model's JSON can hold; those of undecodable bytes stay."""
+    return re.sub("[\ud800-\udc7f\udd00-\udfff]", "\ufffd", text)
 
 
 def _escaped(text: str) -> str:

@@ -158,6 +158,8 @@ class Outcome:
     egress: list[Egress] = field(default_factory=list)
     dry_run: bool = False
     interrupted: bool = False
+    nothing: str = ""
+    """Why there is nothing to review, where that is not a matter of the target's kind."""
     next_step: str = ""
     """What the user can do about hunks that were not reviewed; "" if nothing is known."""
     notes: list[str] = field(default_factory=list)
@@ -186,13 +188,13 @@ class Outcome:
 
     @property
     def word(self) -> str:
-        """`clean`, `findings`, `incomplete` or `not_reviewed`; an unread hunk is never `clean`."""
+        """`clean`, `findings`, `incomplete` or `not_reviewed`; what nobody looked at is never `clean`."""
         looked_at = self.count(State.REVIEWED) + self.count(State.CACHED)
         if self.count(State.NOT_REVIEWED):
             return "incomplete" if looked_at or self.shown else "not_reviewed"
-        if self.count(State.PLANNED):
-            return "not_reviewed"
-        return "findings" if self.shown else "clean"
+        if self.shown:
+            return "findings"
+        return "clean" if looked_at or not self.entries else "not_reviewed"
 
     @property
     def shown(self) -> list[Finding]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from kilo_review import models
@@ -17,12 +18,14 @@ from kilo_review.errors import (
     CutReplyError,
     DeadlineError,
     ModelError,
+    NotLocalError,
     PromptTooLongError,
+    SourceError,
 )
 from kilo_review.judge.anchor import anchor, merged
 from kilo_review.judge.parse import Claim, salvage
 from kilo_review.judge.policy import FailOn, mark_blocking
-from kilo_review.models.base import DEFAULT_WINDOW, Model, ModelRequest
+from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, Model, ModelRequest
 from kilo_review.outcome import Entry, ModelInfo, Outcome, State
 from kilo_review.plan import context, scope
 from kilo_review.plan.chunk import ANSWER_TOKENS, Chunk, Piece, TokenMeter, budget, pack, pieces_of
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from kilo_review.source.diff import Hunk
     from kilo_review.source.target import Request
 
+RULING_FILES = frozenset({".kilocodeignore", ".kilo-review.toml", ".gitattributes"})
 SLOW_TOKENS_PER_SECOND = 10.0
 """Below this, one answer takes longer than anyone waits at a commit."""
 TELLING_TOKENS = 16
@@ -87,7 +91,7 @@ def run(job: Job, watch: Watch) -> Outcome:
     """
     with opened(job.request, job.deadline, job.patch) as change:
         selection = _select(job, change)
-        outcome = Outcome(change.target, entries=list(selection.left_out), notes=_path_note(job, change))
+        outcome = _outcome(job, change, selection)
         if selection.chosen:
             _Review(job, watch, change, selection, outcome).ask()
     outcome.findings = mark_blocking(merged(outcome.findings), job.fail_on)
@@ -100,12 +104,12 @@ def plan(job: Job) -> Outcome:
     with opened(job.request, job.deadline, job.patch) as change:
         selection = _select(job, change)
         planned = [scope.hunk_entry(hunk, State.PLANNED) for _, hunk in selection.chosen]
-        return Outcome(
-            change.target,
-            entries=[*planned, *selection.left_out],
-            dry_run=True,
-            notes=_path_note(job, change),
-        )
+        outcome = _outcome(job, change, selection)
+        outcome.entries[:0] = planned
+        outcome.dry_run = True
+        if planned:
+            outcome.notes.append(f"about {_requests(job, selection)} of the model would be needed")
+        return outcome
 
 
 def prompts(job: Job) -> Iterator[list[Message]]:
@@ -117,11 +121,24 @@ def prompts(job: Job) -> Iterator[list[Message]]:
             yield job.prompts.review(chunk.text)
 
 
-def _path_note(job: Job, change: Change) -> list[str]:
-    """A mistyped path must not look like a clean change."""
-    return (
-        [] if change.diff.files or not job.request.paths else [f"nothing changed below {', '.join(job.request.paths)}"]
-    )
+def _outcome(job: Job, change: Change, selection: scope.Selection) -> Outcome:
+    """The outcome so far: what is left out, and what a reader should know of the change itself."""
+    outcome = Outcome(change.target, entries=list(selection.left_out))
+    if job.request.paths:  # a mistyped path must not look like a clean change
+        outcome.nothing = f"nothing changed below {', '.join(job.request.paths)}"
+    ruling = sorted({file.path for file in change.diff.files if PurePosixPath(file.path).name in RULING_FILES})
+    if ruling and selection.left_out:
+        outcome.notes.append(f"the change itself touches what decides what is reviewed: {', '.join(ruling)}")
+    return outcome
+
+
+def _requests(job: Job, selection: scope.Selection) -> str:
+    """An estimate from the diff's size alone; context and a smaller window make it more."""
+    meter = TokenMeter()
+    fixed = meter.estimate(job.prompts.system + job.prompts.review_template)
+    tokens = sum(meter.estimate_bytes(hunk.end - hunk.begin) for _, hunk in selection.chosen)
+    number = -(-tokens // budget(DEFAULT_WINDOW, fixed))
+    return "1 request" if number == 1 else f"{number} requests"
 
 
 def _select(job: Job, change: Change) -> scope.Selection:
@@ -160,6 +177,7 @@ class _Packer:
         self, selection: scope.Selection, too_long: Callable[[Hunk, PromptTooLongError], None]
     ) -> Iterator[Piece]:
         for file, hunk in selection.chosen:
+            self.job.deadline.cap(1.0)  # reading and parsing count, too
             lines = self.change.diff.lines(hunk)
             around = context.of_hunk(hunk, lines, self.change.new_content(file))
             try:
@@ -186,7 +204,7 @@ class _Review:
         reason = "the review ended before it"
         try:
             reason = self._ask_all()
-        except ModelError as error:
+        except (ModelError, SourceError) as error:
             reason = error.message
             self._outcome.next_step = error.hint
         except KeyboardInterrupt:
@@ -208,6 +226,11 @@ class _Review:
                     self._watch.progress(len(self._asked), len(self._selection.chosen))
             except DeadlineError:
                 self._note_slowness(model, always=True)
+                raise
+            except NotLocalError:
+                # Found out by the answer: the server has passed the request on.
+                self._outcome.model = replace(model.info, local=False)
+                self._outcome.notes.append(f"WARNING: {model.info.base_url} sent your code to another machine")
                 raise
             self._note_slowness(model, always=False)
         finally:
@@ -267,6 +290,6 @@ class _Review:
         if facts:
             advice = "A smaller model would answer sooner (docs/models.md)"
             self._outcome.notes.append(f"{model.info.name} is slow here: {', '.join(facts)}. {advice}")
-        if not usage.completion_tokens:
+        if not usage.completion_tokens and model.info.why != ALREADY_LOADED and model.info.provider != "embedded":
             advice = "review something once by hand, which loads it: kilo-review HEAD"
             self._outcome.notes.append(f"if {model.info.name} was still being loaded, {advice}")

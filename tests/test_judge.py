@@ -283,7 +283,7 @@ def outcome(*states: State, blocking: bool = False) -> Outcome:
     [
         (outcome(), "clean", 0, 0),
         (outcome(State.REVIEWED), "clean", 0, 0),
-        (outcome(State.SKIPPED), "clean", 0, 0),
+        (outcome(State.SKIPPED), "not_reviewed", 0, 0),
         (outcome(State.CACHED, State.SKIPPED), "clean", 0, 0),
         (outcome(State.REVIEWED, State.NOT_REVIEWED), "incomplete", 3, 0),
         (outcome(State.NOT_REVIEWED), "not_reviewed", 3, 0),

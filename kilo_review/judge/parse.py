@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review.errors import BadReplyError
 from kilo_review.finding import Category, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MOST_FINDINGS = 50
 LONGEST_TITLE = 120
 LONGEST_MESSAGE = 1000
 LONGEST_QUOTE = 2000
 MOST_DIGITS = 9
+MOST_BRACES = 200
 # Patterns are text here and in the other modules that a start passes through: `re` compiles and keeps them when
 # they are first used, which at a commit with nothing to review is never.
 _THINKING = r"(?is)\A\s*(?:<think(?:ing)?>)?.*?</think(?:ing)?>"
@@ -48,8 +52,10 @@ def parse(text: str, reasoning: str = "") -> list[Claim]:
     Raises:
         BadReplyError: it is not a list of well-formed findings.
     """
-    content = _without_thinking(text) if text.strip() else _without_thinking(reasoning)
-    return [_claim(item) for item in _items(_json_in(content))]
+    content = (text if text.strip() else reasoning).lstrip("\ufeff").strip()
+    if not content:
+        raise BadReplyError("the model's answer is empty")
+    return [_claim(item) for item in _items(content)]
 
 
 def salvage(text: str) -> list[Claim]:
@@ -69,36 +75,57 @@ def salvage(text: str) -> list[Claim]:
     return claims
 
 
+def _items(content: str) -> list[object]:
+    """The list of findings: of the whole text if it is JSON, else of the only such object in the prose.
+
+    Thinking is taken away only from what is not JSON as it stands: a finding may quote a line with `</think>`.
+    """
+    whole = _decoded(content)
+    if whole is not None:
+        return _list_in(whole)
+    prose = _without_thinking(content)
+    candidates = [found for found in (_decoded(body) for body in re.findall(_FENCE, prose)) if found is not None]
+    candidates = [
+        found for found in candidates or _objects_in(prose) if isinstance(found, dict) and "findings" in found
+    ]
+    if not candidates:
+        raise BadReplyError("the model's answer is not JSON")
+    lists = [_list_in(found) for found in candidates]
+    if any(each != lists[0] for each in lists):
+        raise BadReplyError("the model's answer holds several lists of findings that differ")
+    return lists[0]
+
+
+def _decoded(text: str) -> object:
+    """The text as one JSON value, or None."""
+    try:
+        value, end = _DECODER.raw_decode(text.strip())
+    except (ValueError, RecursionError):
+        return None
+    return value if not text.strip()[end:].strip() else None
+
+
+def _objects_in(text: str) -> Iterator[object]:
+    """Every JSON object in a text, one after the other."""
+    start = text.find("{")
+    for _ in range(MOST_BRACES):
+        if start < 0:
+            return
+        try:
+            value, end = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        else:
+            yield value
+        start = text.find("{", end)
+
+
 def _without_thinking(text: str) -> str:
-    text = text.lstrip("\ufeff")
     if "</think" in text.lower():
         return re.sub(_THINKING, "", text, count=1).strip()
     if re.match(_OPEN_THINKING, text):
         raise BadReplyError("the model was still thinking when its answer ended")
-    return text.strip()
-
-
-def _json_in(text: str) -> Any:  # noqa: ANN401  it is whatever the model wrote
-    """The first JSON value: the whole text, the inside of a code fence, or what begins at the first brace."""
-    if not text:
-        raise BadReplyError("the model's answer is empty")
-    fenced = re.search(_FENCE, text)
-    starts = [
-        candidate for candidate in (text, fenced.group(1) if fenced else "", _from_first_brace(text)) if candidate
-    ]
-    for candidate in starts:
-        try:
-            value, end = _DECODER.raw_decode(candidate.strip())
-        except (ValueError, RecursionError):
-            continue
-        if not candidate.strip()[end:].strip() or candidate is not text:
-            return value
-    raise BadReplyError("the model's answer is not JSON")
-
-
-def _from_first_brace(text: str) -> str:
-    match = re.search(r"[{\[]\s*[\"{\]}\[]", text)
-    return text[match.start() :] if match else ""
+    return text
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -115,14 +142,13 @@ def _no_constant(name: str) -> Any:  # noqa: ANN401
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
-def _items(value: object) -> list[object]:
-    if isinstance(value, dict):
-        value = value.get("findings")
-    if not isinstance(value, list):
+def _list_in(value: object) -> list[object]:
+    found = value.get("findings") if isinstance(value, dict) else value
+    if not isinstance(found, list):
         raise BadReplyError('the model\'s answer has no list "findings"')
-    if len(value) > MOST_FINDINGS:
-        raise BadReplyError(f"the model's answer has {len(value)} findings; nobody reads more than {MOST_FINDINGS}")
-    return value
+    if len(found) > MOST_FINDINGS:
+        raise BadReplyError(f"the model's answer has {len(found)} findings; nobody reads more than {MOST_FINDINGS}")
+    return found
 
 
 def _claim(item: object) -> Claim:

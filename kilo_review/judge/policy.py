@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
 from kilo_review.finding import Finding, Severity, Status
+from kilo_review.outcome import State
 
 if TYPE_CHECKING:
     from kilo_review.outcome import Outcome
@@ -50,9 +51,7 @@ def exit_code(outcome: Outcome, on_unavailable: OnUnavailable) -> ExitCode:
         return ExitCode.INTERRUPTED
     if any(finding.blocking for finding in outcome.findings):
         return ExitCode.BLOCKED
-    if outcome.dry_run:
-        return ExitCode.PASS
-    if outcome.word in {"incomplete", "not_reviewed"} and on_unavailable is OnUnavailable.BLOCK:
+    if outcome.count(State.NOT_REVIEWED) and not outcome.dry_run and on_unavailable is OnUnavailable.BLOCK:
         return ExitCode.NOT_REVIEWED
     return ExitCode.PASS
 

@@ -36,7 +36,11 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
     Raises:
         ModelError: there is none, or it cannot serve.
     """
-    return _by_url(request, egress, deadline) if request.base_url else _discover(request, egress, deadline)
+    if request.base_url:
+        return _by_url(request, egress, deadline)
+    if request.name and request.name.lower().endswith(".gguf"):  # a file, which no server knows
+        return embedded.connect(request, egress, deadline)
+    return _discover(request, egress, deadline)
 
 
 def _by_url(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Model:
@@ -75,7 +79,7 @@ def _discover(request: ModelRequest, egress: list[Egress], deadline: Deadline) -
     problem = problem or _telling(probes)
     if problem is not None:
         raise problem
-    if embedded.is_installed() and (request.name is None or request.name.endswith(".gguf")):
+    if embedded.is_installed() and request.name is None:
         return embedded.connect(request, egress, deadline)
     tried = ", ".join(str(probe.request.base_url) for probe in probes)
     raise UnreachableError(f"no model server is running on this machine (tried {tried})", hint=START_HINT)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DEFAULT_WINDOW = 8192
 """Tokens asked for where the server lets us choose, and assumed where it does not tell."""
+ALREADY_LOADED = "already loaded"
+"""Why a model was chosen (`ModelInfo.why`) that need not be waited for."""
 DEFAULT_OPTIONS: dict[str, Any] = {"temperature": 0, "seed": 7, "num_predict": 1024}
 """The same change gets the same answer; an answer has an end."""
 

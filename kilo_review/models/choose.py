@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kilo_review.display import one_line
 from kilo_review.errors import ModelNotFoundError
+from kilo_review.models.base import ALREADY_LOADED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +30,8 @@ CODERS = (
 """Families known to read code, the better first (docs/models.md)."""
 NOT_CHAT = ("embed", "bge-", "rerank", "whisper", "nomic", "minilm")
 MOST_LISTED = 12
-ALREADY_LOADED, KNOWN_CODER, ONLY_ONE, LARGEST = REASONS = (
-    "already loaded",
-    "known to read code",
-    "the only one there",
-    "the largest there",
-)
+KNOWN_CODER, ONLY_ONE, LARGEST = "known to read code", "the only one there", "the largest there"
+REASONS = (ALREADY_LOADED, KNOWN_CODER, ONLY_ONE, LARGEST)
 """Why a model was chosen, the best reason first."""
 
 

@@ -54,7 +54,7 @@ def endpoint(url: str) -> Endpoint:
         port = parts.port
     except ValueError as error:
         raise ConfigError(f"{url!a} is not a base URL ({error})") from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable():
         raise ConfigError(f"{url!a} is not a base URL", hint="It looks like http://127.0.0.1:11434")
     if parts.username is not None or parts.password is not None:
         raise ConfigError("the base URL holds a user name or password", hint="Put a token into KILO_REVIEW_API_KEY")

@@ -9,7 +9,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import BrokenStreamError, ModelError, UnreachableError, WrongServerError
+from kilo_review.errors import BrokenStreamError, ModelError, NotLocalError, UnreachableError, WrongServerError
 from kilo_review.models import locality
 from kilo_review.models.base import DEFAULT_WINDOW, Reply
 from kilo_review.models.choose import Offer, choose
@@ -131,8 +131,14 @@ def refuse_cloud(client: Client, name: str) -> None:
     locality.refuse_remote_name(name)
     version = client.get("/api/version", beside="/v1").json()
     if isinstance(version, dict) and isinstance(version.get("version"), str):
-        shown = client.post("/api/show", {"model": name}, beside="/v1").json()
-        locality.refuse_remote_model(name, shown if isinstance(shown, dict) else {})
+        answer = client.post("/api/show", {"model": name}, beside="/v1")
+        shown = answer.json()
+        if answer.status != OK or not isinstance(shown, dict) or shown.get("error"):
+            raise NotLocalError(
+                f"Ollama at {client.endpoint.origin} does not tell where {name!a} runs; nothing was sent",
+                hint="Use --provider ollama, which asks it in its own way",
+            )
+        locality.refuse_remote_model(name, shown)
 
 
 def with_v1(url: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
 LINES_BEFORE = 6
 """Lines shown before git's own three, as far as the enclosing function reaches."""
-LARGEST_PARSED = 1_000_000
+LARGEST_PARSED = 300_000
 """Bytes; a larger file keeps git's hunk heading, since parsing it would be felt."""
+LONGEST_PARSED_LINE = 2_000
+"""Characters; deep nesting on one line makes parsers slow, and no function worth a heading looks like that."""
 LONGEST_HEADING = 200
 DEEPEST_SYNTAX = 400
 
@@ -77,7 +80,7 @@ def of_hunk(hunk: Hunk, lines: list[Line], content: bytes | None) -> Context:
         return Context(headings=fallback)
     text = content.decode("utf-8", "replace")
     changed = _first_changed(lines, hunk)
-    scopes = _scopes(hunk.path, text, changed) if len(content) <= LARGEST_PARSED else None
+    scopes = _scopes(hunk.path, text, changed)
     if scopes is None:
         return Context(fallback, _lines_before(text, hunk.new_start, 1))
     function = next((scope for scope in reversed(scopes) if scope.is_function), None)
@@ -125,11 +128,9 @@ class _Scope(NamedTuple):
 def _scopes(path: str, text: str, line: int) -> list[_Scope] | None:
     """Functions and classes around a line, outermost first; None if the language is not known."""
     language = LANGUAGES.get(PurePosixPath(path).suffix.lower())
-    if language is None:
+    node = _parsed(text, language) if language is not None else None
+    if node is None:
         return None
-    from ast_grep_py import SgRoot  # noqa: PLC0415  a native library: 16 ms
-
-    node = SgRoot(text, language).root()
     scopes: list[_Scope] = []
     for _ in range(DEEPEST_SYNTAX):
         node = _child_at(node, line - 1)
@@ -138,6 +139,16 @@ def _scopes(path: str, text: str, line: int) -> list[_Scope] | None:
         if re.match(_SCOPE_KIND, node.kind()):
             scopes.append(_scope(node))
     return scopes
+
+
+@lru_cache(maxsize=1)
+def _parsed(text: str, language: str) -> Any:  # noqa: ANN401
+    """The syntax tree of a file, kept while its hunks come one after the other; None where it would be slow."""
+    if len(text) > LARGEST_PARSED or max(map(len, text.split("\n"))) > LONGEST_PARSED_LINE:
+        return None
+    from ast_grep_py import SgRoot  # noqa: PLC0415  a native library: 16 ms
+
+    return SgRoot(text, language).root()
 
 
 def _child_at(node: Any, row: int) -> Any:  # noqa: ANN401  ast-grep's types are optional at run time

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from kilo_review.errors import ConfigError
 from kilo_review.outcome import Entry, State
 from kilo_review.source.diff import SUBMODULE, SYMLINK, FileChange, Hunk
 
@@ -96,7 +97,12 @@ def ignore_list(name: str, patterns: Sequence[str]) -> Callable[[str], str | Non
         return lambda _path: None
     from pathspec import GitIgnoreSpec  # noqa: PLC0415  25 ms, for those who have such a list
 
-    spec = GitIgnoreSpec.from_lines(patterns)
+    try:
+        spec = GitIgnoreSpec.from_lines(patterns)
+    except (ValueError, re.error) as error:
+        raise ConfigError(
+            f"{name} holds a pattern that is none: {error}", hint="Patterns are those of .gitignore"
+        ) from None
     return lambda path: name if spec.match_file(path) else None
 
 
@@ -109,7 +115,8 @@ def _verdict(
     """None to review it; else the state and the reason. The cheapest questions come first."""
     if (kind := _special_kind(change)) is not None:
         return State.SKIPPED, kind
-    if (listed := ignored(change.path)) is not None:
+    listed = ignored(change.path) or (ignored(change.old_path) if change.old_path else None)
+    if listed is not None:
         return State.SKIPPED, f"matched by {listed}"
     if change.is_binary:
         return _binary_verdict(change, read)
@@ -138,7 +145,9 @@ def _binary_verdict(change: FileChange, read: Callable[[str], bytes]) -> tuple[S
     """A file is skipped if what it becomes (or, when deleted, what it was) is binary by its content."""
     sides = [oid for oid in (change.new_oid, change.old_oid) if oid.strip("0")]
     are_binary = [b"\0" in read(oid)[:BINARY_SNIFF_BYTES] for oid in sides]
-    if not sides or are_binary[0]:
+    if not sides:
+        return State.NOT_REVIEWED, "the patch shows no lines of this file"
+    if are_binary[0]:
         return State.SKIPPED, "binary file"
     if any(are_binary):
         return State.NOT_REVIEWED, "a text file that takes the place of a binary one"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.display import escaped_path, printable
+from kilo_review.display import json_path, printable
 from kilo_review.outcome import State
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _model(outcome: Outcome) -> dict[str, Any] | None:
 
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
-        "path": escaped_path(finding.path),
+        "path": json_path(finding.path),
         "line": finding.line,
         "end_line": finding.end_line,
         "severity": finding.severity.value,
@@ -105,7 +105,7 @@ def _coverage(outcome: Outcome) -> str:
 
 def _entry(entry: Entry) -> dict[str, Any]:
     return {
-        "path": escaped_path(entry.path),
+        "path": json_path(entry.path),
         "start": entry.start,
         "end": entry.end,
         "added": entry.added,

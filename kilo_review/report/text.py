@@ -62,7 +62,7 @@ def _rows(view: View) -> Iterator[Row]:
         yield [Span("note: ", "bold"), Span(one_line(note))]
     if view.verbosity > 0:
         yield from _egress_rows(outcome)
-    if view.verbosity >= 0 or outcome.shown:
+    if view.verbosity >= 0 or outcome.shown or outcome.word == "not_reviewed":
         yield from _summary_rows(view)
 
 
@@ -70,11 +70,11 @@ def _rows(view: View) -> Iterator[Row]:
 
 
 def _finding_rows(finding: Finding) -> Iterator[Row]:
-    place = escaped_path(finding.path) + (f":{finding.line}" if finding.line else "")
     if finding.status is not Status.ACTIVE:
         why = f"{finding.status}: {finding.reason or 'does not count'}"
-        yield [Span(f"{place}: {finding.severity}: {one_line(finding.title)} [{why}]", "dim")]
+        yield [Span(f"({escaped_path(finding.path)}: {one_line(finding.title)}) [{why}]", "dim")]
         return
+    place = escaped_path(finding.path) + (f":{finding.line}" if finding.line else "")
     blocking = ", blocks" if finding.blocking else ""
     yield [
         Span(f"{place}: ", "bold"),
@@ -173,7 +173,8 @@ def _egress_rows(outcome: Outcome) -> Iterator[Row]:
 
 def _summary_rows(view: View) -> Iterator[Row]:
     outcome = view.outcome
-    if outcome.word == "not_reviewed" and not outcome.dry_run and view.verbosity <= 0 and not outcome.interrupted:
+    told = outcome.word == "not_reviewed" and outcome.count(State.NOT_REVIEWED) > 0
+    if told and not outcome.dry_run and view.verbosity <= 0 and not outcome.interrupted:
         return  # already said in one line
     words = [_headline(outcome), *_skipped_words(outcome)]
     usage = outcome.usage
@@ -185,7 +186,7 @@ def _summary_rows(view: View) -> Iterator[Row]:
 
 def _headline(outcome: Outcome) -> str:
     if not outcome.entries:
-        return f"nothing to review: {NOTHING[outcome.target.kind]}"
+        return f"nothing to review: {one_line(outcome.nothing) or NOTHING[outcome.target.kind]}"
     by = f" by {one_line(outcome.model.name)}" if outcome.model and outcome.model.name else ""
     looked_at = [entry for entry in outcome.entries if entry.state in {State.REVIEWED, State.CACHED}]
     missing = [entry for entry in outcome.entries if entry.state is State.NOT_REVIEWED]
@@ -195,16 +196,23 @@ def _headline(outcome: Outcome) -> str:
     if outcome.dry_run:
         return f"dry run: {_amount(planned)} would be reviewed" if planned else "dry run: nothing would be reviewed"
     if missing:
-        return f"{_found(outcome)}, incomplete: {_amount(looked_at)} reviewed{by}, {_amount(missing)} not reviewed"
+        return _incomplete(outcome, by, looked_at, missing)
     if not looked_at:
         return "nothing to review"
     return f"{_found(outcome)}: {_amount(looked_at)} reviewed{by}"
 
 
+def _incomplete(outcome: Outcome, by: str, looked_at: Sequence[Entry], missing: Sequence[Entry]) -> str:
+    if not looked_at and not outcome.shown:
+        return f"not reviewed{by}: {_amount(missing)}"
+    return f"{_found(outcome)}, incomplete: {_amount(looked_at)} reviewed{by}, {_amount(missing)} not reviewed"
+
+
 def _found(outcome: Outcome) -> str:
-    shown = outcome.shown
+    shown = [finding for finding in outcome.shown if finding.status is Status.ACTIVE]
+    doubtful = len(outcome.shown) - len(shown)
     if not shown:
-        return "no findings"
+        return f"no findings, {doubtful} that do not count" if doubtful else "no findings"
     counts = [f"{number} {severity}" for severity in Severity if (number := sum(f.severity is severity for f in shown))]
     blocking = sum(finding.blocking for finding in shown)
     return f"{_plural(len(shown), 'finding')} ({', '.join(counts)}{f'; {blocking} blocking' if blocking else ''})"

@@ -67,6 +67,8 @@ def _refuse_unreadable(data: bytes) -> None:
             "the patch is a combined diff of a merge",
             hint="Compare two trees instead, for example git diff A B",
         )
+    if re.search(rb"^\*{15}\r?\n\*\*\* \d", data, re.MULTILINE):
+        raise DiffMismatchError("the patch has context diffs in it", hint="Use unified diffs: diff -u, git diff")
     if re.search(rb"^(?:\* Unmerged path |Submodule .+ [0-9a-f]{7,}\.{2,3}[0-9a-f]{7,})", data, re.MULTILINE):
         raise DiffMismatchError(
             "the patch names a file without showing its change", hint="Use git diff --submodule=short"

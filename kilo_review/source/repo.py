@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 PINNED_CONFIG = (
     "core.fsmonitor=false",  # a command that git would start, even for `write-tree`
     "core.hooksPath=/dev/null",  # `post-index-change` would run for the private index
+    "core.splitIndex=false",  # else a private copy of the index would write shared parts beside the user's
+    "splitIndex.sharedIndexExpire=never",  # and delete them
     "core.quotePath=true",
     "core.bigFileThreshold=512m",  # git's default: a lower value hides text files as binary
     "diff.suppressBlankEmpty=false",
@@ -83,7 +85,9 @@ class Repository:
 
     def __init__(self, directory: Path, deadline: Deadline | None = None) -> None:
         runner, self._git_missing = _load_git()
-        self._git = runner(str(directory))
+        # GitPython would expand variables in a folder's name, so it is told after that.
+        self._git = runner()
+        self._git._working_dir = str(directory)  # noqa: SLF001
         self._deadline = deadline
         self._overlay: dict[str, str] = {}
         self._temporary: Path | None = None
@@ -188,7 +192,7 @@ class Repository:
 
     def commit(self, revision: str) -> str | None:
         """The id of the commit that a user's word names, or None. The word never becomes an option."""
-        if revision.startswith(("-", "^")) or not revision.isprintable() or not revision.strip():
+        if revision.startswith(("-", "^")) or not revision.strip() or min(revision) < " ":
             return None
         status, output = self.status("rev-parse", "--verify", "-q", "--end-of-options", revision + "^{commit}")
         return _oid(output) if status == 0 else None
@@ -236,8 +240,16 @@ class Repository:
     def snapshot_worktree(self) -> str:
         """The tree that `git add --all` and then `git commit` would record now."""
         self._lay_over(copy_index=True)
-        self.run("add", "--all", "--", ":/")
+        self.run("add", "--all", "--", ":/", *self._temporary_exclusion())
         return _oid(self.run("write-tree"))
+
+    def _temporary_exclusion(self) -> list[str]:
+        """A pathspec for our own folder, which lies in the worktree if TMPDIR does."""
+        top = os.fsdecode(self.run("rev-parse", "--show-toplevel").removesuffix(b"\n"))
+        ours, worktree = (self._temporary or Path("/")).resolve(), Path(top).resolve()
+        if not ours.is_relative_to(worktree):
+            return []
+        return [f":(exclude,top,literal){ours.relative_to(worktree)}"]
 
     def _lay_over(self, *, copy_index: bool) -> None:
         if self._temporary is None:
@@ -297,11 +309,14 @@ class Repository:
 
     def _ask_blob(self, oid: str, limit: int | None) -> bytes:
         process = self._blob_process()
-        process.stdin.write(oid.encode() + b"\n")
-        process.stdin.flush()
+        try:
+            process.stdin.write(oid.encode() + b"\n")
+            process.stdin.flush()
+        except OSError:
+            raise self._gone("cat-file", process) from None
         header = process.stdout.readline().split()
-        if not header and process.proc.wait() < 0:
-            raise too_slow("cat-file")
+        if not header:
+            raise self._gone("cat-file", process)
         if len(header) != 3 or header[1] != b"blob":  # noqa: PLR2004  "<oid> <type> <size>"
             raise SourceError(
                 f"git has no content for object {oid}",
@@ -315,6 +330,11 @@ class Repository:
         if rest:
             raise SourceError(f"git stopped in the middle of object {oid}")
         return content
+
+    def _gone(self, command: str, process: Any) -> SourceError:  # noqa: ANN401
+        """Why a child has ended: by the deadline's hand, or by its own."""
+        status = process.proc.wait()
+        return too_slow(command) if status < 0 else SourceError(f"git {command} ended with status {status}")
 
     def _blob_process(self) -> Any:  # noqa: ANN401  GitPython's AutoInterrupt types neither stream
         if self._blobs is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kilo_review.errors import SourceError, TargetError
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from kilo_review.source.repo import Repository
 
 PATCH = "-"
+KEYWORDS = ("staged", "uncommitted", "branch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,21 @@ def _commit_of(repo: Repository, revision: str) -> str:
     found = repo.commit(revision)
     if found is None:
         raise TargetError(
-            f"{revision!a} is neither a commit nor staged, uncommitted, branch or -",
-            hint="git log --oneline --all shows what there is; paths go after --",
+            f"{revision!a} is neither a commit nor staged, uncommitted, branch or -", hint=_way_out(repo, revision)
         )
     return found
+
+
+def _way_out(repo: Repository, revision: str) -> str:
+    """The next step for somebody whose word is no target."""
+    from difflib import get_close_matches  # noqa: PLC0415  for this message alone
+
+    if Path(revision).exists():
+        return f"A path goes after --: kilo-review -- {revision}"
+    if repo.head() is None:
+        return "There is no commit yet; review what is staged with: kilo-review staged"
+    near = get_close_matches(revision, KEYWORDS, n=1)
+    return f"Did you mean {near[0]}?" if near else "git log --oneline --all shows what there is; paths go after --"
 
 
 def _head(repo: Repository) -> str:
