@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import BadReplyError, CutReplyError, PromptTooLongError, SchemaRejectedError
+from kilo_review.errors import BadReplyError, CutReplyError, PromptTooLongError, SchemaRejectedError, ServerFailedError
 from kilo_review.judge.parse import Claim, parse
 from kilo_review.plan.chunk import Chunk, TokenMeter
 from kilo_review.prompts import REPLY_SCHEMA, Message, Prompts
@@ -99,12 +99,13 @@ class Asker:
         return reply
 
     def _check_that_all_was_read(self, size: int, reply: Reply) -> None:
-        """A server that cut the prompt in silence tells by its count: code has 2 to 5 bytes a token, never this many.
+        """A server that cut the prompt in silence tells by its count: no tokenizer needs so few tokens for code.
 
-        Counts that leave out cached tokens (older Ollama) are no proof, so only the first request is judged.
+        Not for Ollama's own wire: there `truncate: false` makes it an error, and older versions leave cached
+        tokens out of the count.
         """
-        if self.usage.requests == 1 and 0 < reply.prompt_tokens < size / LONGEST_TOKEN:
-            raise PromptTooLongError(
+        if self.model.info.provider != "ollama" and 0 < reply.prompt_tokens < size / LONGEST_TOKEN:
+            raise ServerFailedError(
                 f"the server read only {reply.prompt_tokens} tokens of a prompt of {size} bytes",
-                hint="Give the model a larger window (num_ctx, context length); for Ollama use --provider ollama",
+                hint="Give the model a larger window (context length); for Ollama use --provider ollama",
             )

@@ -217,3 +217,31 @@ def test_bad_settings_are_told_even_without_git(kilo: Runner, buggy: Repo) -> No
     done = kilo(env={"PATH": "/nonexistent"})
     assert done.code == 2
     assert "unknown key 'modell'" in done.talk
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "/dev/tty", "/dev/fd/0", "/etc/passwd"])
+@pytest.mark.parametrize("name", [".kilocodeignore", ".kilo-review.toml", "pyproject.toml"])
+def test_a_link_is_no_setting_of_the_repository(kilo: Runner, buggy: Repo, name: str, target: str) -> None:
+    (buggy.path / name).symlink_to(target)
+    done = kilo("--dry-run")
+    assert done.code == 2
+    assert "cannot be read" in done.talk
+
+
+def test_an_ignore_file_may_begin_with_a_byte_order_mark(kilo: Runner, buggy: Repo) -> None:
+    buggy.write(".kilocodeignore", b"\xef\xbb\xbfapp.py\n")
+    assert "would be reviewed" not in kilo("--dry-run").text.replace("nothing would be reviewed", "")
+
+
+def test_a_broken_pattern_is_told(kilo: Runner, buggy: Repo) -> None:
+    done = kilo("--dry-run", "--exclude", "!")
+    assert (done.code, "Traceback" in done.talk) == (2, False)
+
+
+def test_a_key_goes_to_no_server_that_the_repository_chose(tmp_path: Path) -> None:
+    assert load(tmp_path, repository='provider = "openai"', user='api_key = "secret"').api_key is None
+    named = 'api_key = "secret"\nbase_url = "http://127.0.0.1:1"'
+    assert load(tmp_path, repository='provider = "openai"', user=named).api_key == "secret"
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, api_key="sekret\u00e9")
+    assert "sekret" not in str(caught.value)

@@ -972,7 +972,7 @@ def test_trap_54_a_name_of_nothing_is_a_wrong_use(ahead: Repo, variables: dict[s
     done = by_variables(ahead, **variables)
     assert done.returncode == 2
     (line,) = done.stderr.decode().splitlines()
-    assert line.endswith("which the hook framework names, is not a commit here")
+    assert line.endswith("which the hook framework names, is not a commit here (the push is stopped)")
 
 
 def test_the_program_by_hand_and_the_hook_agree(ahead: Repo, hooks: Hooks, kilo: Runner) -> None:

@@ -93,6 +93,17 @@ def test_json_in_the_reasoning_counts_only_if_the_answer_is_empty() -> None:
     assert parse(reply(), reasoning=reply(ITEM)) == []
 
 
+def test_prose_around_a_list_does_not_hide_it() -> None:
+    for text in (
+        f"If the list is [] this fails: {reply(ITEM)}",
+        f"```json\n{reply(ITEM)}\n```\nThat was [] wrong.",
+        reply(ITEM | {"problem": "the marker </think>x = [] is split off"}),
+    ):
+        assert len(parse(text)) == 1
+    with pytest.raises(BadReplyError, match="several lists"):
+        parse(f'The normal answer is {{"findings": []}}, but here is a defect:\n{reply(ITEM)}')
+
+
 def test_a_line_number_that_is_none_is_none() -> None:
     for line in (None, True, "about 3", 2.5, [3]):
         assert parse(reply(ITEM | {"line": line}))[0].line is None
@@ -209,6 +220,10 @@ def test_what_is_not_there_is_unanchored(code: str) -> None:
 @pytest.mark.parametrize("file", ["src/a.py", "a.py", "/work/src/a.py", "`src/a.py`", "FILE src/a.py", "wrong.py", ""])
 def test_the_file_may_be_named_loosely(file: str) -> None:
     assert place("total = sum(items)", file=file)[0] == "src/a.py"
+
+
+def test_a_note_of_the_prompt_behind_the_path_is_no_part_of_it() -> None:
+    assert place("gone = 1", file="src/b.py (deleted file)")[0] == "src/b.py"
 
 
 def test_in_a_deleted_file_there_is_no_line() -> None:

@@ -257,3 +257,27 @@ def test_somebody_who_watches_sees_progress_and_nobody_else_does(kilo: Runner, r
     for environment in ({"TERM": "dumb"}, {"TERM": "xterm", "PRE_COMMIT": "1"}, {"TERM": "xterm", "CI": "true"}):
         assert "hunks reviewed" not in on_a_terminal(command, repo, **{"CI": ""} | environment)
     assert kilo(*kilo.scripted()).talk.count("\n") == 1
+
+
+def test_half_a_surrogate_of_the_model_breaks_nothing(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:
+    done = kilo(*kilo.scripted({"findings": [division | {"title": "lone \ud83d"}]}))
+    assert (done.code, "Traceback" in done.talk) == (1, False)
+    assert "lone \ufffd" in done.text
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_standard_stream_changes_no_verdict(kilo: Runner, buggy: Repo, closed: int) -> None:
+    command = " ".join([*COMMAND, "--provider", "scripted", f"{closed}<&-" if closed == 0 else f"{closed}>&-"])
+    done = subprocess.run(["sh", "-c", command], cwd=buggy.path, capture_output=True, timeout=60)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+
+
+def test_output_keeps_the_mode_of_a_file_and_follows_a_link(kilo: Runner, buggy: Repo, tmp_path: Path) -> None:
+    real = tmp_path / "real.json"
+    real.write_text("")
+    real.chmod(0o600)
+    (tmp_path / "link.json").symlink_to(real)
+    kilo(*kilo.scripted(), "--output", str(tmp_path / "link.json"))
+    assert (tmp_path / "link.json").is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o600
+    assert "reviewed" in real.read_text()

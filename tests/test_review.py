@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kilo_review import prompts
+from kilo_review.ask import Asker
 from kilo_review.deadline import Deadline
+from kilo_review.errors import ServerFailedError
 from kilo_review.models import connect
-from kilo_review.models.base import ModelRequest, answer_identity
+from kilo_review.models.base import ModelRequest, Reply, answer_identity
+from kilo_review.outcome import Usage
+from kilo_review.plan.chunk import Chunk
 from tests.conftest import heed_interrupts
 
 if TYPE_CHECKING:
@@ -207,3 +212,31 @@ def test_identity_of_an_answer_changes_with_its_parameters() -> None:
 
     assert identity() == identity()
     assert len({identity(), identity(temperature=0.5), identity(num_ctx=4096), identity("q")}) == 4
+
+
+def test_a_change_of_which_all_is_skipped_is_not_called_clean(kilo: Runner, repo: Repo) -> None:
+    repo.write(".kilocodeignore", "*\n")
+    repo.stage("a.py", "x = 1\n")
+    report = kilo(*kilo.scripted(), "--format", "json").json()
+    assert (report["outcome"], report["exit_code"], report["coverage"]["skipped"]) == ("not_reviewed", 0, 1)
+    assert "nothing to review; 1 file skipped" in kilo(*kilo.scripted(), "-q").text
+
+
+def test_a_prompt_that_was_read_in_part_is_not_a_review(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = connect(ModelRequest("scripted"), [], Deadline())
+    monkeypatch.setattr(model, "ask", lambda *_: Reply('{"findings": []}', prompt_tokens=50), raising=False)
+    with pytest.raises(ServerFailedError, match="read only 50 tokens"):
+        Asker(model, prompts.load(), Deadline(), Usage()).claims(Chunk())
+
+
+def test_the_shared_index_of_the_user_is_left_alone(kilo: Runner, repo: Repo) -> None:
+    repo.git("config", "core.splitIndex", "true")
+    repo.git("config", "splitIndex.maxPercentChange", "0")
+    repo.git("config", "splitIndex.sharedIndexExpire", "now")
+    repo.git("update-index", "--split-index")
+    repo.write("z.txt", "z\n")
+    before = sorted(path.name for path in (repo.path / ".git").iterdir())
+    for _ in range(2):
+        assert kilo("uncommitted", *kilo.scripted()).code == 0
+    assert sorted(path.name for path in (repo.path / ".git").iterdir()) == before
+    assert repo.out("status", "--porcelain") == "?? z.txt"

@@ -111,7 +111,7 @@ def _request(repo: Repository, update: Update) -> Request | None:
         is_url = "/" in update.remote or ":" in update.remote  # pushed to an address without a name
         others = repo.refs("refs/remotes" if is_url else f"refs/remotes/{update.remote}")
         others += [known] if known else []
-        base = repo.merge_base(head, *others) if others else None
+        base = repo.merge_base(head, *dict.fromkeys(others)) if others else None
     return None if base == head else Request("push", base_commit=base, head_commit=head)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.display import printable
+from kilo_review.display import escaped_path, printable
 from kilo_review.finding import Finding, Status
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ SHORTEST_SUBSTRING = 6
 """Characters without white space; `x` or `);` occurs everywhere."""
 FAR = 10**9
 UNANCHORED = "the quoted code is not in the reviewed hunks"
+_NOTE = r" \((?:new file|deleted file|renamed|copied)\)\Z"
+"""What the prompt puts behind a path, and a model may copy along."""
 _GUTTER = r"\A\s*\d*\s*[+-]\s"
 
 
@@ -90,8 +92,8 @@ def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Finding:
 
 def _spoken_of(file: str, pieces: Sequence[Piece]) -> Sequence[Piece]:
     """The pieces of the file that the model names; all of them if it names none of these files."""
-    name = file.strip().strip("`\"'").removeprefix("FILE ").strip()
-    exact = [piece for piece in pieces if piece.change.path == name]
+    name = re.sub(_NOTE, "", file.strip().strip("`\"'").removeprefix("FILE ").strip())
+    exact = [piece for piece in pieces if name in {piece.change.path, escaped_path(piece.change.path)}]
     if exact or not name:
         return exact or pieces
     ending = [
@@ -105,10 +107,11 @@ def _locate(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
     quotes = _quote_lines(claim.code)
     if not quotes:
         return None
-    for match in (_exact, _folded):
-        places = [place for piece in pieces for place in _runs(piece, quotes, match)]
-        if places:
-            return _nearest(places, claim.line)
+    for wanted in (quotes, quotes[:1]):  # all lines of the quote, or where there is no such run, its first
+        for match in (_exact, _folded):
+            places = [place for piece in pieces for place in _runs(piece, wanted, match)]
+            if places:
+                return _nearest(places, claim.line)
     places = [place for piece in pieces for place in _substrings(piece, quotes[0])]
     return places[0] if len(places) == 1 else None
 
@@ -137,14 +140,13 @@ def _fold(text: str) -> str:
 
 
 def _runs(piece: Piece, quotes: Sequence[str], match: Callable[[str, str], bool]) -> list[_Place]:
-    """Where the quoted lines follow each other; failing that, where the first of them stands."""
+    """Where the quoted lines follow each other."""
     lines = piece.lines
-    places = [
+    return [
         _Place(piece, first, first + len(quotes) - 1)
         for first in range(len(lines) - len(quotes) + 1)
         if all(match(printable(lines[first + offset].text), quote) for offset, quote in enumerate(quotes))
     ]
-    return places or (_runs(piece, quotes[:1], match) if len(quotes) > 1 else [])
 
 
 def _substrings(piece: Piece, quote: str) -> list[_Place]:
@@ -175,7 +177,7 @@ def _new_side(piece: Piece, index: int) -> int:
         return own
     after = next((line.new for line in lines[index:] if line.new is not None), None)
     before = next((line.new for line in reversed(lines[:index]) if line.new is not None), None)
-    return after or before or piece.hunk.new_start
+    return after or before or piece.gap or piece.hunk.new_start
 
 
 def _distance(piece: Piece, line: int | None) -> int:

@@ -58,17 +58,17 @@ class Piece(NamedTuple):
     text: str
     of_lines: int
     """Lines of all pieces of this hunk together: so it can be told when the whole hunk is done."""
+    gap: int = 0
+    """The new-side line at which the piece begins: where removed lines stand if it holds no other."""
 
     def halves(self) -> tuple[Piece, Piece] | None:
         """Two smaller pieces, or None for a single line."""
         middle = len(self.lines) // 2
         if not middle:
             return None
-        first, second = (
-            _piece(self.change, self.hunk, lines, self.context, self.of_lines)
-            for lines in (self.lines[:middle], self.lines[middle:])
-        )
-        return first, second
+        first = _piece(self.change, self.hunk, self.lines[:middle], self.context, self.of_lines, self.gap)
+        begin = _next_new(first.lines, self.gap)
+        return first, _piece(self.change, self.hunk, self.lines[middle:], self.context, self.of_lines, begin)
 
 
 @dataclass(slots=True)
@@ -130,11 +130,19 @@ def pieces_of(
         PromptTooLongError: a single line does not fit.
     """
     shown = tuple(trimmed(lines, context))
-    whole = _piece(change, hunk, shown, context, len(shown))
+    whole = _piece(change, hunk, shown, context, len(shown), hunk.new_start)
     if meter.estimate(whole.text) <= room:
         return [whole]
-    parts = _parts(change, hunk, shown, context, meter, room)
-    return [_piece(change, hunk, part, context, len(shown)) for part in parts]
+    pieces, begin = [], hunk.new_start
+    for part in _parts(change, hunk, shown, context, meter, room):
+        pieces.append(_piece(change, hunk, part, context, len(shown), begin))
+        begin = _next_new(part, begin)
+    return pieces
+
+
+def _next_new(lines: Iterable[Line], begin: int) -> int:
+    """The new-side line that follows these lines."""
+    return max((line.new + 1 for line in lines if line.new is not None), default=begin)
 
 
 def _parts(
@@ -161,10 +169,10 @@ def _parts(
         yield tuple(part)
 
 
-def _piece(change: FileChange, hunk: Hunk, lines: tuple[Line, ...], context: Context, of_lines: int) -> Piece:
+def _piece(change: FileChange, hunk: Hunk, lines: tuple[Line, ...], context: Context, of_lines: int, gap: int) -> Piece:
     before = context.before if lines and lines[0].new == hunk.new_start else ()
     rows = [*_head(change, hunk, context), *(_row(line) for line in (*before, *lines)), ""]
-    return Piece(change, hunk, lines, context, "\n".join(rows), of_lines)
+    return Piece(change, hunk, lines, context, "\n".join(rows), of_lines, gap)
 
 
 def _head(change: FileChange, hunk: Hunk, context: Context) -> list[str]:

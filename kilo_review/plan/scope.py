@@ -145,9 +145,7 @@ def _binary_verdict(change: FileChange, read: Callable[[str], bytes]) -> tuple[S
     """A file is skipped if what it becomes (or, when deleted, what it was) is binary by its content."""
     sides = [oid for oid in (change.new_oid, change.old_oid) if oid.strip("0")]
     are_binary = [b"\0" in read(oid)[:BINARY_SNIFF_BYTES] for oid in sides]
-    if not sides:
-        return State.NOT_REVIEWED, "the patch shows no lines of this file"
-    if are_binary[0]:
+    if not sides or are_binary[0]:  # a patch has no contents to look into, only git's word
         return State.SKIPPED, "binary file"
     if any(are_binary):
         return State.NOT_REVIEWED, "a text file that takes the place of a binary one"

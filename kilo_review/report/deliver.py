@@ -44,6 +44,7 @@ def deliver(text: str, output: Path | None, code: int) -> int:
 
 def _write(path: Path, data: bytes) -> None:
     """Whole or not at all: a regular file is replaced only when its new content is on disk."""
+    path = path.resolve()  # a link stays, what it leads to is replaced
     if path.exists() and not path.is_file():
         path.write_bytes(data)  # a pipe or a device
         return
@@ -52,7 +53,7 @@ def _write(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-            Path(stream.name).chmod(0o644 & ~_umask())
+            Path(stream.name).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
             Path(stream.name).replace(path)
         except OSError:
             Path(stream.name).unlink(missing_ok=True)

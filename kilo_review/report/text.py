@@ -83,7 +83,8 @@ def _finding_rows(finding: Finding) -> Iterator[Row]:
         Span(f" [{finding.category}{blocking}]", "dim"),
     ]
     for offset, line in enumerate(finding.evidence.split("\n")):
-        number = str(finding.line + offset) if finding.line else ""
+        at = finding.line + offset
+        number = str(at) if finding.line and at <= finding.end_line else ""
         yield [Span(f"{number:>6} | ", "dim"), Span(_cut(for_terminal(line).rstrip()))]
     for line in _wrapped(one_line(finding.message)):
         yield [Span("       = ", "dim"), Span(line)]

@@ -60,6 +60,7 @@ DIFF_FLAGS = (
 )
 PATCH_FLAGS = ("-p", "-U3", "--inter-hunk-context=0")
 """Only where a patch is wanted: a context length alone asks for one."""
+MOST_COMPLAINTS = 100
 START_BYTES = 65536
 """Enough of a file to tell whether it is binary, generated or minified."""
 _HEX = r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
@@ -277,15 +278,15 @@ class Repository:
         counting = self._start([*self._command("diff-tree", "--numstat", *trees)], as_process=True)
         try:
             patch = self.run("diff-tree", "--raw", *PATCH_FLAGS, *trees)
+            errors = _drained(counting.stderr)
             counts: bytes = counting.stdout.read()
-            errors: bytes = counting.stderr.read()
             status = counting.proc.wait()
         finally:
             _end(counting)
         if status < 0:
             raise too_slow("diff-tree")
         if status:
-            raise explain("diff-tree", status, errors.decode("utf-8", "replace"))
+            raise explain("diff-tree", status, b"".join(errors).decode("utf-8", "replace"))
         return patch, counts
 
     def blob(self, oid: str) -> bytes:
@@ -339,6 +340,7 @@ class Repository:
     def _blob_process(self) -> Any:  # noqa: ANN401  GitPython's AutoInterrupt types neither stream
         if self._blobs is None:
             self._blobs = self._start(self._command("cat-file", "--batch"), istream=subprocess.PIPE, as_process=True)
+            _drained(self._blobs.stderr)
         return self._blobs
 
     def attributes(self, tree: str, paths: Iterable[str], names: tuple[str, ...]) -> dict[str, dict[str, str]]:
@@ -399,10 +401,23 @@ def _import_git() -> tuple[type[Git], type[Exception]]:
     return Git, GitCommandNotFound
 
 
+def _drained(stream: Any) -> list[bytes]:  # noqa: ANN401
+    """What a child says on its standard error, read beside the rest: a full pipe would stop the child."""
+    said: list[bytes] = []
+
+    def read() -> None:
+        with stream:
+            for line in stream:
+                if len(said) < MOST_COMPLAINTS:
+                    said.append(line)
+
+    threading.Thread(target=read, daemon=True).start()
+    return said
+
+
 def _end(process: Any) -> None:  # noqa: ANN401  GitPython's AutoInterrupt
     """Close the pipes of a child and wait for it; one that still writes is ended by that."""
     process.stdout.close()
-    process.stderr.close()
     process.proc.wait()
 
 
