@@ -48,7 +48,7 @@ def test_auto_takes_it_if_nothing_else_runs(kilo: Runner, buggy: Repo, gguf: Pat
 
 
 def test_a_hook_uses_it_too(kilo: Runner, buggy: Repo, gguf: Path) -> None:
-    done = kilo("hook", "pre-commit", "--provider", "embedded", *SHORT)
+    done = kilo("hook", "pre-commit", "--provider", "embedded", "--max-seconds", "250", *SHORT)
     assert done.code == 0
     assert "not reviewed: 1 hunk in 1 file: the model's answer was cut off after 12 tokens" in done.text
     assert "(the commit goes on)" in done.text
