@@ -6,6 +6,7 @@ up and say so. A server that rejects the schema is not bothered with it again.
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 LONGEST_TOKEN = 10
-"""Bytes; more than this on average means that part of the prompt was not counted."""
+"""Characters; more than this on average means that part of the prompt was not counted."""
 
 
 @dataclass(slots=True)
@@ -76,10 +77,8 @@ class Asker:
 
     def _ask(self, messages: Sequence[Message], schema: dict[str, Any] | None) -> Reply:
         size = sum(len(message.content.encode("utf-8", "replace")) for message in messages)
-        started = time.monotonic()
         try:
-            self.usage.requests += 1
-            reply = self.model.ask(messages, schema, self.deadline)
+            reply = self._timed(messages, schema)
         except PromptTooLongError as error:
             self.meter.learn(size, error.prompt_tokens or 0)
             raise
@@ -88,24 +87,32 @@ class Asker:
                 raise
             self.schema = None
             return self._ask(messages, None)
-        finally:
-            self.usage.model_seconds += time.monotonic() - started
         self.usage.prompt_tokens += reply.prompt_tokens
         self.usage.completion_tokens += reply.completion_tokens
         self.usage.cached_prompt_tokens += reply.cached_prompt_tokens
         self.usage.answer_seconds += reply.answer_seconds
-        self._check_that_all_was_read(size, reply)
+        self._check_that_all_was_read(messages, reply)
         self.meter.learn(size, reply.prompt_tokens)
         return reply
 
-    def _check_that_all_was_read(self, size: int, reply: Reply) -> None:
+    def _timed(self, messages: Sequence[Message], schema: dict[str, Any] | None) -> Reply:
+        started = time.monotonic()
+        self.usage.requests += 1
+        try:
+            return self.model.ask(messages, schema, self.deadline)
+        finally:
+            self.usage.model_seconds += time.monotonic() - started
+
+    def _check_that_all_was_read(self, messages: Sequence[Message], reply: Reply) -> None:
         """A server that cut the prompt in silence tells by its count: no tokenizer needs so few tokens for code.
 
         Not for Ollama's own wire: there `truncate: false` makes it an error, and older versions leave cached
         tokens out of the count.
         """
+        # A run of blanks or dashes may be one token, so only what does not repeat itself counts.
+        size = sum(len(re.sub(r"(.)\1+", r"\1", message.content)) for message in messages)
         if self.model.info.provider != "ollama" and 0 < reply.prompt_tokens < size / LONGEST_TOKEN:
             raise ServerFailedError(
-                f"the server read only {reply.prompt_tokens} tokens of a prompt of {size} bytes",
+                f"the server read only {reply.prompt_tokens} tokens of a prompt of {size} characters",
                 hint="Give the model a larger window (context length); for Ollama use --provider ollama",
             )

@@ -17,7 +17,7 @@ import click
 from kilo_review import __version__, config, options, prompts, review
 from kilo_review.deadline import Deadline
 from kilo_review.display import printable
-from kilo_review.errors import KiloReviewError, SourceError, UsageError
+from kilo_review.errors import KiloReviewError, UsageError
 from kilo_review.hooks import pre_commit, pre_push
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, exit_code
 from kilo_review.models import PROVIDERS
@@ -227,26 +227,27 @@ class _Run:
         """Review one change after the other; one report, one exit code.
 
         Raises:
-            SourceError: git could not tell what a change is; what was found before is reported first.
+            KiloReviewError: there is nothing to report. If a later change fails, the report on those before says so.
         """
         outcomes: list[Outcome] = []
         talk = Talk(quiet=self.flags["quiet"], animated=not self.held and _is_watched())
-        problem: SourceError | None = None
+        problem: KiloReviewError | None = None
         try:
             for job in jobs:
                 outcomes.append(review.run(job, talk))
                 if outcomes[-1].interrupted:
                     break
-        except SourceError as error:
+        except KiloReviewError as error:
             problem = error
         finally:
             talk.stop()
-        code = self.report(Outcome.joined(outcomes)) if outcomes else ExitCode.PASS
-        if problem is not None and code == ExitCode.PASS:
+        if problem is not None and not outcomes:
             raise problem
+        outcome = Outcome.joined(outcomes)
         if problem is not None:
-            say(f"kilo-review: not reviewed: {printable(str(problem))}")
-        return code
+            outcome.failure = str(problem)
+            say(f"kilo-review: not reviewed: {printable(outcome.failure)}")
+        return self.report(outcome)
 
     def report(self, outcome: Outcome) -> int:
         code = exit_code(outcome, self.on_unavailable)
@@ -356,7 +357,8 @@ def _wants_color(choice: str) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; its exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _as_interrupt)
+        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is not
+            signal.signal(number, _as_interrupt)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     boundary = Boundary()

@@ -371,9 +371,14 @@ def _bytes(path: Path) -> bytes:
 
 
 def _repository_bytes(path: Path) -> bytes:
-    """A file of the repository, which may be anything: a link to a device must not hang, prompt or fill memory."""
+    """A file of the repository, which may be anything: a link to a device must not hang, prompt or fill memory.
+
+    A link to another file beside or below it is followed; one that leads out of there is not.
+    """
+    real = os.path.realpath(path)
+    inside = Path(real).is_relative_to(os.path.realpath(path.parent))
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(real if inside else path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise ConfigError(
             f"{str(path)!a} cannot be read: {error.strerror}", hint="It must be a file, not a link"

@@ -157,6 +157,8 @@ class Outcome:
     usage: Usage = field(default_factory=Usage)
     egress: list[Egress] = field(default_factory=list)
     dry_run: bool = False
+    failure: str = ""
+    """Why a part of what was asked for could not even be listed, such as a further range of a push."""
     interrupted: bool = False
     nothing: str = ""
     """Why there is nothing to review, where that is not a matter of the target's kind."""
@@ -190,7 +192,7 @@ class Outcome:
     def word(self) -> str:
         """`clean`, `findings`, `incomplete` or `not_reviewed`; what nobody looked at is never `clean`."""
         looked_at = self.count(State.REVIEWED) + self.count(State.CACHED)
-        if self.count(State.NOT_REVIEWED):
+        if self.count(State.NOT_REVIEWED) or self.failure:
             return "incomplete" if looked_at or self.shown else "not_reviewed"
         if self.shown:
             return "findings"

@@ -245,3 +245,9 @@ def test_a_key_goes_to_no_server_that_the_repository_chose(tmp_path: Path) -> No
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, api_key="sekret\u00e9")
     assert "sekret" not in str(caught.value)
+
+
+def test_a_link_to_a_file_of_the_repository_is_followed(kilo: Runner, buggy: Repo) -> None:
+    buggy.write("settings/review.toml", 'exclude = ["app.py"]\n')
+    (buggy.path / ".kilo-review.toml").symlink_to("settings/review.toml")
+    assert "matched by exclude" in kilo("--dry-run").text

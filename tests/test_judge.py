@@ -101,6 +101,10 @@ def test_prose_around_a_list_does_not_hide_it() -> None:
     ):
         assert len(parse(text)) == 1
     with pytest.raises(BadReplyError, match="several lists"):
+        parse(f'Normal is\n```json\n{{"findings": []}}\n```\nbut here: {reply(ITEM)}')
+    with pytest.raises(BadReplyError, match="is not JSON"):
+        parse(f'{reply(ITEM)[:-3]} ... or {{"findings": []}}')
+    with pytest.raises(BadReplyError, match="several lists"):
         parse(f'The normal answer is {{"findings": []}}, but here is a defect:\n{reply(ITEM)}')
 
 

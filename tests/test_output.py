@@ -281,3 +281,37 @@ def test_output_keeps_the_mode_of_a_file_and_follows_a_link(kilo: Runner, buggy:
     assert (tmp_path / "link.json").is_symlink()
     assert real.stat().st_mode & 0o777 == 0o600
     assert "reviewed" in real.read_text()
+
+
+def test_what_an_earlier_range_found_outlives_the_failure_of_a_later_one(
+    kilo: Runner, buggy: Repo, division: dict[str, Any], tmp_path: Path
+) -> None:
+    buggy.commit("one")
+    first = buggy.out("rev-parse", "HEAD")
+    second = buggy.commit("two", b__py="x = 1\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import kilo_review.review as r\n"
+        "from kilo_review.errors import DeadlineError\n"
+        "real, seen = r.run, []\n"
+        "def run(job, watch):\n"
+        "    seen.append(job)\n"
+        "    if len(seen) > 1:\n"
+        "        raise DeadlineError('the time is over')\n"
+        "    return real(job, watch)\n"
+        "r.run = run\n"
+    )
+    environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parent.parent}"}
+    lines = "".join(
+        f"refs/heads/{name} {oid} refs/heads/{name} {'0' * 40}\n" for name, oid in (("a", first), ("b", second))
+    )
+    script = kilo.scripted({"findings": [division]})
+    done = kilo("hook", "pre-push", *script, "--format", "json", env=environment, stdin=lines.encode())
+    report = done.json()
+    assert (done.code, report["outcome"], len(report["findings"])) == (1, "incomplete", 1)
+    assert "not reviewed: the time is over" in done.talk
+    clean = kilo(
+        "hook", "pre-push", "--provider", "scripted", "--format", "json", env=environment, stdin=lines.encode()
+    )
+    assert (clean.code, clean.json()["outcome"]) == (0, "incomplete")
+    text = kilo("hook", "pre-push", "--provider", "scripted", env=environment, stdin=lines.encode()).text
+    assert "no findings, incomplete: 1 hunk in 1 file reviewed by nothing, a further part not reviewed" in text

@@ -26,7 +26,6 @@ MOST_BRACES = 200
 # they are first used, which at a commit with nothing to review is never.
 _THINKING = r"(?is)\A\s*(?:<think(?:ing)?>)?.*?</think(?:ing)?>"
 _OPEN_THINKING = r"(?i)\A\s*<think(?:ing)?>"
-_FENCE = r"(?is)```(?:json)?\s*\n(.*?)```"
 _MODEL_CATEGORIES = {category.value: category for category in Category if category is not Category.UNICODE}
 
 
@@ -84,12 +83,11 @@ def _items(content: str) -> list[object]:
     if whole is not None:
         return _list_in(whole)
     prose = _without_thinking(content)
-    candidates = [found for found in (_decoded(body) for body in re.findall(_FENCE, prose)) if found is not None]
-    candidates = [
-        found for found in candidates or _objects_in(prose) if isinstance(found, dict) and "findings" in found
-    ]
+    candidates = [found for found in _objects_in(prose) if isinstance(found, dict) and "findings" in found]
     if not candidates:
         raise BadReplyError("the model's answer is not JSON")
+    if prose.count('"findings"') != len(candidates):
+        raise BadReplyError("the model's answer holds a list of findings that is not JSON")
     lists = [_list_in(found) for found in candidates]
     if any(each != lists[0] for each in lists):
         raise BadReplyError("the model's answer holds several lists of findings that differ")

@@ -51,7 +51,11 @@ def exit_code(outcome: Outcome, on_unavailable: OnUnavailable) -> ExitCode:
         return ExitCode.INTERRUPTED
     if any(finding.blocking for finding in outcome.findings):
         return ExitCode.BLOCKED
-    if outcome.count(State.NOT_REVIEWED) and not outcome.dry_run and on_unavailable is OnUnavailable.BLOCK:
+    if (
+        (outcome.count(State.NOT_REVIEWED) or outcome.failure)
+        and not outcome.dry_run
+        and on_unavailable is OnUnavailable.BLOCK
+    ):
         return ExitCode.NOT_REVIEWED
     return ExitCode.PASS
 

@@ -293,7 +293,7 @@ def _httpx_client(client: Client, api_key: str | None) -> httpx.Client:
     """An httpx client on our sockets, made of public parts only.
 
     httpx loads its command line (rich, pygments: half of its import time) unless that module is absent, which
-    its `__init__` allows for; it is made absent here, for the time of the import.
+    its `__init__` allows for; it is made absent in this process.
     """
     absent = "httpx._main"
     if absent not in sys.modules:

@@ -44,7 +44,7 @@ def deliver(text: str, output: Path | None, code: int) -> int:
 
 def _write(path: Path, data: bytes) -> None:
     """Whole or not at all: a regular file is replaced only when its new content is on disk."""
-    path = path.resolve()  # a link stays, what it leads to is replaced
+    path = Path(os.path.realpath(path))  # a link stays, what it leads to is replaced
     if path.exists() and not path.is_file():
         path.write_bytes(data)  # a pipe or a device
         return

@@ -196,7 +196,7 @@ def _headline(outcome: Outcome) -> str:
         return f"interrupted: {_amount(looked_at)} reviewed{by}"
     if outcome.dry_run:
         return f"dry run: {_amount(planned)} would be reviewed" if planned else "dry run: nothing would be reviewed"
-    if missing:
+    if missing or outcome.failure:
         return _incomplete(outcome, by, looked_at, missing)
     if not looked_at:
         return "nothing to review"
@@ -204,9 +204,10 @@ def _headline(outcome: Outcome) -> str:
 
 
 def _incomplete(outcome: Outcome, by: str, looked_at: Sequence[Entry], missing: Sequence[Entry]) -> str:
+    rest = _amount(missing) if missing else "a further part"
     if not looked_at and not outcome.shown:
-        return f"not reviewed{by}: {_amount(missing)}"
-    return f"{_found(outcome)}, incomplete: {_amount(looked_at)} reviewed{by}, {_amount(missing)} not reviewed"
+        return f"not reviewed{by}: {rest}"
+    return f"{_found(outcome)}, incomplete: {_amount(looked_at)} reviewed{by}, {rest} not reviewed"
 
 
 def _found(outcome: Outcome) -> str:

@@ -133,6 +133,8 @@ class Repository:
     def status(self, *arguments: str) -> tuple[int, bytes]:
         """Exit status and output of a command whose failure is an answer, not an error."""
         status, output, errors = self._execute(arguments, None)
+        if status < 0:
+            raise too_slow(arguments[0])
         if "dubious ownership" in errors:
             raise explain(arguments[0], status, errors)
         return status, output
@@ -275,7 +277,7 @@ class Repository:
         The counts take git as long as the patch, so both are made at the same time.
         """
         trees = (*DIFF_FLAGS, base, head, "--", *paths)
-        counting = self._start([*self._command("diff-tree", "--numstat", *trees)], as_process=True)
+        counting = self._start(self._command("diff-tree", "--numstat", *trees), as_process=True)
         try:
             patch = self.run("diff-tree", "--raw", *PATCH_FLAGS, *trees)
             errors = _drained(counting.stderr)
