@@ -31,7 +31,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def options_of(command: str) -> set[str]:
-    return {name for parameter in cli.commands[command].params for name in parameter.opts if name.startswith("--")}
+    found = cli.get_command(click.Context(cli), command)
+    assert found
+    return {name for parameter in found.params for name in parameter.opts if name.startswith("--")}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -188,7 +190,10 @@ def test_every_command_has_help() -> None:
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help or parameter.name == "help", parameter.name
-        for child in getattr(command, "commands", {}).values():
-            walk(child)
+        if isinstance(command, click.Group):
+            for name in command.list_commands(click.Context(command)):
+                child = command.get_command(click.Context(command), name)
+                assert child
+                walk(child)
 
     walk(cli)

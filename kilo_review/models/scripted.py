@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from kilo_review.prompts import Message
 
 REPLY_KEYS = {"when", "findings", "text", "error", "cut"}
-REPLY_KEYS = {"when", "findings", "text", "error", "cut"}
 NOTHING: dict[str, Any] = {"findings": []}
 
 
@@ -83,9 +82,6 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         or not isinstance(window, int)
     ):
         raise ConfigError(f"{request.name!a} is not a script of replies")
-    unknown = (set(script) - {"window", "replies"}) or {key for each in replies for key in set(each) - REPLY_KEYS}
-    if unknown:
-        raise ConfigError(f"{request.name!a} is not a script of replies: unknown key {min(unknown)!a}")
     unknown = (set(script) - {"window", "replies"}) or {key for each in replies for key in set(each) - REPLY_KEYS}
     if unknown:
         raise ConfigError(f"{request.name!a} is not a script of replies: unknown key {min(unknown)!a}")

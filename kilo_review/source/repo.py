@@ -1,58 +1,25 @@
-"""Git as a process. The only module that imports GitPython, which is used to run git and for nothing else.
-
-GitPython's object layer is avoided on purpose: it ignores `GIT_INDEX_FILE`, reverses index diffs, and
-leaves `cat-file` children behind. Only plumbing is called, with every configuration that could change its
-output pinned, and only object ids ever reach a command line.
-"""
+"""One repository: its layout, its commits, its contents, and snapshots of what would be committed."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import SourceError
-from kilo_review.source.faults import MISSING_GIT, explain, too_slow
+from kilo_review.source.faults import explain, too_slow
+from kilo_review.source.git import Git, drained, end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from git.cmd import Git
+    from collections.abc import Iterable
 
     from kilo_review.deadline import Deadline
 
-PINNED_CONFIG = (
-    "core.fsmonitor=false",  # a command that git would start, even for `write-tree`
-    "core.hooksPath=/dev/null",  # `post-index-change` would run for the private index
-    "core.splitIndex=false",  # else a private copy of the index would write shared parts beside the user's
-    "splitIndex.sharedIndexExpire=never",  # and delete them
-    "core.quotePath=true",
-    "core.bigFileThreshold=512m",  # git's default: a lower value hides text files as binary
-    "diff.suppressBlankEmpty=false",
-)
-PINNED_ENVIRONMENT = {
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_NO_LAZY_FETCH": "1",  # a partial clone must not reach for the network
-    "GIT_NO_REPLACE_OBJECTS": "1",  # the objects that are recorded, not their stand-ins
-    # Emptied, since GitPython can set but not remove; git reads "" as unset or false for each of these.
-    "GIT_DIFF_OPTS": "",
-    "GIT_EXTERNAL_DIFF": "",
-    "GIT_LITERAL_PATHSPECS": "",
-    "GIT_GLOB_PATHSPECS": "",
-    "GIT_NOGLOB_PATHSPECS": "",
-    "GIT_ICASE_PATHSPECS": "",
-}
 DIFF_FLAGS = (
     *("-r", "-z", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),
     *("--no-relative", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=none"),
@@ -60,7 +27,6 @@ DIFF_FLAGS = (
 )
 PATCH_FLAGS = ("-p", "-U3", "--inter-hunk-context=0")
 """Only where a patch is wanted: a context length alone asks for one."""
-MOST_COMPLAINTS = 100
 START_BYTES = 65536
 """Enough of a file to tell whether it is binary, generated or minified."""
 _HEX = r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
@@ -78,103 +44,29 @@ class Layout:
     common_dir: Path
 
 
-class Repository:
+class Repository(Git):
     """One repository, and optionally a private index and object folder laid over it.
 
     Use it as a context manager: it owns a `cat-file` process and, after a snapshot, a temporary folder.
     """
 
     def __init__(self, directory: Path, deadline: Deadline | None = None) -> None:
-        runner, self._git_missing = _load_git()
-        # GitPython would expand variables in a folder's name, so it is told after that.
-        self._git = runner()
-        self._git._working_dir = str(directory)  # noqa: SLF001
-        self._deadline = deadline
-        self._overlay: dict[str, str] = {}
+        super().__init__(directory, deadline)
         self._temporary: Path | None = None
         self._blobs: Any = None
-        self._watches: list[threading.Timer] = []
         self._last_blob: tuple[str, bytes] = ("", b"")
-        traces = {name: "" for name in os.environ if name.startswith("GIT_TRACE")}
-        self._environment = PINNED_ENVIRONMENT | traces
         self.layout = self._read_layout()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the `cat-file` process and remove the temporary folder."""
-        for watch in self._watches:
-            watch.cancel()
+        super().close()
         if self._blobs is not None:
             self._blobs.stdin.close()
-            _end(self._blobs)
+            end(self._blobs)
             self._blobs = None
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
-
-    # Running git
-
-    def run(self, *arguments: str, stdin: bytes | None = None, ok: tuple[int, ...] = (0,)) -> bytes:
-        """Standard output of one git command, exactly as git wrote it.
-
-        Raises:
-            SourceError: git is missing, was killed by the deadline, or its status is not in `ok`.
-        """
-        status, output, errors = self._execute(arguments, stdin)
-        if status not in ok:
-            raise explain(arguments[0], status, errors)
-        return output
-
-    def status(self, *arguments: str) -> tuple[int, bytes]:
-        """Exit status and output of a command whose failure is an answer, not an error."""
-        status, output, errors = self._execute(arguments, None)
-        if status < 0:
-            raise too_slow(arguments[0])
-        if "dubious ownership" in errors:
-            raise explain(arguments[0], status, errors)
-        return status, output
-
-    def _execute(self, arguments: tuple[str, ...], stdin: bytes | None) -> tuple[int, bytes, str]:
-        command = self._command(*arguments)
-        limit = self._deadline.cap(3600.0) if self._deadline and self._deadline.seconds else None
-        with _as_file(stdin) as stream:
-            # GitPython's overloads do not know that a status, bytes and a text come back.
-            result: Any = self._start(
-                command,
-                istream=stream,
-                with_extended_output=True,
-                with_exceptions=False,
-                stdout_as_string=False,
-                strip_newline_in_stdout=False,
-                kill_after_timeout=limit,
-            )
-        status, output, errors = result
-        return status, output, errors
-
-    def _command(self, *arguments: str) -> list[str]:
-        pinned = (word for setting in PINNED_CONFIG for word in ("-c", setting))
-        return [str(self._git.GIT_PYTHON_GIT_EXECUTABLE or "git"), "--no-pager", *pinned, *arguments]
-
-    def _start(self, command: list[str], **how: Any) -> Any:  # noqa: ANN401  GitPython's overloads
-        try:
-            started = self._git.execute(command, env=self._environment | self._overlay, **how)
-        except self._git_missing:
-            raise MISSING_GIT from None
-        if how.get("as_process") and self._deadline and self._deadline.seconds:
-            self._watch(started.proc, self._deadline.cap(3600.0))
-        return started
-
-    def _watch(self, process: subprocess.Popen[bytes], seconds: float) -> None:
-        """End a child at the deadline; GitPython does so only for those that it waits for itself."""
-        watch = threading.Timer(seconds, process.kill)
-        watch.daemon = True
-        watch.start()
-        self._watches.append(watch)
 
     # Facts
 
@@ -277,14 +169,14 @@ class Repository:
         The counts take git as long as the patch, so both are made at the same time.
         """
         trees = (*DIFF_FLAGS, base, head, "--", *paths)
-        counting = self._start(self._command("diff-tree", "--numstat", *trees), as_process=True)
+        counting = self.start(self.command("diff-tree", "--numstat", *trees), as_process=True)
         try:
             patch = self.run("diff-tree", "--raw", *PATCH_FLAGS, *trees)
-            errors = _drained(counting.stderr)
+            errors = drained(counting.stderr)
             counts: bytes = counting.stdout.read()
             status = counting.proc.wait()
         finally:
-            _end(counting)
+            end(counting)
         if status < 0:
             raise too_slow("diff-tree")
         if status:
@@ -341,8 +233,8 @@ class Repository:
 
     def _blob_process(self) -> Any:  # noqa: ANN401  GitPython's AutoInterrupt types neither stream
         if self._blobs is None:
-            self._blobs = self._start(self._command("cat-file", "--batch"), istream=subprocess.PIPE, as_process=True)
-            _drained(self._blobs.stderr)
+            self._blobs = self.start(self.command("cat-file", "--batch"), istream=subprocess.PIPE, as_process=True)
+            drained(self._blobs.stderr)
         return self._blobs
 
     def attributes(self, tree: str, paths: Iterable[str], names: tuple[str, ...]) -> dict[str, dict[str, str]]:
@@ -371,68 +263,6 @@ class Repository:
         """Commit ids of all references below `prefix`."""
         output = self.run("for-each-ref", "--format=%(objectname)", prefix)
         return output.decode().split()
-
-
-def _load_git() -> tuple[type[Git], type[Exception]]:
-    """GitPython's process runner, and what it raises where there is no git.
-
-    The package's own `__init__` loads its object layer and runs `git version` twice: 25 of 33 ms, for things
-    that are never used here. So its two modules are imported under a bare package of the same name, which is
-    taken away afterwards; a GitPython that does not bear this is imported whole.
-    """
-    # Without git on PATH the whole import must not fail with a page of advice, but the first command.
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    spec = None if "git" in sys.modules else importlib.util.find_spec("git")
-    if spec is not None and spec.submodule_search_locations:
-        bare = ModuleType("git")
-        bare.__path__ = list(spec.submodule_search_locations)
-        sys.modules["git"] = bare
-        try:
-            return _import_git()
-        except (ImportError, AttributeError):
-            pass  # imported whole, below
-        finally:
-            del sys.modules["git"]
-    return _import_git()
-
-
-def _import_git() -> tuple[type[Git], type[Exception]]:
-    from git.cmd import Git  # noqa: PLC0415  --help and a bad setting need not pay for it
-    from git.exc import GitCommandNotFound  # noqa: PLC0415
-
-    return Git, GitCommandNotFound
-
-
-def _drained(stream: Any) -> list[bytes]:  # noqa: ANN401
-    """What a child says on its standard error, read beside the rest: a full pipe would stop the child."""
-    said: list[bytes] = []
-
-    def read() -> None:
-        with stream:
-            for line in stream:
-                if len(said) < MOST_COMPLAINTS:
-                    said.append(line)
-
-    threading.Thread(target=read, daemon=True).start()
-    return said
-
-
-def _end(process: Any) -> None:  # noqa: ANN401  GitPython's AutoInterrupt
-    """Close the pipes of a child and wait for it; one that still writes is ended by that."""
-    process.stdout.close()
-    process.proc.wait()
-
-
-@contextmanager
-def _as_file(data: bytes | None) -> Iterator[Any]:
-    """A real file, since GitPython hands its descriptor to the child; it cannot deadlock as a pipe can."""
-    if data is None:
-        yield None
-        return
-    with tempfile.TemporaryFile() as stream:
-        stream.write(data)
-        stream.seek(0)
-        yield stream
 
 
 def _oid(output: bytes) -> str:

@@ -1,0 +1,114 @@
+"""The group of all commands, and `main`: the one boundary where errors become exit codes."""
+
+from __future__ import annotations
+
+import signal
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from kilo_review import __version__
+from kilo_review.cli.options import CONTEXT
+from kilo_review.cli.run import Boundary
+from kilo_review.display import printable
+from kilo_review.errors import KiloReviewError, UsageError
+from kilo_review.judge.policy import ExitCode, OnUnavailable
+from kilo_review.report.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_COMMAND = "review"
+COMMANDS = {"review": "review.review_command", "hook": "hook.hook"}
+"""Each command's place in this folder, loaded when it is called (start-up is a feature)."""
+HELP_FLAGS = ("-h", "--help", "--version")
+
+
+class _Group(click.Group):
+    """Without a command's name, `review` is meant; and its options are what help shows."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in COMMANDS and args[0] not in HELP_FLAGS):
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(".")
+        command: click.Command = getattr(import_module(f"{__package__}.{module}"), name)
+        return command
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self._default(ctx).format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return self._default(ctx).collect_usage_pieces(ctx)
+
+    def _default(self, ctx: click.Context) -> click.Command:
+        command = self.get_command(ctx, DEFAULT_COMMAND)
+        assert command
+        return command
+
+
+@click.group(cls=_Group, context_settings=CONTEXT, name="kilo-review")
+@click.version_option(__version__, message="kilo-review %(version)s")
+def cli() -> None:
+    """Review a change with a model on this machine; the code never leaves it.
+
+    TARGET is `staged` (default), `uncommitted`, `branch`, a revision, A..B, A...B, or - for a patch on
+    standard input. Each option can also be set as KILO_REVIEW_NAME.
+
+    Exit codes: 0 nothing blocks, 1 blocking findings, 2 wrong usage or configuration, 3 not or not fully
+    reviewed, 130 interrupted.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; its exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, _as_interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    boundary = Boundary()
+    try:
+        code = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False, obj=boundary)
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        say("kilo-review: interrupted")
+        code = ExitCode.INTERRUPTED
+    except UsageError as error:
+        stopped = f" ({boundary.held} is stopped)" if boundary.held else ""
+        say(f"kilo-review: {printable(str(error))}{stopped}")
+        code = error.exit_code
+    except (KiloReviewError, OSError) as error:
+        code = _not_reviewed(boundary, printable(str(error)))
+    except SystemExit:  # click's answer to a broken pipe of any kind, ours to git included
+        code = _not_reviewed(boundary, "a pipe broke in the middle of the work")
+    except Exception as error:  # noqa: BLE001  the one boundary: a bug of ours must not stop a commit
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exc()
+        code = _not_reviewed(
+            boundary, f"internal error ({type(error).__name__}); please report it with the lines above"
+        )
+    return int(code or 0)
+
+
+def _as_interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001
+    raise KeyboardInterrupt
+
+
+def _not_reviewed(boundary: Boundary, reason: str) -> int:
+    goes_on = boundary.on_unavailable is OnUnavailable.ALLOW
+    tail = f" ({boundary.held} goes on)" if goes_on and boundary.held else ""
+    say(f"kilo-review: not reviewed: {reason}{tail}")
+    return ExitCode.PASS if goes_on else ExitCode.NOT_REVIEWED

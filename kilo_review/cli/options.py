@@ -1,0 +1,77 @@
+"""Options that commands share, each with its environment variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kilo_review import config
+from kilo_review.judge.policy import FailOn, OnUnavailable
+from kilo_review.models import PROVIDERS
+from kilo_review.report import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+API_KEY_VARIABLE = config.ENVIRONMENT_PREFIX + "API_KEY"
+VARIABLES = {API_KEY_VARIABLE}
+"""Every variable that means something; each option adds its own."""
+
+
+def option(*names: str, **settings: Any) -> Callable[[Any], Any]:  # noqa: ANN401  click's own signature
+    """An option with its environment variable, named by click's rule."""
+    long = next(name for name in names if name.startswith("--"))
+    variable = config.ENVIRONMENT_PREFIX + long[2:].replace("-", "_").upper()
+    VARIABLES.add(variable)
+    return click.option(*names, envvar=variable, show_envvar=True, **settings)
+
+
+def _choice(words: Iterable[str]) -> click.Choice[str]:
+    return click.Choice([str(word) for word in words])
+
+
+PATH = click.Path(path_type=Path)
+OPTIONS = (
+    option("--provider", type=click.Choice(PROVIDERS), help="Kind of server; auto finds what runs."),
+    option("--model", metavar="NAME", help="The server's name for the model; for embedded, a GGUF file."),
+    option("--base-url", metavar="URL", help="Address of the server, on this machine."),
+    option("--option", "options", metavar="NAME=VALUE", multiple=True, help="Model parameter; repeatable."),
+    option("--profile", metavar="NAME", help="Settings of the table [profiles.NAME]."),
+    option("--config", type=PATH, metavar="FILE", help="Your settings, instead of the usual file."),
+    option("--prompts", type=PATH, metavar="DIR", help="Prompts that override the shipped ones."),
+    option("--exclude", metavar="PATTERN", multiple=True, help="Files not to review, as in .gitignore; repeatable."),
+    option("--fail-on", type=_choice(FailOn), help="Least severity that blocks. [default: critical]"),
+    option(
+        "--on-unavailable",
+        type=_choice(OnUnavailable),
+        help="If not everything could be reviewed: allow (exit 0) or block (exit 3). [default: block; in hooks: allow]",
+    ),
+    option(
+        "--max-seconds",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help="Time limit for the whole run, 0 for none. [default: none; at commit: 20; at push: 120]",
+    ),
+    option("--format", "format_", type=_choice(FORMATS), default="text", help="Form of the report. [default: text]"),
+    option("--output", type=PATH, metavar="FILE", help="Write the report there, not to standard output."),
+    option("--color", type=_choice(("auto", "always", "never")), default="auto", help="Colours. [default: auto]"),
+    option("-q", "--quiet", is_flag=True, help="Say nothing but findings and what was not reviewed."),
+    option("-v", "--verbose", is_flag=True, help="Say everything: skipped files, what was sent where."),
+)  # fmt: skip
+BASE = option(
+    "--base",
+    metavar="REVISION",
+    help="What `branch` is compared with. [default: the remote's default branch]",
+)
+DRY_RUN = option("--dry-run", is_flag=True, help="Show what would be reviewed and skipped; ask no server.")
+SHOW_PROMPT = option("--show-prompt", is_flag=True, help="Show the exact messages; ask no server.")
+
+
+def with_options(function: Any) -> Any:  # noqa: ANN401  decorators of click are not typed
+    """Every option in `OPTIONS`."""
+    for decorate in reversed(OPTIONS):
+        function = decorate(function)
+    return function

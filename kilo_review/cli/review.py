@@ -1,0 +1,93 @@
+"""`kilo-review [TARGET]`: review a change by hand or in CI."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kilo_review import review
+from kilo_review.cli.options import BASE, CONTEXT, DRY_RUN, SHOW_PROMPT, with_options
+from kilo_review.cli.run import Run, prepare
+from kilo_review.errors import UsageError
+from kilo_review.judge.policy import ExitCode
+from kilo_review.report import deliver
+from kilo_review.report.progress import say
+from kilo_review.source.target import PATCH, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class _Review(click.Command):
+    """Everything after `--` is a path, never a target."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            cut = args.index("--")
+            ctx.meta["paths"] = tuple(args[cut + 1 :])
+            args = args[:cut]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- PATH...]"]
+
+
+@click.command("review", cls=_Review, context_settings=CONTEXT)
+@click.argument("target", default="staged")
+@BASE
+@DRY_RUN
+@SHOW_PROMPT
+@with_options
+@click.pass_context
+def review_command(ctx: click.Context, /, target: str, dry_run: bool, show_prompt: bool, **flags: Any) -> int:  # noqa: ANN401
+    """Review a change (the default command)."""
+    if dry_run and show_prompt:
+        raise UsageError("--dry-run and --show-prompt exclude each other")
+    if target == PATCH and ctx.meta.get("paths"):
+        raise UsageError("a patch on standard input is reviewed whole; leave the paths out")
+    _check_paths(ctx.meta.get("paths", ()))
+    if target != "branch" and ctx.get_parameter_source("base") is click.core.ParameterSource.COMMANDLINE:
+        raise UsageError(
+            "--base is for the target branch", hint="kilo-review branch --base REVISION; or name a range: A..B"
+        )
+    run = prepare(ctx, flags, has_repository=target != PATCH)
+    request = Request(target, run.settings.base, ctx.meta.get("paths", ()))
+    job = run.job(request, _patch() if target == PATCH else None)
+    if show_prompt:
+        return _show_prompts(run, job)
+    if dry_run:
+        return run.report(review.plan(job))
+    return run.review(job)
+
+
+def _check_paths(paths: Sequence[str]) -> None:
+    """An option after `--` would silently be a path that nothing matches."""
+    for path in paths:
+        if path.startswith("-") and not os.path.lexists(path):
+            raise UsageError(f"{path!a} stands after --, where only paths stand", hint="Put options before --")
+
+
+def _patch() -> bytes:
+    if sys.stdin.isatty():
+        say("kilo-review: reading a patch from the terminal; Ctrl-D ends it")
+    return sys.stdin.buffer.read()
+
+
+def _show_prompts(run: Run, job: review.Job) -> int:
+    """The messages, for reading (text) or for another program (json)."""
+    if run.flags["format_"] == "json":
+        import json  # noqa: PLC0415
+
+        requests = [
+            [{"role": each.role, "content": each.content} for each in messages] for messages in review.prompts(job)
+        ]
+        return deliver.deliver(json.dumps(requests, indent=1), run.flags["output"], ExitCode.PASS)
+    parts = [
+        f"--- request {number}, {message.role} ---\n{message.content}\n"
+        for number, messages in enumerate(review.prompts(job), 1)
+        for message in messages
+    ]
+    return deliver.deliver("".join(parts) or "nothing would be asked\n", run.flags["output"], ExitCode.PASS)
