@@ -47,6 +47,7 @@ class Settings:
         base: what `branch` compares with; None to find it.
         exclude: gitignore patterns of files that are not reviewed.
         prompts: a folder of prompts that override the shipped ones.
+        cache: whether answers are remembered, and earlier ones used.
     """
 
     provider: str = "auto"
@@ -60,6 +61,7 @@ class Settings:
     base: str | None = None
     exclude: tuple[str, ...] = ()
     prompts: Path | None = None
+    cache: bool = True
 
     def model_request(self, environment: Mapping[str, str]) -> ModelRequest:
         """What the providers need of this."""
@@ -298,6 +300,12 @@ def _seconds(name: str, value: object, origin: str) -> dict[str, Any]:
     return {name: float(value)}
 
 
+def _flag(name: str, value: object, origin: str) -> dict[str, Any]:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{origin}: {name!a} must be true or false")
+    return {name: value}
+
+
 def _patterns(name: str, value: object, origin: str) -> dict[str, Any]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ConfigError(f"{origin}: {name!a} must be a list of patterns, as in .gitignore")
@@ -342,6 +350,7 @@ _READERS: dict[str, Callable[[str, object, str], dict[str, Any]]] = {
     "base": _string,
     "exclude": _patterns,
     "prompts": _folder,
+    "cache": _flag,
     "profile": _string,
 }
 assert {each.name for each in fields(Settings)} <= set(_READERS)

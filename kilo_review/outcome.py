@@ -32,11 +32,25 @@ class Target:
         kind: what was asked for.
         base: hex id of the old tree; None for a patch, and for a push of several references.
         head: hex id of the new tree; None likewise.
+        others: of a merge, the trees of its further parents: what is as in one of them is not new.
+        postponed: why it is not the time to review it now, such as in the middle of a rebase.
     """
 
     kind: TargetKind
     base: str | None
     head: str | None
+    others: tuple[str, ...] = ()
+    postponed: str = ""
+
+    @property
+    def change(self) -> tuple[str, str] | None:
+        """What the ledger knows this change by: its old trees and its new one."""
+        return (changed_from(self.base, *self.others), self.head) if self.base and self.head else None
+
+
+def changed_from(*trees: str) -> str:
+    """The old side of a change as one word; a merge has several."""
+    return "+".join(trees)
 
 
 class State(StrEnum):
@@ -89,6 +103,7 @@ class ModelInfo:
         window: tokens of prompt and answer together; None when unknown.
         local: whether it is known to run on this machine.
         why: one clause that tells why this model was taken.
+        digest: what tells one version of the model from another of the same name; "" where the server tells nothing.
     """
 
     provider: str
@@ -97,6 +112,7 @@ class ModelInfo:
     window: int | None
     local: bool = True
     why: str = ""
+    digest: str = ""
 
 
 @dataclass(slots=True)
@@ -110,6 +126,7 @@ class Usage:
     seconds: float = 0.0
     model_seconds: float = 0.0
     answer_seconds: float = 0.0
+    reading_seconds: float = 0.0
 
     def add(self, other: Usage) -> None:
         """Add what another review cost."""
@@ -120,6 +137,7 @@ class Usage:
         self.seconds = max(self.seconds, other.seconds)  # each counts from the start of the process
         self.model_seconds += other.model_seconds
         self.answer_seconds += other.answer_seconds
+        self.reading_seconds += other.reading_seconds
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -164,23 +182,34 @@ class Outcome:
     """Why there is nothing to review, where that is not a matter of the target's kind."""
     next_step: str = ""
     """What the user can do about hunks that were not reviewed; "" if nothing is known."""
+    afterwards: str = ""
+    """When the hunks that were not reviewed will be, such as "at push"; "" if that is not known."""
+    unremembered: str = ""
+    """Why nothing of this review could be kept for the next one; "" if it was."""
     notes: list[str] = field(default_factory=list)
     """Remarks on the run as a whole, such as why it was slow."""
 
     @classmethod
-    def joined(cls, outcomes: Sequence[Outcome]) -> Outcome:
-        """One outcome of several, such as the ranges of one push; it has no single base and head."""
-        if len(outcomes) == 1:
+    def joined(cls, outcomes: Sequence[Outcome], target: Target | None = None) -> Outcome:
+        """One outcome of several, such as the commits of one push.
+
+        Egress is not a part's own: whoever shares one connection among them adds it.
+
+        Args:
+            outcomes: the parts.
+            target: what they are the review of together; without it, base and head are None.
+        """
+        if len(outcomes) == 1 and target is None:
             return outcomes[0]
-        whole = cls(Target(outcomes[0].target.kind, None, None))
+        whole = cls(target or Target(outcomes[0].target.kind if outcomes else TargetKind.RANGE, None, None))
         for each in outcomes:
             whole.model = whole.model or each.model
             whole.findings += each.findings
             whole.entries += each.entries
             whole.usage.add(each.usage)
-            whole.egress += each.egress
             whole.interrupted |= each.interrupted
             whole.next_step = whole.next_step or each.next_step
+            whole.unremembered = whole.unremembered or each.unremembered
             whole.notes += [note for note in each.notes if note not in whole.notes]
         return whole
 

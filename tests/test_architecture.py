@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "kilo_review"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 GROUND = ("errors", "deadline", "display", "finding", "outcome")
+PIPELINE = ("inquiry", "job", "memory", "packing", "session")
 LAYERS = {
     # A room may import the rooms to its right, and itself.
     "errors": (),
@@ -29,10 +30,20 @@ LAYERS = {
     "options": GROUND,
     "config": (*GROUND, "judge", "models", "options"),
     "ask": (*GROUND, "judge", "models", "plan", "prompts"),
-    "review": (*GROUND, "ask", "judge", "models", "plan", "prompts", "source"),
+    "ledger": GROUND,
+    "job": (*GROUND, "judge", "models", "prompts", "source"),
+    "session": (*GROUND, "ledger", "models", "source"),
+    "packing": (*GROUND, "job", "ledger", "plan", "source"),
+    "inquiry": (*GROUND, "ask", "job", "judge", "ledger", "models", "packing", "plan", "session", "source"),
+    "memory": (*GROUND, "job", "ledger", "source"),
+    "review": (*GROUND, *PIPELINE, "judge", "ledger", "models", "plan", "prompts", "source"),
+    "series": (*GROUND, *PIPELINE, "judge", "ledger", "review", "source"),
     "report": (*GROUND, "judge"),
     "hooks": (*GROUND, "source"),
-    "cli": (*GROUND, "config", "hooks", "judge", "models", "options", "prompts", "report", "review", "source"),
+    "cli": (
+        *(*GROUND, "config", "hooks", "job", "judge", "ledger", "models", "options", "prompts", "report"),
+        *("review", "series", "session", "source"),
+    ),
 }
 ONE_HOME = {
     "git": "source/git.py",

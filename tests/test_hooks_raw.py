@@ -658,10 +658,12 @@ def test_sha256_pushes(make_repo: Callable[..., Repo], hooks: Hooks, division: d
     assert push(repo, "origin", "main", check=False).returncode == 1
     assert hooks.trees() == trees(repo, "main^", "main")
     hooks.answer()
-    push(repo, "origin", "main", "main:refs/heads/new")
+    assert push(repo, "origin", "main", check=False).returncode == 1  # nothing has changed, and nobody is asked again
+    assert hooks.report()["usage"]["requests"] == 0
+    push(repo, "origin", "main", "main:refs/heads/new", env={"KILO_REVIEW_NO_CACHE": "1"})
     assert hooks.trees() == trees(repo, "main^", "main")
     assert talk(push(repo, "origin", ":new")) == [NOTHING_NEW]
-    assert hooks.codes() == [0, 1, 0, 0]
+    assert hooks.codes() == [0, 1, 1, 0, 0]
     assert at_remote(repo, "main") == head
     assert len(head) == 64
 
@@ -978,7 +980,7 @@ def test_trap_54_a_name_of_nothing_is_a_wrong_use(ahead: Repo, variables: dict[s
 def test_the_program_by_hand_and_the_hook_agree(ahead: Repo, hooks: Hooks, kilo: Runner) -> None:
     push(ahead, "--dry-run", "origin", "main")
     hooked = hooks.report()
-    assert kilo("origin/main..main").code == 0
+    assert kilo("origin/main..main", "--no-cache").code == 0
     by_hand = hooks.report()
     assert hooked["target"] == by_hand["target"]
     assert hooked["coverage"] == by_hand["coverage"]

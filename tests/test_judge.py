@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kilo_review.errors import BadReplyError
 from kilo_review.finding import Category, Finding, Severity, Status
-from kilo_review.judge.anchor import anchor
+from kilo_review.judge.anchor import anchor, merged
 from kilo_review.judge.parse import Claim, parse, salvage
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, exit_code, mark_blocking
 from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind
@@ -183,7 +183,7 @@ def pieces() -> list[Piece]:
 
 def place(code: str, line: int | None = None, file: str = "src/a.py") -> tuple[str, int, int, str, Status]:
     claim = Claim(code, file, line, "p", Severity.CRITICAL, "t", Category.BUG)
-    (finding,) = anchor([claim], pieces())
+    ((finding, _),) = anchor([claim], pieces())
     return finding.path, finding.line, finding.end_line, finding.evidence, finding.status
 
 
@@ -243,13 +243,13 @@ def test_duplicates_are_merged_and_the_worst_stays() -> None:
     minor = Claim("total = sum(items)", "src/a.py", 11, "p", Severity.MINOR, "one", Category.BUG)
     critical = minor._replace(severity=Severity.CRITICAL, title="two", line=None)
     other = minor._replace(category=Category.SECURITY)
-    findings = anchor([minor, critical, other], pieces())
+    findings = merged(each.finding for each in anchor([minor, critical, other], pieces()))
     assert [(finding.title, finding.category) for finding in findings] == [("two", "bug"), ("one", "security")]
 
 
 @given(st.text(), st.text(), st.none() | st.integers())
 def test_no_claim_breaks_the_anchoring(code: str, file: str, line: int | None) -> None:
-    (finding,) = anchor([Claim(code, file, line, "p", Severity.MINOR, "t", Category.BUG)], pieces())
+    ((finding, _),) = anchor([Claim(code, file, line, "p", Severity.MINOR, "t", Category.BUG)], pieces())
     assert finding.path in {"src/a.py", "src/b.py"}
 
 

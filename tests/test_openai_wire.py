@@ -528,7 +528,7 @@ def test_a_token_of_the_environment_is_used_and_stays_unseen(kilo: Runner, buggy
     llama.token = TOKEN
     right = kilo(*by(llama), "--verbose", env={"KILO_REVIEW_API_KEY": TOKEN})
     llama.token, llama.failure = None, Failure(500, {"error": {"message": f"Received API Key = {TOKEN}"}})
-    wrong = kilo(*by(llama), "--verbose", env={"KILO_REVIEW_API_KEY": TOKEN})
+    wrong = kilo(*by(llama), "--verbose", "--no-cache", env={"KILO_REVIEW_API_KEY": TOKEN})
     assert (right.code, wrong.code) == (0, 3)
     assert TOKEN not in right.text + right.talk + wrong.text + wrong.talk
 

@@ -249,14 +249,16 @@ def test_any_content_can_be_sent(raw: bytes) -> None:
 def test_somebody_who_watches_sees_progress_and_nobody_else_does(kilo: Runner, repo: Repo) -> None:
     for number in range(4):
         repo.stage(f"m{number}.py", "".join(f"value = {i}\n" for i in range(250)))
-    command = [*COMMAND, *kilo.scripted()]
+    command = [*COMMAND, *kilo.scripted(), "--no-cache"]
     seen = on_a_terminal(command, repo, TERM="xterm-256color", CI="")
     assert "of 4 hunks reviewed" in seen
     assert seen.rstrip().endswith("s")
     assert seen.rindex("\x1b[?25h") > seen.rindex("\x1b[?25l")  # the cursor is back
     for environment in ({"TERM": "dumb"}, {"TERM": "xterm", "PRE_COMMIT": "1"}, {"TERM": "xterm", "CI": "true"}):
         assert "hunks reviewed" not in on_a_terminal(command, repo, **{"CI": ""} | environment)
-    assert kilo(*kilo.scripted()).talk.count("\n") == 1
+    assert kilo(*kilo.scripted(), "--no-cache").talk.count("\n") == 1
+    kilo(*kilo.scripted())
+    assert kilo(*kilo.scripted()).talk == ""  # nobody is asked about what is known
 
 
 def test_half_a_surrogate_of_the_model_breaks_nothing(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:
@@ -293,11 +295,11 @@ def test_what_an_earlier_range_found_outlives_the_failure_of_a_later_one(
         "import kilo_review.review as r\n"
         "from kilo_review.errors import DeadlineError\n"
         "real, seen = r.run, []\n"
-        "def run(job, watch):\n"
+        "def run(job, *rest):\n"
         "    seen.append(job)\n"
         "    if len(seen) > 1:\n"
         "        raise DeadlineError('the time is over')\n"
-        "    return real(job, watch)\n"
+        "    return real(job, *rest)\n"
         "r.run = run\n"
     )
     environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parent.parent}"}
@@ -314,4 +316,5 @@ def test_what_an_earlier_range_found_outlives_the_failure_of_a_later_one(
     )
     assert (clean.code, clean.json()["outcome"]) == (0, "incomplete")
     text = kilo("hook", "pre-push", "--provider", "scripted", env=environment, stdin=lines.encode()).text
-    assert "no findings, incomplete: 1 hunk in 1 file reviewed by nothing, a further part not reviewed" in text
+    assert "not reviewed: the time is over\n" in text
+    assert "no findings: 1 hunk in 1 file reviewed by nothing" in text

@@ -131,7 +131,7 @@ def test_nothing_of_the_repository_is_imported_by_the_engine(kilo: Runner, buggy
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_the_engine_ends_with_the_review(buggy: Repo, gguf: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "kilo_review", "--provider", "embedded", "--option", "num_predict=4000"]
+    command = [sys.executable, "-m", "kilo_review", "--provider", "embedded", "--option", "num_predict=2500"]
     process = subprocess.Popen(
         command, cwd=buggy.path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=heed_interrupts
     )

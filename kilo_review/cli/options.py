@@ -55,6 +55,7 @@ OPTIONS = (
         metavar="SECONDS",
         help="Time limit for the whole run, 0 for none. [default: none; at commit: 20; at push: 120]",
     ),
+    option("--no-cache", is_flag=True, help="Ask anew about everything, and remember nothing."),
     option("--format", "format_", type=_choice(FORMATS), default="text", help="Form of the report. [default: text]"),
     option("--output", type=PATH, metavar="FILE", help="Write the report there, not to standard output."),
     option("--color", type=_choice(("auto", "always", "never")), default="auto", help="Colours. [default: auto]"),

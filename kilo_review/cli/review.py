@@ -20,6 +20,9 @@ from kilo_review.source.target import PATCH, Request
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kilo_review.job import Job
+    from kilo_review.session import Session
+
 
 class _Review(click.Command):
     """Everything after `--` is a path, never a target."""
@@ -56,11 +59,12 @@ def review_command(ctx: click.Context, /, target: str, dry_run: bool, show_promp
     run = prepare(ctx, flags, has_repository=target != PATCH)
     request = Request(target, run.settings.base, ctx.meta.get("paths", ()))
     job = run.job(request, _patch() if target == PATCH else None)
-    if show_prompt:
-        return _show_prompts(run, job)
-    if dry_run:
-        return run.report(review.plan(job))
-    return run.review(job)
+    with run.session() as session:
+        if show_prompt:
+            return _show_prompts(run, job, session)
+        if dry_run:
+            return run.report(review.plan(job, session))
+        return run.conclude((review.run(each, run.talk, session) for each in [job]), session)
 
 
 def _check_paths(paths: Sequence[str]) -> None:
@@ -76,18 +80,19 @@ def _patch() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _show_prompts(run: Run, job: review.Job) -> int:
+def _show_prompts(run: Run, job: Job, session: Session) -> int:
     """The messages, for reading (text) or for another program (json)."""
     if run.flags["format_"] == "json":
         import json  # noqa: PLC0415
 
         requests = [
-            [{"role": each.role, "content": each.content} for each in messages] for messages in review.prompts(job)
+            [{"role": each.role, "content": each.content} for each in messages]
+            for messages in review.prompts(job, session)
         ]
         return deliver.deliver(json.dumps(requests, indent=1), run.flags["output"], ExitCode.PASS)
     parts = [
         f"--- request {number}, {message.role} ---\n{message.content}\n"
-        for number, messages in enumerate(review.prompts(job), 1)
+        for number, messages in enumerate(review.prompts(job, session), 1)
         for message in messages
     ]
     return deliver.deliver("".join(parts) or "nothing would be asked\n", run.flags["output"], ExitCode.PASS)

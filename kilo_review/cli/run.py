@@ -7,24 +7,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilo_review import config, options, prompts, review
+from kilo_review import config, options, prompts
 from kilo_review.cli.options import API_KEY_VARIABLE, VARIABLES
 from kilo_review.deadline import Deadline
 from kilo_review.display import printable
 from kilo_review.errors import KiloReviewError
-from kilo_review.judge.policy import FailOn, OnUnavailable, exit_code
-from kilo_review.outcome import Outcome
+from kilo_review.job import Job
+from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, exit_code
+from kilo_review.outcome import Outcome, TargetKind
 from kilo_review.report import FORMATS, deliver
 from kilo_review.report.progress import Talk, say
 from kilo_review.report.view import View
+from kilo_review.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import click
 
     from kilo_review.config import Settings
+    from kilo_review.outcome import Target
     from kilo_review.source.target import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks for a review, and what that changes.
+
+    Attributes:
+        kind: the word for it in the ledger.
+        held: what waits for the review: "the commit", "the push", or "".
+        max_seconds: time limit unless the settings say otherwise; 0 for none.
+        is_seen: whether somebody is shown the report.
+    """
+
+    kind: str = "hand"
+    held: str = ""
+    max_seconds: float = 0.0
+    is_seen: bool = True
 
 
 @dataclass(slots=True)
@@ -43,12 +63,17 @@ class Run:
     flags: dict[str, Any]
     deadline: Deadline
     on_unavailable: OnUnavailable
-    held: str
+    caller: Caller
     root: Path | None
+    talk: Talk
 
-    def job(self, request: Request, patch: bytes | None = None) -> review.Job:
+    def session(self) -> Session:
+        """What the reviews of this invocation share."""
+        return Session(self.deadline, remembers=self.settings.cache)
+
+    def job(self, request: Request, patch: bytes | None = None) -> Job:
         """What the review of one change needs to know."""
-        return review.Job(
+        return Job(
             request=request,
             model=self.settings.model_request(config.environment()),
             prompts=prompts.load(self.settings.prompts),
@@ -56,54 +81,62 @@ class Run:
             ignore_lists=config.ignore_lists(self.settings, self.root),
             fail_on=self.settings.fail_on,
             patch=patch,
+            in_background=not self.caller.is_seen,
         )
 
-    def review(self, *jobs: review.Job) -> int:
-        """Review one change after the other; one report, one exit code.
+    def conclude(self, outcomes: Iterable[Outcome], session: Session, *, whole: Target | None = None) -> int:
+        """Go through the reviews of one invocation; one report, one exit code.
+
+        Args:
+            outcomes: one or more, each made when it is asked for.
+            session: what they share.
+            whole: what all of them together are the review of.
 
         Raises:
-            KiloReviewError: there is nothing to report. If a later change fails, the report on those before says so.
+            KiloReviewError: there is nothing to report. If a later one fails, the report on those before says so.
         """
-        outcomes: list[Outcome] = []
-        talk = Talk(quiet=self.flags["quiet"], animated=not self.held and _is_watched())
+        done: list[Outcome] = []
         problem: KiloReviewError | None = None
         try:
-            for job in jobs:
-                outcomes.append(review.run(job, talk))
-                if outcomes[-1].interrupted:
+            for outcome in outcomes:
+                done.append(outcome)
+                if outcome.interrupted:
                     break
         except KiloReviewError as error:
             problem = error
         finally:
-            talk.stop()
-        if problem is not None and not outcomes:
+            self.talk.stop()
+        if problem is not None and not done:
             raise problem
-        outcome = Outcome.joined(outcomes)
+        outcome = Outcome.joined(done, whole)
+        outcome.egress = session.egress
         if problem is not None:
             outcome.failure = str(problem)
-            say(f"kilo-review: not reviewed: {printable(outcome.failure)}")
-        return self.report(outcome)
+        return self.report(outcome, session)
 
-    def report(self, outcome: Outcome) -> int:
-        """Write the report; the exit code."""
+    def report(self, outcome: Outcome, session: Session | None = None) -> int:
+        """Write the report; the exit code. With a session, the run is counted in its ledger."""
         code = exit_code(outcome, self.on_unavailable)
+        if session is not None and outcome.target.kind is not TargetKind.PATCH:
+            held = code == ExitCode.BLOCKED and bool(self.caller.held)
+            session.ledger.count(self.caller.kind, outcome, held=held)
+        if outcome.failure and self.flags["format_"] != "text":  # the contract has no place for it
+            say(f"kilo-review: not reviewed: {printable(outcome.failure)}")
         verbosity = -1 if self.flags["quiet"] else int(self.flags["verbose"])
         color = self.flags["output"] is None and _wants_color(self.flags["color"])
-        view = View(outcome, code, color, verbosity, self.held)
+        view = View(outcome, code, color, verbosity, self.caller.held)
         return deliver.deliver(FORMATS[self.flags["format_"]](view), self.flags["output"], code)
 
 
+HAND = Caller()
+
+
 def prepare(
-    ctx: click.Context,
-    flags: dict[str, Any],
-    *,
-    max_seconds: float = 0.0,
-    held: str = "",
-    has_repository: bool = True,
-) -> Run:
+    ctx: click.Context, flags: dict[str, Any], caller: Caller = HAND, *, has_repository: bool = True
+) -> Run:  # fmt: skip
     """Read all settings; everything that can be wrong about them is told before git or a server is asked."""
-    ctx.obj.held = held
-    ctx.obj.on_unavailable = OnUnavailable.ALLOW if held else OnUnavailable.BLOCK
+    ctx.obj.held = caller.held
+    ctx.obj.on_unavailable = OnUnavailable.ALLOW if caller.held else OnUnavailable.BLOCK
     environment = config.environment()
     _warn_of_unknown_variables(ctx, environment)
     root = config.repository_root(Path.cwd(), environment) if has_repository else None
@@ -111,9 +144,10 @@ def prepare(
         _settings_from(flags, environment), config=flags["config"], profile=flags["profile"], root=root
     )
     ctx.obj.on_unavailable = settings.on_unavailable or ctx.obj.on_unavailable
-    seconds = max_seconds if settings.max_seconds is None else settings.max_seconds
+    seconds = caller.max_seconds if settings.max_seconds is None else settings.max_seconds
     deliver.check(flags["output"])
-    return Run(settings, flags, Deadline(seconds or None), ctx.obj.on_unavailable, held, root)
+    talk = Talk(quiet=flags["quiet"], animated=not caller.held and _is_watched())
+    return Run(settings, flags, Deadline(seconds or None), ctx.obj.on_unavailable, caller, root, talk)
 
 
 def _settings_from(flags: dict[str, Any], environment: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -125,6 +159,7 @@ def _settings_from(flags: dict[str, Any], environment: Any) -> dict[str, Any]:  
     given["on_unavailable"] = OnUnavailable(flags["on_unavailable"]) if flags["on_unavailable"] else None
     given["options"] = dict(options.parse(text) for text in flags["options"]) or None
     given["exclude"] = flags["exclude"] or None
+    given["cache"] = False if flags["no_cache"] else None
     return given
 
 

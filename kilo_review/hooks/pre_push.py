@@ -9,11 +9,12 @@ import time
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from kilo_review.errors import SourceError, TargetError
-from kilo_review.source.target import Request
+from kilo_review.source import history
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from kilo_review.source.history import Series
     from kilo_review.source.repo import Repository
 
 MAX_SECONDS = 120.0
@@ -26,17 +27,23 @@ _LINE = r"(.+) ([0-9a-f]{40,64}) ([^ ]+) ([0-9a-f]{40,64})\Z"
 
 
 class Update(NamedTuple):
-    """One reference of a push; ids are hex, all zeros where there is nothing."""
+    """One reference of a push; ids are hex, all zeros where there is nothing.
+
+    Attributes:
+        local_oid: what is pushed.
+        remote_oid: what the remote has under that name.
+        remote: the remote's name or address; "" if it is not known, and then only `remote_oid` is old.
+    """
 
     local_oid: str
     remote_oid: str
     remote: str
 
 
-def requests(
+def series(
     repo: Repository, arguments: Sequence[str], environment: Mapping[str, str], stdin: BinaryIO | None
-) -> list[Request]:
-    """One request for each range that the push adds.
+) -> list[Series]:
+    """The new commits of each reference of the push; a commit is in the first one only.
 
     Precedence: the framework's variables; git's lines on standard input; else what the upstream lacks.
 
@@ -54,17 +61,19 @@ def requests(
         updates = _from_git(stdin, arguments[0] if arguments else "origin")
     if updates is None:
         updates = _from_upstream(repo)
-    found: dict[tuple[str | None, str], Request] = {}
+    found: list[Series] = []
+    heads: list[str] = []
     for update in dict.fromkeys(updates):
-        if request := _request(repo, update):
-            assert request.head_commit
-            found[request.base_commit, request.head_commit] = request
-    return list(found.values())
+        head = _head(repo, update)
+        if head and (new := _series(repo, update, head, heads)):
+            found.append(new)
+            heads.append(head)
+    return found
 
 
 def _from_framework(repo: Repository, environment: Mapping[str, str]) -> list[Update] | None:
     """pre-commit and prek pass one reference in variables; on a first push only the branch's name."""
-    remote = environment.get("PRE_COMMIT_REMOTE_NAME", "origin")
+    remote = environment.get("PRE_COMMIT_REMOTE_NAME", "")  # `pre-commit run --from-ref` by hand has none
     start, end = environment.get("PRE_COMMIT_FROM_REF"), environment.get("PRE_COMMIT_TO_REF")
     if end:
         return [Update(_oid(repo, end), _oid(repo, start) if start and start.strip("0") else "0", remote)]
@@ -95,24 +104,33 @@ def _from_upstream(repo: Repository) -> list[Update]:
     return [Update(head, upstream or "0", "origin")]
 
 
-def _request(repo: Repository, update: Update) -> Request | None:
-    """The range that this reference adds to the remote; None if it adds nothing or is no commit."""
+def _head(repo: Repository, update: Update) -> str | None:
+    """The commit that is pushed; None for a deletion, and for a tag of something that is no commit."""
     if not update.local_oid.strip("0"):
-        return None  # a deletion
+        return None
     head = repo.commit(update.local_oid)
-    if head is None:
-        if repo.status("cat-file", "-e", update.local_oid)[0]:
-            raise SourceError(f"what is pushed, {update.local_oid}, is not in this repository")
-        return None  # a tag of something that is not a commit
+    if head is None and repo.status("cat-file", "-e", update.local_oid)[0]:
+        raise SourceError(f"what is pushed, {update.local_oid}, is not in this repository")
+    return head
+
+
+def _series(repo: Repository, update: Update, head: str, before: list[str]) -> Series | None:
+    """The commits that this reference adds to the remote, without those of the references before it."""
     known = repo.commit(update.remote_oid) if update.remote_oid.strip("0") else None
-    if known and repo.merge_base(head, known) == known:
-        base: str | None = known
-    else:  # new, or rewritten: what the remote has in any other branch is not new either
-        is_url = "/" in update.remote or ":" in update.remote  # pushed to an address without a name
-        others = repo.refs("refs/remotes" if is_url else f"refs/remotes/{update.remote}")
-        others += [known] if known else []
-        base = repo.merge_base(head, *dict.fromkeys(others)) if others else None
-    return None if base == head else Request("push", base_commit=base, head_commit=head)
+    old = [*([known] if known else []), *before]
+    is_address = "/" in update.remote or ":" in update.remote  # pushed to an address without a name
+    remotes = "--remotes" if is_address else f"--remotes={update.remote}"
+    new = history.commits(repo, [head], old, *(("--not", remotes) if update.remote else ()))
+
+    def base() -> str | None:
+        """Where the reference leaves what the remote has."""
+        if known and repo.merge_base(head, known) == known:
+            return known
+        others = repo.refs("refs/remotes" if is_address else f"refs/remotes/{update.remote}")
+        every = dict.fromkeys([*others, *old])
+        return repo.merge_base(head, *every) if every else None
+
+    return history.series(repo, new, base) if new else None
 
 
 def _oid(repo: Repository, name: str) -> str:

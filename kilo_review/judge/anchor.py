@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kilo_review.judge.parse import Claim
     from kilo_review.plan.chunk import Piece
-    from kilo_review.source.diff import Line
+    from kilo_review.source.diff import Hunk, Line
 
 SHORTEST_SUBSTRING = 6
 """Characters without white space; `x` or `);` occurs everywhere."""
@@ -34,9 +34,16 @@ class _Place(NamedTuple):
     last: int
 
 
-def anchor(claims: Iterable[Claim], pieces: Sequence[Piece]) -> list[Finding]:
-    """One finding for each claim; those about the same line and category are merged."""
-    return merged(_finding(claim, pieces) for claim in claims)
+class Anchored(NamedTuple):
+    """A finding and the hunk that it stands in, or speaks of."""
+
+    finding: Finding
+    hunk: Hunk
+
+
+def anchor(claims: Iterable[Claim], pieces: Sequence[Piece]) -> list[Anchored]:
+    """One finding for each claim, in the hunk that it quotes."""
+    return [_finding(claim, pieces) for claim in claims]
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
@@ -51,14 +58,14 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     return list(kept.values())
 
 
-def _finding(claim: Claim, pieces: Sequence[Piece]) -> Finding:
+def _finding(claim: Claim, pieces: Sequence[Piece]) -> Anchored:
     candidates = _spoken_of(claim.file, pieces)
     place = _locate(claim, candidates)
     if place is None:
         return _unanchored(claim, candidates)
     piece = place.piece
     quoted = piece.lines[place.first : place.last + 1]
-    return Finding(
+    finding = Finding(
         path=piece.change.path,
         line=_new_side(piece, place.first),
         end_line=_new_side(piece, place.last),
@@ -69,14 +76,15 @@ def _finding(claim: Claim, pieces: Sequence[Piece]) -> Finding:
         evidence="\n".join(printable(line.text) for line in quoted),
         symbol=printable(piece.context.symbol),
     )
+    return Anchored(finding, piece.hunk)
 
 
-def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Finding:
+def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Anchored:
     near = min(candidates, key=lambda piece: _distance(piece, claim.line))
     hunk = near.hunk
     inside = claim.line is not None and hunk.start <= claim.line <= hunk.last
     line = claim.line if inside and claim.line is not None else hunk.start
-    return Finding(
+    finding = Finding(
         path=near.change.path,
         line=line,
         end_line=line,
@@ -88,6 +96,7 @@ def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Finding:
         status=Status.UNANCHORED,
         reason=UNANCHORED,
     )
+    return Anchored(finding, hunk)
 
 
 def _spoken_of(file: str, pieces: Sequence[Piece]) -> Sequence[Piece]:

@@ -64,6 +64,7 @@ class Reply:
         seconds: wall time from request to last byte.
         model: the name of the model that answered, if the server tells.
         answer_seconds: of it, what the server says it spent on writing the answer; 0 if it does not tell.
+        reading_seconds: of it, what the server says it spent on reading the prompt; 0 if it does not tell.
     """
 
     text: str = ""
@@ -74,6 +75,7 @@ class Reply:
     cached_prompt_tokens: int = 0
     seconds: float = 0.0
     answer_seconds: float = 0.0
+    reading_seconds: float = 0.0
     model: str = ""
 
 
@@ -98,13 +100,13 @@ class Model(Protocol):
         """Release connections and processes."""
 
 
+NO_INFLUENCE = frozenset({"num_ctx", "keep_alive"})
+"""Parameters that shape no answer: a prompt that does not fit the window is refused, never shortened."""
+
+
 def answer_identity(model: Model, prompts_version: str) -> str:
     """32 hex digits that differ whenever the same change could get another answer."""
-    known = (
-        model.info.provider,
-        model.info.name,
-        model.info.window,
-        sorted(model.parameters.items()),
-        prompts_version,
-    )
+    info = model.info
+    parameters = sorted((name, value) for name, value in model.parameters.items() if name not in NO_INFLUENCE)
+    known = (info.provider, info.name, info.digest, parameters, prompts_version)
     return hashlib.sha256(json.dumps(known, default=str).encode()).hexdigest()[:32]

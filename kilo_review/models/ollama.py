@@ -6,6 +6,7 @@ anew; `truncate: false` makes it refuse a prompt that does not fit instead of dr
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -115,7 +116,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         window = _window(client, name, shown, request)
         think = "low" if LEVELS_ONLY in name.lower() else False
         parameters = TOP_LEVEL | {"think": think} | request.parameters | {"num_ctx": window}
-        info = ModelInfo("ollama", name, endpoint.url, window, why=why)
+        info = ModelInfo("ollama", name, endpoint.url, window, why=why, digest=_digest(shown))
         return OllamaModel(
             client, info, parameters, Asked(SERVER, endpoint.url, name, f"Get it: {PULL.replace('NAME', name)}")
         )
@@ -151,6 +152,7 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
             reply.prompt_tokens = _count(line.get("prompt_eval_count"))
             reply.completion_tokens = _count(line.get("eval_count"))
             reply.answer_seconds = _count(line.get("eval_duration")) / NANOSECONDS
+            reply.reading_seconds = _count(line.get("prompt_eval_duration")) / NANOSECONDS
             return reply
     raise BrokenStreamError(
         f"the answer of {SERVER} ended before its end",
@@ -218,6 +220,11 @@ def _show(client: Client, name: str, asked: Asked) -> dict[str, Any]:
     if isinstance(problem, ModelNotFoundError):
         choose(_offers(client, asked), name, asked, pull=PULL)
     raise problem
+
+
+def _digest(shown: Mapping[str, Any]) -> str:
+    """32 hex digits of all that Ollama says of a model: its weights' digest is in the Modelfile."""
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelRequest) -> int:

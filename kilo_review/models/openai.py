@@ -270,6 +270,8 @@ def _count(reply: Reply, event: Mapping[str, Any]) -> None:
         reply.cached_prompt_tokens = _number(timings.get("cache_n")) or reply.cached_prompt_tokens
         spent = timings.get("predicted_ms")
         reply.answer_seconds = spent / 1000 if isinstance(spent, (int, float)) and spent > 0 else 0.0
+        read = timings.get("prompt_ms")
+        reply.reading_seconds = read / 1000 if isinstance(read, (int, float)) and read > 0 else 0.0
 
 
 def _string(value: object) -> str:

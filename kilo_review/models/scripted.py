@@ -8,6 +8,7 @@ used in order, the last one for ever. Without a file, nothing is ever found.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,10 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
     unknown = (set(script) - {"window", "replies"}) or {key for each in replies for key in set(each) - REPLY_KEYS}
     if unknown:
         raise ConfigError(f"{request.name!a} is not a script of replies: unknown key {min(unknown)!a}")
-    info = ModelInfo("scripted", request.name or "nothing", None, window, why="no model: a script answers")
+    digest = hashlib.sha256(json.dumps(script).encode()).hexdigest()[:32]
+    info = ModelInfo(
+        "scripted", request.name or "nothing", None, window, why="no model: a script answers", digest=digest
+    )
     return ScriptedModel(info, request.parameters, replies)
 
 

@@ -140,6 +140,12 @@ def pieces_of(
     return pieces
 
 
+def essence(change: FileChange, hunk: Hunk, lines: list[Line], context: Context) -> str:
+    """All that a model is shown of a hunk, but for the numbers of its lines: code that moves is the same code."""
+    rows = (f"{line.kind}{printable(line.text)}" for line in (*context.before, *trimmed(lines, context)))
+    return "\n".join([*_head(change, hunk, context), *rows])
+
+
 def _next_new(lines: Iterable[Line], begin: int) -> int:
     """The new-side line that follows these lines."""
     return max((line.new + 1 for line in lines if line.new is not None), default=begin)

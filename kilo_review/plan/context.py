@@ -141,7 +141,7 @@ def _scopes(path: str, text: str, line: int) -> list[_Scope] | None:
     return scopes
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _parsed(text: str, language: str) -> Any:  # noqa: ANN401
     """The syntax tree of a file, kept while its hunks come one after the other; None where it would be slow."""
     if len(text) > LARGEST_PARSED or max(map(len, text.split("\n"))) > LONGEST_PARSED_LINE:

@@ -52,6 +52,18 @@ class Selection:
     chosen: tuple[tuple[FileChange, Hunk], ...]
     left_out: tuple[Entry, ...]
 
+    def without(self, is_skipped: Callable[[Hunk], bool], reason: str) -> Selection:
+        """The same, with some of the chosen hunks skipped."""
+        skipped = [hunk for _, hunk in self.chosen if is_skipped(hunk)]
+        kept = tuple(each for each in self.chosen if each[1] not in set(skipped))
+        rows = tuple(hunk_entry(hunk, State.SKIPPED, reason) for hunk in skipped)
+        return Selection(kept, (*self.left_out, *rows))
+
+
+def none_of(files: Sequence[FileChange], reason: str) -> Selection:
+    """Everything is skipped, for one reason."""
+    return Selection((), tuple(entry for change in files for entry in entries(change, State.SKIPPED, reason)))
+
 
 def select(
     files: Sequence[FileChange],

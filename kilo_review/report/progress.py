@@ -18,11 +18,13 @@ class Talk:
         self._quiet = quiet
         self._animated = animated and not quiet
         self._status: Any = None
+        self._has_named_model = False
 
     def model_chosen(self, info: ModelInfo) -> None:
-        """One line: which model, where, why."""
-        if self._quiet:
+        """One line, once: which model, where, why."""
+        if self._quiet or self._has_named_model:
             return
+        self._has_named_model = True
         where = f" at {info.base_url}" if info.base_url else ""
         say(f"kilo-review: asking {one_line(info.name)} ({info.provider}{where}; {info.why})")
         self._show("reading the change")

@@ -56,14 +56,23 @@ def _rows(view: View) -> Iterator[Row]:
     if outcome.dry_run:
         yield from _plan_rows(outcome)
     yield from _unreviewed_rows(view)
+    if outcome.failure:
+        yield [Span("not reviewed: ", "bold magenta"), Span(one_line(outcome.failure))]
     if view.verbosity > 0 or outcome.dry_run:
         yield from _skipped_rows(outcome)
-    for note in outcome.notes:
+    for note in _notes(view):
         yield [Span("note: ", "bold"), Span(one_line(note))]
     if view.verbosity > 0:
         yield from _egress_rows(outcome)
     if view.verbosity >= 0 or outcome.shown or outcome.word == "not_reviewed":
         yield from _summary_rows(view)
+
+
+def _notes(view: View) -> list[str]:
+    outcome = view.outcome
+    if not outcome.unremembered or not (view.verbosity > 0 or outcome.count(State.NOT_REVIEWED)):
+        return outcome.notes
+    return [*outcome.notes, f"nothing of this review could be kept for later: {outcome.unremembered}"]
 
 
 # Findings
@@ -76,11 +85,12 @@ def _finding_rows(finding: Finding) -> Iterator[Row]:
         return
     place = escaped_path(finding.path) + (f":{finding.line}" if finding.line else "")
     blocking = ", blocks" if finding.blocking else ""
+    where = f" ({one_line(finding.reason)})" if finding.reason else ""
     yield [
         Span(f"{place}: ", "bold"),
         Span(f"{finding.severity}: ", STYLES[finding.severity]),
         Span(one_line(finding.title)),
-        Span(f" [{finding.category}{blocking}]", "dim"),
+        Span(f" [{finding.category}{blocking}]{where}", "dim"),
     ]
     for offset, line in enumerate(finding.evidence.split("\n")):
         at = finding.line + offset
@@ -112,7 +122,9 @@ def _unreviewed_rows(view: View) -> Iterator[Row]:
         if outcome.word == "not_reviewed" and len(groups) == 1 and view.verbosity <= 0:
             # Nothing at all was looked at: one line says it, with the next step.
             step = f". {one_line(outcome.next_step)}" if outcome.next_step else ""
-            going_on = f" ({view.held} goes on)" if view.held and view.exit_code == 0 else ""
+            words = [f"{view.held} goes on"] if view.held and view.exit_code == 0 else []
+            words += [f"to be reviewed {outcome.afterwards}"] if outcome.afterwards else []
+            going_on = f" ({'; '.join(words)})" if words else ""
             yield [Span("kilo-review: ", "bold"), *head, Span(step + going_on)]
             return
         yield head
@@ -174,7 +186,7 @@ def _egress_rows(outcome: Outcome) -> Iterator[Row]:
 
 def _summary_rows(view: View) -> Iterator[Row]:
     outcome = view.outcome
-    told = outcome.word == "not_reviewed" and outcome.count(State.NOT_REVIEWED) > 0
+    told = outcome.word == "not_reviewed" and (outcome.count(State.NOT_REVIEWED) > 0 or bool(outcome.failure))
     if told and not outcome.dry_run and view.verbosity <= 0 and not outcome.interrupted:
         return  # already said in one line
     words = [_headline(outcome), *_skipped_words(outcome)]
@@ -188,7 +200,7 @@ def _summary_rows(view: View) -> Iterator[Row]:
 def _headline(outcome: Outcome) -> str:
     if not outcome.entries:
         return f"nothing to review: {one_line(outcome.nothing) or NOTHING[outcome.target.kind]}"
-    by = f" by {one_line(outcome.model.name)}" if outcome.model and outcome.model.name else ""
+    by = _by(outcome)
     looked_at = [entry for entry in outcome.entries if entry.state in {State.REVIEWED, State.CACHED}]
     missing = [entry for entry in outcome.entries if entry.state is State.NOT_REVIEWED]
     planned = [entry for entry in outcome.entries if entry.state is State.PLANNED]
@@ -203,11 +215,25 @@ def _headline(outcome: Outcome) -> str:
     return f"{_found(outcome)}: {_amount(looked_at)} reviewed{by}"
 
 
+def _by(outcome: Outcome) -> str:
+    """By which model, and how much of it was known from earlier reviews."""
+    by = f" by {one_line(outcome.model.name)}" if outcome.model and outcome.model.name else ""
+    known, asked = outcome.count(State.CACHED), outcome.count(State.REVIEWED)
+    if known:
+        by += ", from memory" if not asked else f", {known} of them from memory"
+    return by
+
+
 def _incomplete(outcome: Outcome, by: str, looked_at: Sequence[Entry], missing: Sequence[Entry]) -> str:
-    rest = _amount(missing) if missing else "a further part"
+    if not missing:
+        rest = "a further part"
+        return f"not reviewed{by}: {rest}" if not looked_at else f"{_found(outcome)}: {_amount(looked_at)} reviewed{by}"
     if not looked_at and not outcome.shown:
-        return f"not reviewed{by}: {rest}"
-    return f"{_found(outcome)}, incomplete: {_amount(looked_at)} reviewed{by}, {rest} not reviewed"
+        return f"not reviewed{by}: {_amount(missing)}"
+    total = _plural(len(looked_at) + len(missing), "hunk")
+    later = f"{len(missing)} will be reviewed {outcome.afterwards}" if outcome.afterwards else ""
+    rest = later or f"{len(missing)} not reviewed"
+    return f"{_found(outcome)}: reviewed {len(looked_at)} of {total} in {outcome.usage.seconds:.0f} s{by}; {rest}"
 
 
 def _found(outcome: Outcome) -> str:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kilo_review.outcome import Target, TargetKind
 from kilo_review.source.diff import Diff, FileChange, parse_diff_tree
 from kilo_review.source.patch import parse_patch
-from kilo_review.source.repo import Repository
-from kilo_review.source.target import Request, resolve
+from kilo_review.source.target import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from kilo_review.deadline import Deadline
+    from kilo_review.source.repo import Repository
+    from kilo_review.source.target import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +22,8 @@ class Change:
     target: Target
     diff: Diff
     repo: Repository | None = None
+    others: tuple[Diff, ...] = ()
+    """Of a merge, what differs from each further parent."""
 
     def new_content(self, change: FileChange) -> bytes | None:
         """The whole new file, or None where there is none to read."""
@@ -44,22 +42,29 @@ class Change:
         return self.repo.attributes(self.target.head, (change.path for change in self.diff.files), names)
 
 
-@contextmanager
-def opened(request: Request, deadline: Deadline, patch: bytes | None = None) -> Iterator[Change]:
-    """Read the change that was asked for; what was opened for it is closed at the end.
+def of_patch(patch: bytes) -> Change:
+    """The change that a patch describes.
+
+    Raises:
+        SourceError: it is damaged.
+    """
+    return Change(Target(TargetKind.PATCH, None, None), parse_patch(patch))
+
+
+def of_repository(repo: Repository, request: Request) -> Change:
+    """Read the change that was asked for.
 
     Raises:
         TargetError: it does not exist.
         SourceError: git cannot tell, or tells something else than was parsed.
     """
-    if patch is not None:
-        yield Change(Target(TargetKind.PATCH, None, None), parse_patch(patch))
-        return
-    with Repository(Path.cwd(), deadline) as repo:
-        target = resolve(repo, request)
-        assert target.base
-        assert target.head
-        # Equal trees need no diff: the commonest case of a hook (a message-only amend) ends here.
-        same = target.base == target.head
-        patch_and_counts = (b"", b"") if same else repo.diff(target.base, target.head, request.paths)
-        yield Change(target, parse_diff_tree(*patch_and_counts), repo)
+    target = resolve(repo, request)
+    assert target.base
+    assert target.head
+    others = tuple(_diff(repo, other, target.head, request.paths) for other in target.others)
+    return Change(target, _diff(repo, target.base, target.head, request.paths), repo, others)
+
+
+def _diff(repo: Repository, base: str, head: str, paths: tuple[str, ...]) -> Diff:
+    """Equal trees need no git: the commonest case of a hook (a message-only amend) ends here."""
+    return parse_diff_tree(*((b"", b"") if base == head else repo.diff(base, head, paths)))

@@ -55,6 +55,8 @@ class Repository(Git):
         self._temporary: Path | None = None
         self._blobs: Any = None
         self._last_blob: tuple[str, bytes] = ("", b"")
+        self._index_tree = ""  # the tree that our private index holds
+        self._index_seen: tuple[int, ...] = ()
         self.layout = self._read_layout()
 
     def close(self) -> None:
@@ -111,6 +113,24 @@ class Repository(Git):
         """The commit that HEAD names, or None before the first commit."""
         return self.commit("HEAD")
 
+    def trees(self, commits: list[str]) -> dict[str, str]:
+        """Commit id → tree id, of many commits by one process.
+
+        Raises:
+            SourceError: one of them is not here.
+        """
+        if not commits:
+            return {}
+        asked = "".join(f"{commit}^{{tree}}\n" for commit in commits)
+        lines = self.run("cat-file", "--batch-check=%(objectname)", stdin=asked.encode()).split(b"\n")
+        return {commit: _oid(line) for commit, line in zip(commits, lines, strict=False)}
+
+    def shallow_commits(self) -> set[str]:
+        """The commits at the edge of a shallow clone, whose parents are not here."""
+        if not self.layout.is_shallow:
+            return set()
+        return set((self.layout.common_dir / "shallow").read_text(encoding="ascii").split())
+
     def merge_base(self, one: str, *others: str) -> str | None:
         """The best common ancestor of one commit and a merge of the others, or None."""
         status, output = self.status("merge-base", one, *others)
@@ -129,14 +149,31 @@ class Repository(Git):
         Works on a copy of the index, in an object folder of its own: it takes no lock, leaves nothing
         behind and needs no right to write in the repository.
         """
+        self._index_seen = self._index_signature()
         self._lay_over(copy_index=True)
-        return _oid(self.run("write-tree"))
+        self._index_tree = _oid(self.run("write-tree"))
+        return self._index_tree
+
+    def index_since(self) -> str | None:
+        """The tree that `git commit` would record now, if the index has changed since its snapshot; else None."""
+        if self._index_signature() == self._index_seen:
+            return None
+        before, after = self._index_tree, self.snapshot_index()
+        return after if after != before else None
+
+    def _index_signature(self) -> tuple[int, ...]:
+        try:
+            about = self.layout.index.stat()
+        except OSError:
+            return ()
+        return about.st_ino, about.st_size, about.st_mtime_ns
 
     def snapshot_worktree(self) -> str:
         """The tree that `git add --all` and then `git commit` would record now."""
         self._lay_over(copy_index=True)
         self.run("add", "--all", "--", ":/", *self._temporary_exclusion())
-        return _oid(self.run("write-tree"))
+        self._index_tree = _oid(self.run("write-tree"))
+        return self._index_tree
 
     def _temporary_exclusion(self) -> list[str]:
         """A pathspec for our own folder, which lies in the worktree if TMPDIR does."""
@@ -193,6 +230,15 @@ class Repository(Git):
             self._last_blob = (oid, self._ask_blob(oid, None))
         return self._last_blob[1]
 
+    def file_in(self, tree: str, path: str) -> bytes | None:
+        """A file's content in a tree; None where it is not there, or has a name that cannot be asked for."""
+        raw = path.encode("utf-8", "surrogateescape")
+        kind, size = (b"missing", 0) if b"\n" in raw else self._ask(tree.encode() + b":" + raw)
+        if kind == b"missing":
+            return None
+        content = self._answered(size)
+        return content if kind == b"blob" else None
+
     def blob_start(self, oid: str) -> bytes:
         """The first 64 KiB of a blob, without holding the rest in memory; raises as `blob` does."""
         if self._last_blob[0] == oid:
@@ -203,27 +249,39 @@ class Repository(Git):
         return content
 
     def _ask_blob(self, oid: str, limit: int | None) -> bytes:
-        process = self._blob_process()
-        try:
-            process.stdin.write(oid.encode() + b"\n")
-            process.stdin.flush()
-        except OSError:
-            raise self._gone("cat-file", process) from None
-        header = process.stdout.readline().split()
-        if not header:
-            raise self._gone("cat-file", process)
-        if len(header) != 3 or header[1] != b"blob":  # noqa: PLR2004  "<oid> <type> <size>"
+        kind, size = self._ask(oid.encode())
+        if kind != b"blob":
             raise SourceError(
                 f"git has no content for object {oid}",
                 hint="In a partial clone, fetch it first (git fetch --refetch)",
             )
-        size = int(header[2])
+        return self._answered(size, limit)
+
+    def _ask(self, name: bytes) -> tuple[bytes, int]:
+        """Type and size of an object by `cat-file --batch`, which writes its content next; ("missing", 0) if none."""
+        process = self._blob_process()
+        try:
+            process.stdin.write(name + b"\n")
+            process.stdin.flush()
+        except OSError:
+            raise self._gone("cat-file", process) from None
+        header = process.stdout.readline()
+        if not header:
+            raise self._gone("cat-file", process)
+        if header.endswith((b" missing\n", b" ambiguous\n")):
+            return b"missing", 0
+        _, kind, size = header.split()
+        return kind, int(size)
+
+    def _answered(self, size: int, limit: int | None = None) -> bytes:
+        """The content that follows a header, or its first `limit` bytes; the rest is read and dropped."""
+        process = self._blob_process()
         content: bytes = process.stdout.read(size if limit is None else min(size, limit))
         rest = size - len(content) + 1  # git ends each answer with a line break
         while rest > 0 and (piece := process.stdout.read(min(rest, START_BYTES))):
             rest -= len(piece)
         if rest:
-            raise SourceError(f"git stopped in the middle of object {oid}")
+            raise SourceError("git stopped in the middle of an object")
         return content
 
     def _gone(self, command: str, process: Any) -> SourceError:  # noqa: ANN401
@@ -246,9 +304,10 @@ class Repository(Git):
         wanted = list(paths)
         if not wanted:
             return {}
-        if not self._overlay:
+        if self._index_tree != tree:
             self._lay_over(copy_index=False)
             self.run("read-tree", tree)
+            self._index_tree = tree
         # Not os.fsencode: paths were decoded as UTF-8, whatever the locale is.
         stdin = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in wanted)
         output = self.run("check-attr", "-z", "--stdin", "--cached", *names, stdin=stdin)

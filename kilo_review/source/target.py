@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kilo_review.errors import SourceError, TargetError
 from kilo_review.outcome import Target, TargetKind
+from kilo_review.source import underway
 
 if TYPE_CHECKING:
     from kilo_review.source.repo import Repository
@@ -24,15 +25,15 @@ class Request:
         what: `staged`, `uncommitted`, `branch`, a revision, `A..B`, `A...B`, or `-`.
         base: what `branch` is compared with; None to find it.
         paths: git pathspecs, relative to the working directory.
-        base_commit: with `head_commit`, a range that a hook has already worked out; None for the empty tree.
-        head_commit: see `base_commit`.
+        target: two trees that have already been worked out; then nothing else counts.
+        in_commit: `git commit` is under way, and what it is told decides what it will record.
     """
 
     what: str = "staged"
     base: str | None = None
     paths: tuple[str, ...] = ()
-    base_commit: str | None = None
-    head_commit: str | None = None
+    target: Target | None = None
+    in_commit: bool = False
 
 
 def resolve(repo: Repository, request: Request) -> Target:
@@ -42,12 +43,11 @@ def resolve(repo: Repository, request: Request) -> Target:
         TargetError: a revision does not exist, or there is nothing to compare with.
         SourceError: history is cut off where it is needed.
     """
-    if request.head_commit is not None:
-        return Target(TargetKind.RANGE, repo.tree(request.base_commit), repo.tree(request.head_commit))
+    if request.target is not None:
+        return request.target
     if request.what == "staged":
         _needs_worktree(repo, "staged")
-        head = repo.snapshot_index()
-        return Target(TargetKind.STAGED, repo.head_tree(), head)
+        return _staged(repo, in_commit=request.in_commit)
     if request.what == "uncommitted":
         _needs_worktree(repo, "uncommitted")
         head = repo.snapshot_worktree()
@@ -57,6 +57,28 @@ def resolve(repo: Repository, request: Request) -> Target:
     if ".." in request.what:
         return _range(repo, request.what)
     return _commit(repo, request.what)
+
+
+def _staged(repo: Repository, *, in_commit: bool) -> Target:
+    """The index against what the next commit will have as its parents."""
+    index, head_tree = repo.snapshot_index(), repo.head_tree()
+    postponed = underway.sequence(repo) if in_commit else ""
+    if index == head_tree or postponed:  # an amended message changes nothing, whatever the parents are
+        return Target(TargetKind.STAGED, head_tree, index, postponed=postponed)
+    if in_commit and underway.is_amend() and (parents := _parents_of_head(repo)) is not None:
+        base, *others = parents
+        return Target(TargetKind.STAGED, base, index, tuple(others))
+    merged = tuple(repo.tree(commit) for commit in underway.merge_heads(repo))
+    return Target(TargetKind.STAGED, head_tree, index, merged)
+
+
+def _parents_of_head(repo: Repository) -> list[str] | None:
+    """Trees of the parents of HEAD, of nothing for a first commit; None where a shallow clone lacks them."""
+    head = repo.head()
+    parents = repo.parents(head) if head else []
+    if not all(repo.commit(parent) for parent in parents):
+        return None
+    return [repo.tree(parent) for parent in parents] or [repo.tree(None)]
 
 
 def fork_point(repo: Repository, base: str, head: str) -> str:

@@ -1,0 +1,236 @@
+"""The asking part of one review: which hunks are known, which are done, which are not and why."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kilo_review.ask import Asker
+from kilo_review.deadline import Deadline
+from kilo_review.errors import (
+    BadReplyError,
+    BrokenStreamError,
+    CutReplyError,
+    DeadlineError,
+    ModelError,
+    NotLocalError,
+    PromptTooLongError,
+    SourceError,
+)
+from kilo_review.judge.anchor import anchor
+from kilo_review.judge.parse import Claim, salvage
+from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, answer_identity
+from kilo_review.outcome import Entry, State
+from kilo_review.packing import Pace, Packer
+from kilo_review.plan import scope
+from kilo_review.plan.chunk import Chunk, TokenMeter
+
+if TYPE_CHECKING:
+    from kilo_review.finding import Finding
+    from kilo_review.job import Job, Watch
+    from kilo_review.ledger.records import Ledger
+    from kilo_review.models.base import Model
+    from kilo_review.outcome import Outcome
+    from kilo_review.session import Session
+    from kilo_review.source.change import Change
+    from kilo_review.source.diff import Hunk
+
+SLOW_TOKENS_PER_SECOND = 10.0
+"""Below this, one answer takes longer than anyone waits at a commit."""
+TELLING_TOKENS = 16
+"""Fewer answer tokens than this say nothing about speed."""
+NOT_REACHED = "it was not reached"
+
+
+class Inquiry:
+    """Asks about every chosen hunk that is not known, and fills in the outcome."""
+
+    def __init__(
+        self, job: Job, watch: Watch, change: Change, selection: scope.Selection, session: Session, ledger: Ledger
+    ) -> None:
+        self._job = job
+        self._watch = watch
+        self._change = change
+        self._chosen = selection.chosen
+        self._session = session
+        self._ledger = ledger
+        self._pace = Pace()
+        self._identity = ""
+        self._keys: dict[Hunk, str] = {}
+        self._hunks_of: dict[str, list[Hunk]] = {}
+        self._lines_done: Counter[Hunk] = Counter()
+        self._found: dict[Hunk, list[Finding]] = {}
+        self._states: dict[Hunk, State] = {}
+        self._failed: dict[Hunk, str] = {}
+
+    def ask(self, outcome: Outcome) -> None:
+        """Ask about every chosen hunk; fill in findings, coverage and usage."""
+        reason = NOT_REACHED
+        try:
+            self._ask_all(outcome)
+        except (ModelError, SourceError) as error:
+            reason = error.message
+            outcome.next_step = error.hint
+        except KeyboardInterrupt:
+            reason = "interrupted"
+            outcome.interrupted = True
+        outcome.findings += [finding for _, hunk in self._chosen for finding in self._found.get(hunk, ())]
+        outcome.entries[:0] = [self._entry(hunk, reason) for _, hunk in self._chosen]
+
+    def _ask_all(self, outcome: Outcome) -> None:
+        model = self._session.model(self._job.model)
+        outcome.model = model.info
+        self._identity = answer_identity(model, self._job.prompts.version)
+        speed_of = f"{model.info.provider} {model.info.name} {model.info.digest}"
+        self._pace.known = self._ledger.calibration(speed_of)
+        meter = TokenMeter(max(TokenMeter().tokens_per_byte, self._pace.known.tokens_per_byte))
+        asker = Asker(model, self._job.prompts, self._job.deadline, outcome.usage, meter)
+        packer = Packer(self._job, self._change, model.info.window or DEFAULT_WINDOW, meter, self._pace)
+        packer.room()
+        try:
+            for chunk in packer.chunks(self._chosen, self._is_known, self._too_long):
+                self._review_in_time(chunk, asker, packer, outcome)
+                self._watch.progress(len(self._states) + len(self._failed), len(self._chosen))
+        except DeadlineError:
+            self._note_slowness(model, outcome, always=True)
+            raise
+        except NotLocalError:
+            # Found out by the answer: the server has passed the request on.
+            outcome.model = replace(model.info, local=False)
+            outcome.notes.append(f"WARNING: {model.info.base_url} sent your code to another machine")
+            raise
+        finally:
+            self._ledger.calibrate(speed_of, replace(self._pace.measured, tokens_per_byte=meter.tokens_per_byte))
+        self._note_slowness(model, outcome, always=False)
+
+    # Memory
+
+    def _is_known(self, hunk: Hunk, essence: str) -> bool:
+        """Whether this code was reviewed before, or stands in this change twice and is being asked about."""
+        key = hashlib.sha256(f"{self._identity}\0{essence}".encode("utf-8", "replace")).hexdigest()
+        self._keys[hunk] = key
+        twins = self._hunks_of.setdefault(key, [])
+        twins.append(hunk)
+        if len(twins) > 1:
+            self._copy_to_twins(twins[0])
+            return True
+        remembered = self._ledger.verdict(key, hunk.start)
+        if remembered is None:
+            return False
+        self._found[hunk] = remembered
+        self._states[hunk] = State.CACHED
+        return True
+
+    def _copy_to_twins(self, first: Hunk) -> None:
+        """What is true of a hunk is true of the same code elsewhere in the file, also if it fails."""
+        for twin in self._hunks_of[self._keys[first]]:
+            if twin == first or twin in self._states or twin in self._failed:
+                continue
+            if first in self._states:
+                move = twin.start - first.start
+                self._states[twin] = State.CACHED
+                self._found[twin] = [
+                    replace(finding, line=finding.line + move, end_line=finding.end_line + move)
+                    for finding in self._found.get(first, ())
+                ]
+            elif first in self._failed:
+                self._failed[twin] = self._failed[first]
+
+    def _remember(self, hunks: list[Hunk]) -> None:
+        done = [hunk for hunk in hunks if self._states.get(hunk) is State.REVIEWED]
+        self._ledger.remember({self._keys[hunk]: (hunk.start, self._found.get(hunk, [])) for hunk in done})
+        for hunk in hunks:
+            self._copy_to_twins(hunk)
+
+    # Asking
+
+    def _review_in_time(self, chunk: Chunk, asker: Asker, packer: Packer, outcome: Outcome) -> None:
+        """Ask, unless the answer cannot come in time; the first request of a run is always tried."""
+        left, tokens = self._job.deadline.remaining(), packer.request_tokens(chunk)
+        expected = self._pace.expected.seconds(tokens)
+        if left is not None and expected > left and outcome.usage.requests:
+            limit = f"{left:.0f} s of the time limit of {self._job.deadline.seconds:g} s were left"
+            hint = "Raise it with --max-seconds, or use a smaller model"
+            self._fail(chunk, DeadlineError(f"it takes about {expected:.0f} s, and {limit}", hint=hint), outcome)
+            return
+        self._watch.model_chosen(asker.model.info)
+        started = time.monotonic()
+        try:
+            self._review(chunk, asker, outcome)
+        except DeadlineError:
+            self._pace.disappoint(tokens, time.monotonic() - started)
+            raise
+        self._pace.learn(outcome.usage)
+
+    def _review(self, chunk: Chunk, asker: Asker, outcome: Outcome) -> None:
+        """Ask about one chunk; halve it where it or its answer was too long."""
+        try:
+            claims = asker.claims(chunk)
+        except (PromptTooLongError, CutReplyError) as error:
+            # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
+            if halves := chunk.halves(cut_hunks=isinstance(error, PromptTooLongError)):
+                for half in halves:
+                    self._review(half, asker, outcome)
+                return
+            self._fail(chunk, error, outcome)
+            if isinstance(error, CutReplyError):
+                self._keep(salvage(error.text), chunk)
+        except (BadReplyError, BrokenStreamError) as error:
+            self._fail(chunk, error, outcome)
+        else:
+            self._keep(claims, chunk)
+        self._finish(chunk)
+
+    def _finish(self, chunk: Chunk) -> None:
+        """Hunks of which every line has been asked about are done, and are remembered at once."""
+        finished = []
+        for piece in chunk.pieces:
+            self._lines_done[piece.hunk] += len(piece.lines)
+            if self._lines_done[piece.hunk] == piece.of_lines:
+                finished.append(piece.hunk)
+                if piece.hunk not in self._failed:
+                    self._states[piece.hunk] = State.REVIEWED
+        self._remember(finished)
+
+    def _keep(self, claims: list[Claim], chunk: Chunk) -> None:
+        for finding, hunk in anchor(claims, chunk.pieces):
+            self._found.setdefault(hunk, []).append(finding)
+
+    def _fail(self, chunk: Chunk, error: ModelError, outcome: Outcome) -> None:
+        for piece in chunk.pieces:
+            self._failed.setdefault(piece.hunk, error.message)
+            self._copy_to_twins(piece.hunk)
+        outcome.next_step = outcome.next_step or error.hint
+
+    def _too_long(self, hunk: Hunk, error: PromptTooLongError) -> None:
+        self._failed[hunk] = error.message
+        self._copy_to_twins(hunk)
+
+    # Telling
+
+    def _entry(self, hunk: Hunk, reason: str) -> Entry:
+        if hunk in self._failed:
+            return scope.hunk_entry(hunk, State.NOT_REVIEWED, self._failed[hunk])
+        if hunk in self._states:
+            return scope.hunk_entry(hunk, self._states[hunk])
+        return scope.hunk_entry(hunk, State.NOT_REVIEWED, reason)
+
+    def _note_slowness(self, model: Model, outcome: Outcome, *, always: bool) -> None:
+        usage = outcome.usage
+        speed = usage.tokens_per_second if usage.completion_tokens >= TELLING_TOKENS else None
+        is_slow = speed is not None and speed < SLOW_TOKENS_PER_SECOND
+        if not (always or is_slow):
+            return
+        facts = [f"{speed:.1f} tokens a second"] if speed is not None and is_slow else []
+        with suppress(ModelError):  # it is a courtesy; the server was slow already
+            facts += filter(None, [model.slow_reason(Deadline().within(0.5))])
+        if facts:
+            advice = "A smaller model would answer sooner (docs/models.md)"
+            outcome.notes.append(f"{model.info.name} is slow here: {', '.join(facts)}. {advice}")
+        if not usage.completion_tokens and model.info.why != ALREADY_LOADED and model.info.provider != "embedded":
+            advice = "review something once by hand, which loads it: kilo-review HEAD"
+            outcome.notes.append(f"if {model.info.name} was still being loaded, {advice}")

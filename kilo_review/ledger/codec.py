@@ -1,0 +1,64 @@
+"""Findings and coverage rows as text, without what changes when code moves: paths of files, numbers of lines."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.outcome import Entry, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Not `blocking`: whether a finding blocks is decided anew each time.
+FINDING_FIELDS = (
+    *("path", "line", "end_line", "severity", "category", "title", "message", "evidence", "symbol"),
+    *("status", "suggestion", "reason"),
+)
+
+
+UNREADABLE = (ValueError, TypeError, KeyError, zlib.error)
+"""What decoding raises for a row that this version did not write."""
+
+
+def findings_to_text(findings: Iterable[Finding], *, begin: int = 0) -> str:
+    """Findings as JSON; lines are counted from `begin`, the first line of their hunk."""
+    return json.dumps([
+        [getattr(_moved(finding, -begin), name) for name in FINDING_FIELDS] for finding in findings
+    ])  # fmt: skip
+
+
+def findings_from_text(text: str, *, begin: int = 0) -> list[Finding]:
+    """The same findings, in a hunk that now begins at the line `begin`."""
+    return [_moved(_finding(dict(zip(FINDING_FIELDS, row, strict=True))), begin) for row in json.loads(text)]
+
+
+def _finding(fields: dict[str, Any]) -> Finding:
+    fields["severity"] = Severity(fields["severity"])
+    fields["category"] = Category(fields["category"])
+    fields["status"] = Status(fields["status"])
+    return Finding(**fields)
+
+
+def _moved(finding: Finding, lines: int) -> Finding:
+    return replace(finding, line=finding.line + lines, end_line=finding.end_line + lines)
+
+
+def entries_to_blob(entries: Iterable[Entry]) -> bytes:
+    """Coverage rows, compressed: a large change has thousands of them."""
+    rows = [
+        [entry.path, entry.start, entry.end, entry.added, entry.removed, entry.state, entry.reason, entry.is_hunk]
+        for entry in entries
+    ]
+    return zlib.compress(json.dumps(rows).encode(), 1)
+
+
+def entries_from_blob(data: bytes) -> list[Entry]:
+    """The same rows."""
+    return [
+        Entry(path, start, end, added, removed, State(state), reason, is_hunk)
+        for path, start, end, added, removed, state, reason, is_hunk in json.loads(zlib.decompress(data))
+    ]

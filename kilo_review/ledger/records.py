@@ -1,0 +1,335 @@
+"""What is remembered, in the words of the review."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from kilo_review.deadline import Deadline
+from kilo_review.display import json_path, printable
+from kilo_review.ledger.codec import (
+    UNREADABLE,
+    entries_from_blob,
+    entries_to_blob,
+    findings_from_text,
+    findings_to_text,
+)
+from kilo_review.ledger.store import Store
+from kilo_review.outcome import State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from kilo_review.finding import Finding
+    from kilo_review.outcome import Entry, Outcome
+
+MOST_VALUES = 500
+"""Values in one query; SQLite takes 999 in its oldest builds."""
+HALF = 0.5
+"""Weight of the newest measurement of a speed: the machine of today counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The tree `head` was wholly reviewed against `base`.
+
+    Attributes:
+        base: the old tree, or several joined by `+` for a merge.
+        head: the new tree.
+        identity: by which settings; a review by others has another receipt.
+        provider: kind of server that answered.
+        model: the model that answered.
+        prompts: version of the prompts.
+        outcome: `clean`, `findings`, or `not_reviewed` where everything was skipped on purpose.
+        findings: what was found, whatever became of it.
+        entries: what was looked at.
+        at: when, in seconds since 1970.
+    """
+
+    base: str
+    head: str
+    identity: str
+    provider: str
+    model: str
+    prompts: str
+    outcome: str
+    findings: tuple[Finding, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unreviewed:
+    """What a deadline, an outage or an error left out of a change.
+
+    Attributes:
+        reason: the commonest one.
+        entries: the rows that nobody looked at.
+        at: when, in seconds since 1970.
+    """
+
+    reason: str
+    entries: tuple[Entry, ...] = ()
+    at: float = 0.0
+
+    @property
+    def hunks(self) -> int:
+        """Hunks that are still to be reviewed."""
+        return sum(entry.is_hunk for entry in self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What is known of a model's speed and tokenizer; 0 where nothing is known.
+
+    Attributes:
+        tokens_per_byte: the highest ratio seen.
+        reading: prompt tokens a second.
+        writing: answer tokens a second.
+        answer: tokens of a usual answer.
+    """
+
+    tokens_per_byte: float = 0.0
+    reading: float = 0.0
+    writing: float = 0.0
+    answer: float = 0.0
+
+    def seconds(self, prompt_tokens: int) -> float:
+        """How long one request will probably take; 0 if nothing is known."""
+        reading = prompt_tokens / self.reading if self.reading else 0.0
+        return reading + (self.answer / self.writing if self.writing else 0.0)
+
+    def tokens_within(self, seconds: float) -> int | None:
+        """Prompt tokens that fit a time; None if nothing is known."""
+        if not self.reading:
+            return None
+        return max(0, int((seconds - self.seconds(0)) * self.reading))
+
+    def mixed(self, new: Calibration) -> Calibration:
+        """This one, corrected by a newer measurement."""
+        return Calibration(
+            max(self.tokens_per_byte, new.tokens_per_byte),
+            *(
+                _mixed(old, fresh)
+                for old, fresh in (
+                    (self.reading, new.reading),
+                    (self.writing, new.writing),
+                    (self.answer, new.answer),
+                )
+            ),
+        )
+
+
+def _mixed(old: float, new: float) -> float:
+    return HALF * old + HALF * new if old and new else old or new
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Asks and fills the store. See `Store` for what happens where there is none."""
+
+    store: Store
+    is_used: bool = True
+    """False under --no-cache: nothing is looked up and nothing is kept."""
+
+    @classmethod
+    def of(cls, git_folder: Path, deadline: Deadline, *, is_used: bool = True) -> Ledger:
+        """The ledger of the repository with this common git directory; nothing is opened yet."""
+        return cls(Store(git_folder, deadline), is_used)
+
+    @classmethod
+    def absent(cls, folder: Path) -> Ledger:
+        """No ledger, for what is in no repository."""
+        return cls(Store(folder, Deadline()), is_used=False)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.store.close()
+
+    # Verdicts
+
+    def verdict(self, key: str, begin: int) -> list[Finding] | None:
+        """What was found in a hunk when it was reviewed, or None if it never was.
+
+        Args:
+            key: of the hunk.
+            begin: the new-side line at which it begins now.
+        """
+        found = self.store.rows("SELECT findings FROM verdicts WHERE key = ?", key) if self.is_used else []
+        if not found:
+            return None
+        try:
+            return findings_from_text(found[0][0], begin=begin)
+        except UNREADABLE:  # as if it were not there: the hunk is asked about again
+            return None
+
+    def remember(self, verdicts: Mapping[str, tuple[int, Sequence[Finding]]]) -> None:
+        """Keep verdicts: by key, the line at which the hunk begins, and what was found."""
+        if not self.is_used:
+            return
+        now = time.time()
+        rows = [(key, findings_to_text(found, begin=begin), now) for key, (begin, found) in verdicts.items()]
+        self.store.write(("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", rows))
+
+    # Receipts, and what has none
+
+    def receipts(self, changes: Iterable[tuple[str, str]], identity: str) -> dict[tuple[str, str], Receipt]:
+        """Receipts of changes (base, head) by the settings that count now."""
+        if not self.is_used:
+            return {}
+        wanted = set(changes)
+        heads = sorted({head for _, head in wanted})
+        found: dict[tuple[str, str], Receipt] = {}
+        for start in range(0, len(heads), MOST_VALUES):
+            part = heads[start : start + MOST_VALUES]
+            marks = ", ".join("?" * len(part))
+            query = f"SELECT {_COLUMNS} FROM receipts WHERE identity = ? AND head IN ({marks})"  # noqa: S608
+            for row in self.store.rows(query, identity, *part):
+                receipt = _receipt(row) if (row[0], row[1]) in wanted else None
+                if receipt is not None:
+                    found[row[0], row[1]] = receipt
+        return found
+
+    def sign(self, receipt: Receipt, *, unseen: bool = False) -> None:
+        """Keep a receipt; what was unreviewed of this change no longer is.
+
+        Args:
+            receipt: what was reviewed.
+            unseen: whether nobody has been shown its findings yet.
+        """
+        if not self.is_used:
+            return
+        row = (
+            *(receipt.base, receipt.head, receipt.identity, receipt.provider, printable(receipt.model)),
+            receipt.prompts,
+            *(receipt.outcome, findings_to_text(receipt.findings), entries_to_blob(receipt.entries)),
+            *(int(unseen and bool(receipt.findings)), time.time()),
+        )
+        self.store.write(
+            ("INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [row]),
+            ("DELETE FROM unreviewed WHERE base = ? AND head = ?", [(receipt.base, receipt.head)]),
+        )
+
+    def leave(self, base: str, head: str, reason: str, entries: Iterable[Entry]) -> bool:
+        """Put on record what of a change was not reviewed; whether it is on record."""
+        if not self.is_used:
+            return False
+        row = (base, head, printable(reason), entries_to_blob(entries), time.time())
+        return self.store.write(("INSERT OR REPLACE INTO unreviewed VALUES (?, ?, ?, ?, ?)", [row]))
+
+    def unreviewed(self, changes: Collection[tuple[str, str]]) -> dict[tuple[str, str], Unreviewed]:
+        """What is on record as not reviewed, of these changes (base, head)."""
+        if not self.is_used or not changes:
+            return {}
+        rows = self.store.rows("SELECT base, head, reason, entries, at FROM unreviewed")
+        return {
+            (base, head): Unreviewed(reason, tuple(_entries(entries) or ()), at)
+            for base, head, reason, entries, at in rows
+            if (base, head) in changes
+        }
+
+    def unseen(self) -> list[Receipt]:
+        """Receipts with findings that were made in the background and that nobody has seen."""
+        if not self.is_used:
+            return []
+        rows = self.store.rows(f"SELECT {_COLUMNS} FROM receipts WHERE unseen ORDER BY at")  # noqa: S608
+        return [receipt for receipt in map(_receipt, rows) if receipt is not None]
+
+    def seen(self, receipts: Iterable[Receipt]) -> None:
+        """The findings of these receipts have been shown."""
+        rows = [(receipt.base, receipt.head, receipt.identity) for receipt in receipts]
+        if self.is_used:
+            self.store.write(("UPDATE receipts SET unseen = 0 WHERE base = ? AND head = ? AND identity = ?", rows))
+
+    # Speeds
+
+    def calibration(self, model: str) -> Calibration:
+        """What is known of a model."""
+        query = "SELECT tokens_per_byte, reading, writing, answer FROM calibration WHERE model = ?"
+        found = self.store.rows(query, model) if self.is_used else []
+        return Calibration(*found[0]) if found else Calibration()
+
+    def calibrate(self, model: str, measured: Calibration) -> None:
+        """Keep what was measured."""
+        if not self.is_used or measured == Calibration():
+            return
+        known = self.calibration(model).mixed(measured)
+        row = (model, known.tokens_per_byte, known.reading, known.writing, known.answer, time.time())
+        self.store.write(("INSERT OR REPLACE INTO calibration VALUES (?, ?, ?, ?, ?, ?)", [row]))
+
+    # The tally
+
+    def count(self, kind: str, outcome: Outcome, *, held: bool) -> None:
+        """Count one run and what it showed.
+
+        Args:
+            kind: who asked: `commit`, `push`, `background` or `hand`.
+            outcome: what came of it.
+            held: whether it stopped a commit or push.
+        """
+        if not self.is_used or not outcome.entries:
+            return
+        now, usage = time.time(), outcome.usage
+        run = (
+            *(kind, outcome.word, usage.requests, outcome.count(State.REVIEWED), outcome.count(State.CACHED)),
+            *(outcome.count(State.NOT_REVIEWED), usage.prompt_tokens, usage.completion_tokens),
+            *(usage.seconds, int(held), now),
+        )
+        sightings = [
+            (finding.fingerprint, json_path(finding.path), finding.evidence, finding.severity.value, now)
+            for finding in outcome.shown
+        ]
+        self.store.write(
+            ("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [run]),
+            (SIGHTING, sightings),
+        )
+        self.store.make_room()
+
+    def open_sightings(self, paths: Collection[str]) -> dict[str, list[tuple[str, str]]]:
+        """Findings that have been shown and not been seen fixed: path → (fingerprint, evidence)."""
+        if not self.is_used:
+            return {}
+        wanted = {json_path(path): path for path in paths}
+        found: dict[str, list[tuple[str, str]]] = {}
+        for fingerprint, path, evidence in self.store.rows(
+            "SELECT fingerprint, path, evidence FROM sightings WHERE fixed_at IS NULL"
+        ):
+            if path in wanted:
+                found.setdefault(wanted[path], []).append((fingerprint, evidence))
+        return found
+
+    def fixed(self, fingerprints: Iterable[str]) -> None:
+        """These findings are gone."""
+        rows = [(time.time(), fingerprint) for fingerprint in fingerprints]
+        if self.is_used:
+            self.store.write(("UPDATE sightings SET fixed_at = ? WHERE fingerprint = ?", rows))
+
+
+SIGHTING = "INSERT INTO sightings VALUES (?, ?, ?, ?, NULL, ?) ON CONFLICT (fingerprint) DO UPDATE SET fixed_at = NULL"
+_COLUMNS = "base, head, identity, provider, model, prompts, outcome, findings, entries, at"
+
+
+def _receipt(row: tuple[Any, ...]) -> Receipt | None:
+    """A receipt; None if its row cannot be read, as if it were not there."""
+    base, head, identity, provider, model, prompts, outcome, findings, entries, at = row
+    remembered = _entries(entries)
+    try:
+        found = tuple(findings_from_text(findings))
+    except UNREADABLE:
+        return None
+    if remembered is None:
+        return None
+    return Receipt(base, head, identity, provider, model, prompts, outcome, found, remembered, at)
+
+
+def _entries(data: bytes) -> tuple[Entry, ...] | None:
+    """Rows as those of a later run: what was reviewed then is known from memory now. None if unreadable."""
+    try:
+        rows = entries_from_blob(data)
+    except UNREADABLE:
+        return None
+    return tuple(
+        replace(entry, state=State.CACHED) if entry.state is State.REVIEWED else entry for entry in rows
+    )  # fmt: skip

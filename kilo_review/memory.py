@@ -1,0 +1,117 @@
+"""What a review takes from the ledger where no server can be asked, and what it leaves there for the next one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kilo_review.ledger.records import Ledger, Receipt
+from kilo_review.outcome import ModelInfo, Outcome, State, TargetKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kilo_review.job import Job
+    from kilo_review.source.change import Change
+
+FORWARD = frozenset({TargetKind.STAGED, TargetKind.UNCOMMITTED})
+"""Targets that are the newest state of the code: what is gone from them has been fixed."""
+INDEX_CHANGED = "the index changed during the review: what was added since was not looked at"
+
+
+def recalled(receipt: Receipt, outcome: Outcome) -> None:
+    """Fill in what was found when this very change was reviewed."""
+    outcome.model = ModelInfo(receipt.provider, receipt.model, None, None, why="as on record")
+    outcome.findings = list(receipt.findings)
+    outcome.entries = list(receipt.entries)
+
+
+def fall_back(job: Job, outcome: Outcome, ledger: Ledger) -> None:
+    """A commit need not wait for a model that cannot be asked, if this very change was reviewed before.
+
+    For those who ask by hand it is the model that they ask.
+    """
+    is_lost = outcome.model is None and not outcome.interrupted and outcome.count(State.NOT_REVIEWED)
+    change = outcome.target.change
+    if not is_lost or change is None or not job.request.in_commit:
+        return
+    receipt = ledger.receipts([change], job.identity).get(change)
+    if receipt is not None:
+        reason = next(iter(outcome.unreviewed_by_reason()))
+        outcome.notes.append(f"{reason}; but this very change was reviewed before")
+        outcome.next_step = ""
+        recalled(receipt, outcome)
+
+
+def record(job: Job, change: Change, outcome: Outcome, ledger: Ledger) -> None:
+    """Leave a receipt for a change that was wholly reviewed, or else what of it was not."""
+    known_by = change.target.change
+    if change.repo is None or known_by is None or job.request.paths:
+        return
+    left_out = [entry for entry in outcome.entries if entry.state is State.NOT_REVIEWED]
+    postponed = change.target.postponed
+    if left_out or postponed or outcome.interrupted:
+        reason = f"in the middle of {postponed}" if postponed else next(iter(outcome.unreviewed_by_reason()), "")
+        ledger.leave(*known_by, reason or "interrupted", left_out or outcome.entries)
+    else:
+        ledger.sign(_receipt(job, known_by, outcome), unseen=job.in_background)
+    if job.request.in_commit:
+        _notice_a_changed_index(change, outcome, ledger)
+    if change.target.kind in FORWARD:
+        ledger.fixed(_fixed(change, outcome, ledger))
+    outcome.unremembered = ledger.store.off
+    outcome.notes += [note for note in ledger.store.notes if note not in outcome.notes]
+
+
+def _receipt(job: Job, known_by: tuple[str, str], outcome: Outcome) -> Receipt:
+    model = outcome.model
+    return Receipt(
+        *known_by,
+        identity=job.identity,
+        provider=model.provider if model else "",
+        model=model.name if model else "",
+        prompts=job.prompts.version,
+        outcome=outcome.word,
+        findings=tuple(outcome.findings),
+        entries=tuple(outcome.entries),
+    )
+
+
+def _notice_a_changed_index(change: Change, outcome: Outcome, ledger: Ledger) -> None:
+    """Another terminal's `git add` during the review ends up in the commit, unseen."""
+    assert change.repo
+    known_by, index = change.target.change, change.repo.index_since()
+    if index is None or known_by is None:
+        return
+    outcome.failure = INDEX_CHANGED
+    ledger.leave(known_by[0], index, INDEX_CHANGED, [])
+
+
+def _fixed(change: Change, outcome: Outcome, ledger: Ledger) -> Iterable[str]:
+    """Fingerprints of findings of earlier reviews whose lines are gone, or were looked at again without being found."""
+    reviewed = {entry.path for entry in outcome.entries if entry.state in {State.REVIEWED, State.CACHED}}
+    reviewed -= {entry.path for entry in outcome.entries if entry.state is State.NOT_REVIEWED}
+    still_there = {finding.fingerprint for finding in outcome.findings}
+    known = ledger.open_sightings(reviewed)
+    for file in change.diff.files:
+        sightings = [each for each in known.get(file.path, ()) if each[0] not in still_there]
+        if not sightings:
+            continue
+        everywhere = lines_of(change.new_content(file) or b"")
+        asked = {_folded(line.text) for hunk in file.hunks for line in change.diff.lines(hunk) if line.kind != "-"}
+        for fingerprint, evidence in sightings:
+            if not is_in(evidence, everywhere) or is_in(evidence, asked):
+                yield fingerprint
+
+
+def lines_of(content: bytes) -> set[str]:
+    """The lines of a file, without white space: what evidence is looked for in."""
+    return {_folded(line) for line in content.decode("utf-8", "replace").split("\n")}
+
+
+def is_in(evidence: str, lines: set[str]) -> bool:
+    """Whether the first line of a finding's evidence is one of these."""
+    return _folded(evidence.split("\n", 1)[0]) in lines
+
+
+def _folded(text: str) -> str:
+    return "".join(text.split())

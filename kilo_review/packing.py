@@ -1,0 +1,138 @@
+"""Hunks → chunks that fit the model's window and the time, made as they are needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kilo_review.errors import PromptTooLongError
+from kilo_review.ledger.records import Calibration
+from kilo_review.plan import context, risk
+from kilo_review.plan.chunk import ANSWER_TOKENS, Chunk, Piece, TokenMeter, budget, essence, pack, pieces_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from kilo_review.job import Job
+    from kilo_review.outcome import Usage
+    from kilo_review.source.change import Change
+    from kilo_review.source.diff import FileChange, Hunk
+
+    Chosen = Sequence[tuple[FileChange, Hunk]]
+
+
+@dataclass(slots=True)
+class Pace:
+    """How fast the model is, by what was measured before and in this run; the better of both is believed.
+
+    A wrong hope ends at the deadline, which holds in any case; a wrong fear would leave hunks out for ever.
+    """
+
+    known: Calibration = field(default_factory=Calibration)
+    measured: Calibration = field(default_factory=Calibration)
+
+    @property
+    def expected(self) -> Calibration:
+        """What the next request will probably be like."""
+        return Calibration(
+            reading=max(self.known.reading, self.measured.reading),
+            writing=max(self.known.writing, self.measured.writing),
+            answer=self.measured.answer or self.known.answer,
+        )
+
+    def learn(self, usage: Usage) -> None:
+        """Take the measure of a run's requests so far."""
+        if not usage.prompt_tokens:
+            return
+        reading = usage.reading_seconds or usage.model_seconds - usage.answer_seconds
+        read = usage.prompt_tokens - (usage.cached_prompt_tokens if usage.reading_seconds else 0)
+        self.measured = Calibration(
+            reading=read / reading if reading > 0 and read > 0 else 0.0,
+            writing=usage.tokens_per_second or 0.0,
+            answer=usage.completion_tokens / max(usage.requests, 1),
+        )
+
+    def disappoint(self, prompt_tokens: int, seconds: float) -> None:
+        """A request got no answer in that time: the next one must be smaller."""
+        self.measured = Calibration(reading=prompt_tokens / seconds / 2 if seconds > 0 else 0.0)
+
+
+@dataclass(slots=True)
+class Packer:
+    """Makes the chunks of one change.
+
+    Attributes:
+        job: the job.
+        change: the change.
+        window: of the model, in tokens.
+        meter: how many tokens a text takes.
+        pace: how long they take.
+    """
+
+    job: Job
+    change: Change
+    window: int
+    meter: TokenMeter
+    pace: Pace = field(default_factory=Pace)
+
+    def room(self) -> int:
+        """Tokens of change that fit one request, by what is known of the tokenizer now.
+
+        Raises:
+            PromptTooLongError: the window is too small for any review.
+        """
+        answer = self.job.model.parameters.get("num_predict")
+        return budget(self.window, self._fixed(), answer if isinstance(answer, int) and answer > 0 else ANSWER_TOKENS)
+
+    def request_tokens(self, chunk: Chunk) -> int:
+        """Tokens of the whole request for a chunk."""
+        return self._fixed() + self.meter.estimate(chunk.text)
+
+    def chunks(
+        self,
+        chosen: Chosen,
+        is_known: Callable[[Hunk, str], bool],
+        too_long: Callable[[Hunk, PromptTooLongError], None],
+    ) -> Iterator[Chunk]:
+        """Chunks in the order in which they are asked for.
+
+        Args:
+            chosen: the hunks to review.
+            is_known: told a hunk and its essence; True if it need not be asked about.
+            too_long: told a hunk that cannot be cut small enough.
+        """
+        return pack(self._pieces(self._ordered(chosen), is_known, too_long), self.meter, self._room_in_time)
+
+    def _ordered(self, chosen: Chosen) -> Chosen:
+        """Under a deadline the riskiest first; else as they stand, which shows the model what belongs together."""
+        if self.job.deadline.seconds is None:
+            return chosen
+        return sorted(chosen, key=lambda each: risk.rank(each[0], each[1], self.change.diff.data))
+
+    def _pieces(
+        self,
+        chosen: Chosen,
+        is_known: Callable[[Hunk, str], bool],
+        too_long: Callable[[Hunk, PromptTooLongError], None],
+    ) -> Iterator[Piece]:
+        for file, hunk in chosen:
+            self.job.deadline.cap(1.0)  # reading and parsing count, too
+            lines = self.change.diff.lines(hunk)
+            around = context.of_hunk(hunk, lines, self.change.new_content(file))
+            if is_known(hunk, essence(file, hunk, lines, around)):
+                continue
+            try:
+                yield from pieces_of(file, hunk, lines, around, self.meter, self.room())
+            except PromptTooLongError as error:
+                too_long(hunk, error)
+
+    def _room_in_time(self) -> int:
+        """What fits the window, and can be answered before the deadline as far as that can be foreseen."""
+        left = self.job.deadline.remaining()
+        tokens = self.pace.expected.tokens_within(left) if left is not None else None
+        room = self.room()
+        return room if tokens is None else max(1, min(room, tokens - self._fixed()))
+
+    def _fixed(self) -> int:
+        prompts = self.job.prompts
+        return self.meter.estimate(prompts.system + prompts.review_template)

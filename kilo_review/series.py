@@ -1,0 +1,153 @@
+"""Several commits: what is on record is shown again, what is not is reviewed, one by one or all together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kilo_review import memory, review
+from kilo_review.errors import DeadlineError, SourceError
+from kilo_review.finding import Finding, Status
+from kilo_review.judge.policy import mark_blocking
+from kilo_review.outcome import Outcome
+from kilo_review.source import history
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kilo_review.job import Job, Watch
+    from kilo_review.ledger.records import Receipt
+    from kilo_review.session import Session
+    from kilo_review.source.history import Commit, Series
+    from kilo_review.source.repo import Repository
+
+MOST_ONE_BY_ONE = 100
+"""More commits than this are not even measured: what they change together is looked at."""
+MENDED = "mended by a later commit"
+OID_DIGITS = 12
+
+
+def run(job: Job, series: Series, watch: Watch, session: Session) -> Iterator[Outcome]:
+    """Review what has no receipt, and recall the rest: one outcome for each part.
+
+    Raises:
+        SourceError: git could not tell what a change is.
+        DeadlineError: the time is used up; what was not reached is on record.
+    """
+    receipts = session.ledger.receipts({commit.change for commit in series.commits}, job.identity)
+    tip = series.net.head
+    assert tip
+    for commit in series.commits:
+        if commit.change in receipts:
+            yield _recalled(job, commit, receipts[commit.change], session.repository, tip)
+    missing = [commit for commit in series.commits if commit.change not in receipts and not commit.is_empty]
+    if not missing:
+        return
+    together = _net_receipt(job, series, session)
+    if together is not None:
+        outcome = Outcome(series.net)
+        memory.recalled(together, outcome)
+        outcome.findings = mark_blocking(outcome.findings, job.fail_on)
+        yield outcome
+    elif _is_net_cheaper(series, missing, session):
+        yield review.run(job.of(series.net), watch, session)
+    else:
+        yield from _one_by_one(job, missing, watch, session, tip)
+
+
+def missing(job: Job, series: Series, session: Session) -> list[Commit]:
+    """The commits that have no receipt, neither their own nor one for all of them together."""
+    receipts = session.ledger.receipts({commit.change for commit in series.commits}, job.identity)
+    found = [commit for commit in series.commits if commit.change not in receipts and not commit.is_empty]
+    return [] if found and _net_receipt(job, series, session) else found
+
+
+def _net_receipt(job: Job, series: Series, session: Session) -> Receipt | None:
+    change = series.net.change
+    return session.ledger.receipts([change], job.identity).get(change) if change else None
+
+
+def _one_by_one(
+    job: Job, missing: Sequence[Commit], watch: Watch, session: Session, tip: str
+) -> Iterator[Outcome]:  # fmt: skip
+    for number, commit in enumerate(missing):
+        try:
+            _refuse_if_cut(commit)
+            job.deadline.cap(1.0)
+            outcome = review.run(job.of(commit.target), watch, session)
+        except (DeadlineError, SourceError) as error:
+            for rest in missing[number:]:
+                session.ledger.leave(*rest.change, error.message, [])
+            raise
+        outcome.findings = _as_of_now(job, commit, outcome.findings, session.repository, tip)
+        yield outcome
+        if outcome.interrupted:
+            return
+
+
+def _refuse_if_cut(commit: Commit) -> None:
+    if commit.is_cut:
+        raise SourceError(
+            f"the parent of commit {commit.oid[:OID_DIGITS]} is not in this clone, so its change is unknown",
+            hint="Deepen it: git fetch --deepen=1 (in CI: fetch-depth: 2, GIT_DEPTH: 2)",
+        )
+
+
+def _recalled(job: Job, commit: Commit, receipt: Receipt, repository: Repository, tip: str) -> Outcome:
+    outcome = Outcome(commit.target)
+    memory.recalled(receipt, outcome)
+    outcome.findings = _as_of_now(job, commit, outcome.findings, repository, tip)
+    return outcome
+
+
+def _is_net_cheaper(series: Series, missing: Sequence[Commit], session: Session) -> bool:
+    """Whether all commits together change less than those that have no receipt, one by one."""
+    if len(missing) == 1:
+        return False
+    if len(missing) > MOST_ONE_BY_ONE:
+        return True
+    repository = session.repository
+    left = session.ledger.unreviewed([commit.change for commit in missing])
+    partly = [left[commit.change] for commit in missing if commit.change in left and left[commit.change].entries]
+    wholly = [
+        (commit.bases[0], commit.tree)
+        for commit in missing
+        if len(commit.bases) == 1 and not (commit.change in left and left[commit.change].entries)
+    ]
+    lines = sum(entry.added + entry.removed for each in partly for entry in each.entries)
+    lines += history.lines_changed(repository, wholly)
+    assert series.net.base
+    assert series.net.head
+    return history.lines_changed(repository, [(series.net.base, series.net.head)]) < lines
+
+
+# What became of a finding since
+
+
+def _as_of_now(
+    job: Job, commit: Commit, findings: Sequence[Finding], repository: Repository, tip: str
+) -> list[Finding]:  # fmt: skip
+    """Findings with their commit; those that a later commit has mended are marked and count no more."""
+    named = [_named(finding, commit) for finding in findings]
+    if commit.tree != tip and named:
+        renamed = history.renamed(repository, commit.tree, tip)
+        named = [
+            replace(finding, status=Status.SUPPRESSED, reason=MENDED)
+            if finding.status is Status.ACTIVE and _is_mended(finding, commit.tree, tip, renamed, repository)
+            else finding
+            for finding in named
+        ]
+    return mark_blocking(named, job.fail_on)
+
+
+def _named(finding: Finding, commit: Commit) -> Finding:
+    return replace(finding, reason=finding.reason or f"in commit {commit.oid[:OID_DIGITS]}")
+
+
+def _is_mended(finding: Finding, tree: str, tip: str, renamed: dict[str, str], repository: Repository) -> bool:
+    """Whether the quoted line is there no more; or, if a removed line was quoted, is there again."""
+    then = repository.file_in(tree, finding.path)
+    now = repository.file_in(tip, renamed.get(finding.path, finding.path))
+    was_there = then is not None and memory.is_in(finding.evidence, memory.lines_of(then))
+    is_there = now is not None and memory.is_in(finding.evidence, memory.lines_of(now))
+    return was_there != is_there

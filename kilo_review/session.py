@@ -1,0 +1,83 @@
+"""What all reviews of one invocation share: the repository, the ledger, one connection to one model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from kilo_review import models
+from kilo_review.errors import ModelError
+from kilo_review.ledger.records import Ledger
+from kilo_review.source.repo import Repository
+
+if TYPE_CHECKING:
+    from kilo_review.deadline import Deadline
+    from kilo_review.models.base import Model, ModelRequest
+    from kilo_review.outcome import Egress
+
+
+class Session:
+    """Opens each of them when it is first needed, and closes them all at the end.
+
+    Attributes:
+        deadline: when the run must be over.
+        egress: where bytes that leave the process are booked.
+    """
+
+    def __init__(self, deadline: Deadline, *, remembers: bool = True) -> None:
+        """Open nothing yet.
+
+        Args:
+            deadline: when the run must be over.
+            remembers: False to neither look up nor keep anything in the ledger.
+        """
+        self.deadline = deadline
+        self.egress: list[Egress] = []
+        self._remembers = remembers
+        self._repository: Repository | None = None
+        self._ledger: Ledger | None = None
+        self._model: Model | None = None
+        self._problem: ModelError | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for opened in (self._model, self._ledger, self._repository):
+            if opened is not None:
+                opened.close()
+
+    @property
+    def repository(self) -> Repository:
+        """The repository around the working directory.
+
+        Raises:
+            TargetError: there is none.
+            SourceError: git refuses to read it.
+        """
+        if self._repository is None:
+            self._repository = Repository(Path.cwd(), self.deadline)
+        return self._repository
+
+    @property
+    def ledger(self) -> Ledger:
+        """The repository's ledger, shared by its worktrees."""
+        if self._ledger is None:
+            self._ledger = Ledger.of(self.repository.layout.common_dir, self.deadline, is_used=self._remembers)
+        return self._ledger
+
+    def model(self, request: ModelRequest) -> Model:
+        """The model that is asked, connected once; a failure is not tried again.
+
+        Raises:
+            ModelError: no model can be asked; the message says why and what to do.
+        """
+        if self._problem is not None:
+            raise self._problem
+        if self._model is None:
+            try:
+                self._model = models.connect(request, self.egress, self.deadline)
+            except ModelError as error:
+                self._problem = error
+                raise
+        return self._model
