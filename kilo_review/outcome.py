@@ -204,7 +204,8 @@ class Outcome:
         whole = cls(target or Target(outcomes[0].target.kind if outcomes else TargetKind.RANGE, None, None))
         for each in outcomes:
             whole.model = whole.model or each.model
-            whole.findings += each.findings
+            known = {finding.fingerprint for finding in whole.findings}  # a later commit shows the same line again
+            whole.findings += [finding for finding in each.findings if finding.fingerprint not in known]
             whole.entries += each.entries
             whole.usage.add(each.usage)
             whole.interrupted |= each.interrupted

@@ -37,29 +37,26 @@ def run(job: Job, series: Series, watch: Watch, session: Session) -> Iterator[Ou
     receipts = session.ledger.receipts({commit.change for commit in series.commits}, job.identity)
     tip = series.net.head
     assert tip
-    for commit in series.commits:
-        if commit.change in receipts:
-            yield _recalled(job, commit, receipts[commit.change], session.repository, tip)
     missing = [commit for commit in series.commits if commit.change not in receipts and not commit.is_empty]
-    if not missing:
-        return
-    together = _net_receipt(job, series, session)
-    if together is not None:
+    if missing and (together := _net_receipt(job, series, session)):
         outcome = Outcome(series.net)
         memory.recalled(together, outcome)
         outcome.findings = mark_blocking(outcome.findings, job.fail_on)
         yield outcome
-    elif _is_net_cheaper(series, missing, session):
+        return
+    if missing and _is_net_cheaper(series, missing, session):
         yield review.run(job.of(series.net), watch, session)
-    else:
-        yield from _one_by_one(job, missing, watch, session, tip)
+        return
+    for commit in series.commits:
+        if commit.change in receipts:
+            yield _recalled(job, commit, receipts[commit.change], session.repository, tip)
+    yield from _one_by_one(job, missing, watch, session, tip)
 
 
-def missing(job: Job, series: Series, session: Session) -> list[Commit]:
-    """The commits that have no receipt, neither their own nor one for all of them together."""
-    receipts = session.ledger.receipts({commit.change for commit in series.commits}, job.identity)
-    found = [commit for commit in series.commits if commit.change not in receipts and not commit.is_empty]
-    return [] if found and _net_receipt(job, series, session) else found
+def run_overdue(job: Job, commits: Sequence[Commit], watch: Watch, session: Session) -> Iterator[Outcome]:
+    """Review commits that were pushed without a review; what they say of now is what HEAD holds."""
+    if commits:
+        yield from _one_by_one(job, commits, watch, session, session.repository.head_tree())
 
 
 def _net_receipt(job: Job, series: Series, session: Session) -> Receipt | None:
@@ -79,7 +76,7 @@ def _one_by_one(
             for rest in missing[number:]:
                 session.ledger.leave(*rest.change, error.message, [])
             raise
-        outcome.findings = _as_of_now(job, commit, outcome.findings, session.repository, tip)
+        outcome.findings = as_of_now(job, commit, outcome.findings, session.repository, tip)
         yield outcome
         if outcome.interrupted:
             return
@@ -96,7 +93,7 @@ def _refuse_if_cut(commit: Commit) -> None:
 def _recalled(job: Job, commit: Commit, receipt: Receipt, repository: Repository, tip: str) -> Outcome:
     outcome = Outcome(commit.target)
     memory.recalled(receipt, outcome)
-    outcome.findings = _as_of_now(job, commit, outcome.findings, repository, tip)
+    outcome.findings = as_of_now(job, commit, outcome.findings, repository, tip)
     return outcome
 
 
@@ -124,20 +121,28 @@ def _is_net_cheaper(series: Series, missing: Sequence[Commit], session: Session)
 # What became of a finding since
 
 
-def _as_of_now(
+def as_of_now(
     job: Job, commit: Commit, findings: Sequence[Finding], repository: Repository, tip: str
 ) -> list[Finding]:  # fmt: skip
     """Findings with their commit; those that a later commit has mended are marked and count no more."""
-    named = [_named(finding, commit) for finding in findings]
-    if commit.tree != tip and named:
-        renamed = history.renamed(repository, commit.tree, tip)
-        named = [
-            replace(finding, status=Status.SUPPRESSED, reason=MENDED)
-            if finding.status is Status.ACTIVE and _is_mended(finding, commit.tree, tip, renamed, repository)
-            else finding
-            for finding in named
-        ]
-    return mark_blocking(named, job.fail_on)
+    present = set(map(id, still_there(findings, commit.tree, tip, repository)))
+    marked = [
+        _named(finding, commit) if id(finding) in present else replace(finding, status=Status.SUPPRESSED, reason=MENDED)
+        for finding in findings
+    ]
+    return mark_blocking(marked, job.fail_on)
+
+
+def still_there(findings: Sequence[Finding], tree: str, tip: str, repository: Repository) -> list[Finding]:
+    """Those of the findings in `tree` that nothing up to `tip` has mended."""
+    if tree == tip or not findings:
+        return list(findings)
+    renamed = history.renamed(repository, tree, tip)
+    return [
+        finding
+        for finding in findings
+        if finding.status is not Status.ACTIVE or not _is_mended(finding, tree, tip, renamed, repository)
+    ]
 
 
 def _named(finding: Finding, commit: Commit) -> Finding:

@@ -38,11 +38,13 @@ LAYERS = {
     "memory": (*GROUND, "job", "ledger", "source"),
     "review": (*GROUND, *PIPELINE, "judge", "ledger", "models", "plan", "prompts", "source"),
     "series": (*GROUND, *PIPELINE, "judge", "ledger", "review", "source"),
-    "report": (*GROUND, "judge"),
+    "background": ("ledger",),
+    "standing": (*GROUND, "job", "judge", "ledger", "series", "session", "source"),
+    "report": (*GROUND, "judge", "standing"),
     "hooks": (*GROUND, "source"),
     "cli": (
         *(*GROUND, "config", "hooks", "job", "judge", "ledger", "models", "options", "prompts", "report"),
-        *("review", "series", "session", "source"),
+        *("review", "series", "session", "source", "standing", "background"),
     ),
 }
 ONE_HOME = {

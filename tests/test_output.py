@@ -315,6 +315,6 @@ def test_what_an_earlier_range_found_outlives_the_failure_of_a_later_one(
         "hook", "pre-push", "--provider", "scripted", "--format", "json", env=environment, stdin=lines.encode()
     )
     assert (clean.code, clean.json()["outcome"]) == (0, "incomplete")
-    text = kilo("hook", "pre-push", "--provider", "scripted", env=environment, stdin=lines.encode()).text
+    text = kilo("hook", "pre-push", "--provider", "scripted", "--no-cache", env=environment, stdin=lines.encode()).text
     assert "not reviewed: the time is over\n" in text
     assert "no findings: 1 hunk in 1 file reviewed by nothing" in text

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DEFAULT_COMMAND = "review"
-COMMANDS = {"review": "review.review_command", "hook": "hook.hook"}
+COMMANDS = {
+    "review": "review.review_command",
+    "status": "commits.status_command",
+    "catch-up": "commits.catch_up_command",
+    "stats": "memory.stats_command",
+    "cache": "memory.cache",
+    "hook": "hook.hook",
+}
 """Each command's place in this folder, loaded when it is called (start-up is a feature)."""
 HELP_FLAGS = ("-h", "--help", "--version")
 

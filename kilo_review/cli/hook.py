@@ -9,19 +9,37 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kilo_review import config, review, series
+from kilo_review.background import Turn
 from kilo_review.cli.options import CONTEXT, with_options
-from kilo_review.cli.run import Caller, prepare
-from kilo_review.hooks import pre_commit, pre_push
+from kilo_review.cli.run import Caller, Run, prepare
+from kilo_review.display import escaped_path, one_line
+from kilo_review.hooks import post_commit, pre_commit, pre_push
 from kilo_review.judge.policy import ExitCode
+from kilo_review.outcome import Outcome, State
 from kilo_review.report.progress import say
+from kilo_review.source import underway
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from kilo_review.session import Session
+
+LAST_SECONDS = 0.5
+"""For a last question to git, when the time is used up."""
 
 
 COMMIT = Caller("commit", "the commit", pre_commit.MAX_SECONDS)
 PUSH = Caller("push", "the push", pre_push.MAX_SECONDS)
+AFTER_COMMIT = Caller("background")
+
+
+class _KeepsArguments(click.Command):
+    """Remembers its words, to hand them on to another process."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["arguments"] = tuple(args)
+        return super().parse_args(ctx, args)
 
 
 @click.group(context_settings=CONTEXT)
@@ -37,8 +55,16 @@ def hook_pre_commit(ctx: click.Context, /, ignored: Sequence[str], **flags: Any)
     """Review what is being committed."""
     run = prepare(ctx, flags, COMMIT)
     with run.session() as session:
-        jobs = [run.job(pre_commit.request())]
-        return run.conclude((review.run(job, run.talk, session) for job in jobs), session)
+        _tell_what_the_background_found(session)
+        return run.conclude(_committed(run, session), session)
+
+
+def _committed(run: Run, session: Session) -> Iterator[Outcome]:
+    outcome = review.run(run.job(pre_commit.request()), run.talk, session)
+    is_left = outcome.count(State.NOT_REVIEWED) or outcome.failure
+    if is_left and session.ledger.is_used and not session.ledger.store.off:
+        outcome.afterwards = pre_commit.afterwards(run.deadline.within(LAST_SECONDS))
+    yield outcome
 
 
 @hook.command("pre-push", context_settings=CONTEXT)
@@ -57,4 +83,42 @@ def hook_pre_push(ctx: click.Context, /, arguments: Sequence[str], **flags: Any)
             return ExitCode.PASS
         job = run.job(Request())
         outcomes = chain.from_iterable(series.run(job, each, run.talk, session) for each in found)
-        return run.conclude(outcomes, session, whole=found[0].net if len(found) == 1 else None)
+        code = run.conclude(outcomes, session, whole=found[0].net if len(found) == 1 else None)
+        pushed = {commit.change for each in found for commit in each.commits}
+        session.ledger.seen(each for each in session.ledger.unseen() if (each.base, each.head) in pushed)
+        return code
+
+
+@hook.command("post-commit", cls=_KeepsArguments, context_settings=CONTEXT)
+@with_options
+@click.pass_context
+def hook_post_commit(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
+    """Review the new commit in the background, so that the push need not wait."""
+    run = prepare(ctx, flags, AFTER_COMMIT)
+    with run.session() as session:
+        _tell_what_the_background_found(session)
+        layout = session.repository.layout
+        if underway.sequence(session.repository):  # its commits may be replayed once more
+            return ExitCode.PASS
+        turn = Turn(session.ledger.store.folder)
+        turn.leave_word()
+        if turn.take():  # else the one who has it will read the word
+            turn.give_back()
+            post_commit.start(ctx.meta["arguments"], layout.git_dir, config.environment())
+    return ExitCode.PASS
+
+
+def _tell_what_the_background_found(session: Session) -> None:
+    """Once, at the next hook: lines of code that are still there."""
+    if not session.ledger.store.path.exists():
+        return
+    receipts = session.ledger.unseen()
+    if not receipts:
+        return
+    tip = session.repository.head_tree()
+    for receipt in receipts:
+        for finding in series.still_there(receipt.findings, receipt.head, tip, session.repository):
+            place = f"{escaped_path(finding.path)}:{finding.line}"
+            say(f"kilo-review: found in the background: {place}: {finding.severity}: {one_line(finding.title)}")
+    session.ledger.seen(receipts)
+    say("kilo-review: kilo-review status tells in which commits")

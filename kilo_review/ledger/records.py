@@ -212,12 +212,13 @@ class Ledger:
             ("DELETE FROM unreviewed WHERE base = ? AND head = ?", [(receipt.base, receipt.head)]),
         )
 
-    def leave(self, base: str, head: str, reason: str, entries: Iterable[Entry]) -> bool:
+    def leave(self, base: str, head: str, reason: str, entries: Sequence[Entry]) -> bool:
         """Put on record what of a change was not reviewed; whether it is on record."""
         if not self.is_used:
             return False
         row = (base, head, printable(reason), entries_to_blob(entries), time.time())
-        return self.store.write(("INSERT OR REPLACE INTO unreviewed VALUES (?, ?, ?, ?, ?)", [row]))
+        # A review that got as far as the hunks knows more than one that did not.
+        return self.store.write((LEAVE if entries else LEAVE_UNLESS_KNOWN, [row]))
 
     def unreviewed(self, changes: Collection[tuple[str, str]]) -> dict[tuple[str, str], Unreviewed]:
         """What is on record as not reviewed, of these changes (base, head)."""
@@ -229,6 +230,11 @@ class Ledger:
             for base, head, reason, entries, at in rows
             if (base, head) in changes
         }
+
+    def all_unreviewed(self) -> list[tuple[str, str]]:
+        """Every change (base, head) of which something is on record as not reviewed, the oldest first."""
+        rows = self.store.rows("SELECT base, head FROM unreviewed ORDER BY at") if self.is_used else []
+        return [(base, head) for base, head in rows]
 
     def unseen(self) -> list[Receipt]:
         """Receipts with findings that were made in the background and that nobody has seen."""
@@ -307,6 +313,8 @@ class Ledger:
             self.store.write(("UPDATE sightings SET fixed_at = ? WHERE fingerprint = ?", rows))
 
 
+LEAVE = "INSERT OR REPLACE INTO unreviewed VALUES (?, ?, ?, ?, ?)"
+LEAVE_UNLESS_KNOWN = "INSERT OR IGNORE INTO unreviewed VALUES (?, ?, ?, ?, ?)"
 SIGHTING = "INSERT INTO sightings VALUES (?, ?, ?, ?, NULL, ?) ON CONFLICT (fingerprint) DO UPDATE SET fixed_at = NULL"
 _COLUMNS = "base, head, identity, provider, model, prompts, outcome, findings, entries, at"
 

@@ -1,0 +1,84 @@
+"""`kilo-review status` and `kilo-review catch-up`: the commits that are not at the remote yet."""
+
+from __future__ import annotations
+
+import os
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kilo_review import series, standing
+from kilo_review.background import Turn
+from kilo_review.cli.options import CONTEXT, with_options
+from kilo_review.cli.run import Caller, Run, prepare
+from kilo_review.hooks.post_commit import MAX_SECONDS, NICENESS
+from kilo_review.judge.policy import ExitCode
+from kilo_review.report import deliver
+from kilo_review.report import status as report
+from kilo_review.report.progress import say
+from kilo_review.source import history
+from kilo_review.source.target import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kilo_review.outcome import Outcome
+    from kilo_review.session import Session
+
+BACKGROUND = Caller("background", max_seconds=MAX_SECONDS, is_seen=False)
+
+
+@click.command("status", context_settings=CONTEXT)
+@with_options
+@click.pass_context
+def status_command(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
+    """Show which commits are reviewed, and which are not and why."""
+    run = prepare(ctx, flags)
+    with run.session() as session:
+        found = standing.standings(run.job(Request()), session)
+        off = session.ledger.store.off
+    text = report.json_of(found) if flags["format_"] == "json" else report.text_of(found, off)
+    return deliver.deliver(text, flags["output"], ExitCode.PASS)
+
+
+@click.command("catch-up", context_settings=CONTEXT)
+@click.option("--in-background", is_flag=True, hidden=True, help="As the hook post-commit starts it.")
+@with_options
+@click.pass_context
+def catch_up_command(ctx: click.Context, /, in_background: bool, **flags: Any) -> int:  # noqa: ANN401
+    """Review the commits that no review has seen yet; can be stopped and resumed at any point."""
+    if in_background:
+        os.nice(NICENESS)
+        return _until_no_word_is_left(prepare(ctx, flags, BACKGROUND))
+    run = prepare(ctx, flags)
+    with run.session() as session:
+        return _catch_up(run, session)
+
+
+def _until_no_word_is_left(run: Run) -> int:
+    """One process for all commits that come while it runs."""
+    with run.session() as session:
+        turn = Turn(session.ledger.store.folder)
+        while turn.take():
+            word = turn.word()
+            code = _catch_up(run, session)
+            turn.give_back()
+            if turn.word() == word or code not in {ExitCode.PASS, ExitCode.BLOCKED}:
+                break
+    return ExitCode.PASS
+
+
+def _catch_up(run: Run, session: Session) -> int:
+    job = run.job(Request())
+    waiting = history.unpushed(session.repository)
+    overdue = standing.pushed_unreviewed(waiting, session)
+    if not waiting and not overdue:
+        if not run.flags["quiet"]:
+            say("kilo-review: every commit is at the remote, and none was left out")
+        return ExitCode.PASS
+    parts: list[Iterator[Outcome]] = [series.run_overdue(job, overdue, run.talk, session)]
+    if waiting:
+        parts.append(series.run(job, waiting, run.talk, session))
+    whole = waiting.net if waiting and not overdue else None
+    return run.conclude(chain.from_iterable(parts), session, whole=whole)
