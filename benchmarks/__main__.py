@@ -15,12 +15,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.changes import huge_change, standard_change
+from benchmarks.changes import huge_change, reviewed_commits, standard_change
 from benchmarks.instant_server import InstantServer
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 RUNS = 5
+COMMITS = 50
 PROGRAM = (sys.executable, "-m", "kilo_review")
 CLICK = (sys.executable, "-c", "import click")
 MIB = 1024
@@ -41,6 +45,7 @@ def main() -> None:
     _hermetic()
     with tempfile.TemporaryDirectory(prefix="kilo-bench-") as folder:
         start_up(Path(folder), arguments.runs)
+        memory(Path(folder), arguments.runs)
         planning(Path(folder), arguments.lines)
         prefix_cache(Path(folder))
 
@@ -51,7 +56,7 @@ def start_up(folder: Path, runs: int) -> None:
     with InstantServer() as server:
         command = (*PROGRAM, "--provider", "ollama", "--base-url", server.url)
         report = json.loads(_output((*command, "--format", "json"), repository))
-        standard, click = _paired((*command,), CLICK, repository, runs)
+        standard, click = _paired((*command,), CLICK, repository, runs, before=lambda: _forget(repository))
         prompt_bytes = server.prompt_bytes
         chats = report["usage"]["requests"]
     subprocess.run(("git", "reset", "-q", "--hard"), cwd=repository, check=True)
@@ -64,6 +69,35 @@ def start_up(folder: Path, runs: int) -> None:
     _row("chat requests", str(chats), "", "1")
     _row("prompt tokens", str(prompt_bytes // 4), "bytes / 4", "at most 900")
     _row("nothing staged", f"{_median(nothing):.3f} s", f"{idle:.2f} x import click", "at most 2.5")
+
+
+def memory(folder: Path, runs: int) -> None:
+    """What was reviewed before, beside the standard change that was not: a re-run, and a push of many commits."""
+    repository = standard_change(folder / "again")
+    pushed, lines = reviewed_commits(folder / "pushed", COMMITS + 1)
+    with InstantServer() as server:
+        command = (*PROGRAM, "--provider", "ollama", "--base-url", server.url)
+        standard, again = [], []
+        for _ in range(runs + 1):  # the first of each is not counted
+            _forget(repository)
+            standard.append(_run(command, repository))
+            again.append(_run(command, repository))
+        _output((*PROGRAM, "catch-up", *command[3:]), pushed)
+        before = server.chats
+        push = (*PROGRAM, "hook", "pre-push", *command[3:], "origin", "../nowhere")
+        pushes = [_run(push, pushed, stdin=lines) for _ in range(runs + 1)]
+        asked = server.chats - before
+    once = _median(standard[1:])
+    print("\nWhat was reviewed before, beside the standard change that was not")
+    _row("standard change", f"{once:.3f} s", "1 request", "")
+    _row("the same again", f"{_median(again[1:]):.3f} s", f"{_median(again[1:]) / once:.2f} x that", "at most 1.2")
+    pushing = _median(pushes[1:])
+    _row(
+        f"push of {COMMITS} commits",
+        f"{pushing:.3f} s",
+        f"{pushing / once:.2f} x that; {asked} requests",
+        "at most 1.5, 0",
+    )
 
 
 def planning(folder: Path, lines: int) -> None:
@@ -119,16 +153,32 @@ def _output(command: tuple[str, ...], folder: Path) -> bytes:
     return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE).stdout
 
 
-def _paired(one: tuple[str, ...], other: tuple[str, ...], folder: Path, runs: int) -> tuple[list[Cost], list[Cost]]:
+def _forget(repository: Path) -> None:
+    """As if nothing had ever been reviewed here."""
+    shutil.rmtree(repository / ".git" / "kilo-review", ignore_errors=True)
+
+
+def _paired(
+    one: tuple[str, ...],
+    other: tuple[str, ...],
+    folder: Path,
+    runs: int,
+    before: Callable[[], None] = lambda: None,
+) -> tuple[list[Cost], list[Cost]]:
     """Both commands in turn, so that a machine that slows down slows both; one uncounted run each first."""
-    _run(one, folder), _run(other, folder)
-    pairs = [(_run(one, folder), _run(other, folder)) for _ in range(runs)]
-    return [first for first, _ in pairs], [second for _, second in pairs]
+    pairs = []
+    for _ in range(runs + 1):
+        before()
+        pairs.append((_run(one, folder), _run(other, folder)))
+    return [first for first, _ in pairs[1:]], [second for _, second in pairs[1:]]
 
 
-def _run(command: tuple[str, ...], folder: Path) -> Cost:
-    started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _run(command: tuple[str, ...], folder: Path, stdin: Path | None = None) -> Cost:
+    with (stdin or Path(os.devnull)).open("rb") as source:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, cwd=folder, stdin=source, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -29,6 +29,23 @@ def standard_change(folder: Path) -> Path:
     return folder
 
 
+def reviewed_commits(folder: Path, number: int) -> tuple[Path, Path]:
+    """A repository with so many commits that its remote lacks, and what git tells a pre-push hook of them."""
+    _init(folder)
+    for count in range(number):
+        (folder / f"module{count}.py").write_text(f"def area(width):\n    return width * {count}\n")
+        _git(folder, "add", "-A")
+        _git(folder, *IDENTITY, "commit", "-qm", f"commit {count}")
+        if count == 0:
+            _git(folder, "update-ref", "refs/remotes/origin/main", "HEAD")
+    ids = subprocess.run(
+        ("git", "rev-parse", "HEAD", "refs/remotes/origin/main"), cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.split()
+    lines = folder.with_suffix(".stdin")
+    lines.write_text(f"refs/heads/main {ids[0]} refs/heads/main {ids[1]}\n")
+    return folder, lines
+
+
 def huge_change(folder: Path, lines: int) -> tuple[Path, str, str]:
     """A repository and two commits between which about `lines` lines differ, in thousands of hunks."""
     _init(folder)

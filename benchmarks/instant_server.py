@@ -25,6 +25,7 @@ class InstantServer:
 
     def __init__(self) -> None:
         self.prompt_bytes = 0
+        self.chats = 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -40,6 +41,7 @@ class InstantServer:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if self.path == "/api/chat":
+                    outer.chats += 1
                     outer.prompt_bytes = sum(len(each["content"].encode()) for each in body["messages"])
                 self._answer()
 

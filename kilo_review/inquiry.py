@@ -104,7 +104,7 @@ class Inquiry:
             outcome.notes.append(f"WARNING: {model.info.base_url} sent your code to another machine")
             raise
         finally:
-            self._ledger.calibrate(speed_of, replace(self._pace.measured, tokens_per_byte=meter.tokens_per_byte))
+            self._ledger.calibrate(speed_of, self._pace.measured._replace(tokens_per_byte=meter.tokens_per_byte))
         self._note_slowness(model, outcome, always=False)
 
     # Memory

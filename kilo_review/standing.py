@@ -89,7 +89,7 @@ def pushed_unreviewed(series: Series | None, session: Session) -> list[Commit]:
         if (base, tree) in waiting or tree not in by_tree:
             continue  # the rest was staged once and committed otherwise
         own = next((commit for commit in by_tree[tree] if commit.change == (base, tree)), None)
-        found.append(own or replace(by_tree[tree][-1], bases=tuple(base.split("+"))))
+        found.append(own or by_tree[tree][-1]._replace(bases=tuple(base.split("+"))))
     return found
 
 

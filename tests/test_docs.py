@@ -30,10 +30,14 @@ def blocks(page: Path, language: str) -> list[str]:
     return ["\n".join(line.removeprefix(indent) for line in body.split("\n")) for indent, body in found]
 
 
-def options_of(command: str) -> set[str]:
-    found = cli.get_command(click.Context(cli), command)
+def found_command(name: str) -> click.Command:
+    found = cli.get_command(click.Context(cli), name)
     assert found
-    return {name for parameter in found.params for name in parameter.opts if name.startswith("--")}
+    return found
+
+
+def options_of(command: str) -> set[str]:
+    return {name for parameter in found_command(command).params for name in parameter.opts if name.startswith("--")}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -51,14 +55,27 @@ def test_configuration_examples_are_valid(page: Path, tmp_path: Path) -> None:
         config.load({}, config=example)
 
 
+def command_of(words: list[str]) -> click.Command:
+    """The command that a line of a page calls, as deep as its words go; `review` if it names none."""
+    command: click.Command = cli
+    for word in words:
+        child = command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
+        if child is None:
+            break
+        command = child
+    return found_command("review") if command is cli else command
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_option_that_is_mentioned_exists(page: Path) -> None:
-    known = options_of("review") | {"--version", "--help"}
+    common = {"--version", "--help"}
     for code in re.findall(r"`([^`\n]*kilo-review [^`\n]*)`", page.read_text()) + blocks(page, "console"):
         for line in code.splitlines():
-            if re.search(r"kilo-review(?:$| (?!hook))", line) and "pre-commit install" not in line:
-                command = re.split(r"kilo-review ?", line, maxsplit=1)[1].split("#")[0]
-                assert set(re.findall(r"(?<!\S)--[a-z-]+", command)) <= known, line
+            match = re.search(r"(?:^|[ `])kilo-review( [^#]*)?(?:#|$)", line)
+            if match and "pre-commit install" not in line:
+                words = (match[1] or "").split()
+                known = {name for parameter in command_of(words).params for name in parameter.opts} | common
+                assert {word.partition("=")[0] for word in words if re.match("--[a-z]", word)} <= known, line
 
 
 def test_usage_names_every_option_and_key() -> None:
@@ -182,6 +199,23 @@ def test_the_wheel_carries_the_prompts() -> None:
     metadata = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert metadata["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["kilo_review"]
     assert {path.stem for path in prompts.SHIPPED.glob("*.md")} == set(prompts.PLACEHOLDERS)
+
+
+def test_every_command_stands_in_the_manual() -> None:
+    pages = "".join(page.read_text() for page in PAGES)
+
+    def walk(command: click.Command, name: str) -> None:
+        if not isinstance(command, click.Group):
+            assert re.search(rf"{name}\b", pages), name
+            return
+        for word in command.list_commands(click.Context(command)):
+            child = command.get_command(click.Context(command), word)
+            assert child
+            walk(child, f"{name} {word}")
+
+    for name in cli.list_commands(click.Context(cli)):
+        if name != "review":
+            walk(found_command(name), f"kilo-review {name}")
 
 
 def test_every_command_has_help() -> None:

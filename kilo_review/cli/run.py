@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review import config, options, prompts
 from kilo_review.cli.options import API_KEY_VARIABLE, VARIABLES
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from kilo_review.source.target import Request
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks for a review, and what that changes.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review.deadline import Deadline
 from kilo_review.display import json_path, printable
@@ -31,8 +31,7 @@ HALF = 0.5
 """Weight of the newest measurement of a speed: the machine of today counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """The tree `head` was wholly reviewed against `base`.
 
     Attributes:
@@ -60,8 +59,7 @@ class Receipt:
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Unreviewed:
+class Unreviewed(NamedTuple):
     """What a deadline, an outage or an error left out of a change.
 
     Attributes:
@@ -80,8 +78,7 @@ class Unreviewed:
         return sum(entry.is_hunk for entry in self.entries)
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(NamedTuple):
     """What is known of a model's speed and tokenizer; 0 where nothing is known.
 
     Attributes:

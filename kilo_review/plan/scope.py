@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.errors import ConfigError
 from kilo_review.outcome import Entry, State
@@ -45,8 +44,7 @@ MINIFIED_MEAN_LINE = 200
 MINIFIED_EXTENSIONS = frozenset({".js", ".mjs", ".cjs", ".css"})
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """What will be reviewed, and one row for everything that will not."""
 
     chosen: tuple[tuple[FileChange, Hunk], ...]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from kilo_review.judge.policy import ExitCode
     from kilo_review.outcome import Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """An outcome, what policy made of it, and how much of it the reader wants.
 
     Attributes:

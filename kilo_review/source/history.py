@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.outcome import Target, TargetKind, changed_from
 from kilo_review.source.diff import decode_path
@@ -19,8 +18,7 @@ MOST_WITHOUT_BASE = 50
 """Commits that are looked at where nothing says what is new."""
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """One commit.
 
     Attributes:
@@ -55,8 +53,7 @@ class Commit:
         return Target(TargetKind.COMMIT, self.bases[0], self.tree, self.bases[1:])
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(NamedTuple):
     """Commits that are reviewed together.
 
     Attributes:
