@@ -182,7 +182,7 @@ class Outcome:
     next_step: str = ""
     """What the user can do about hunks that were not reviewed; "" if nothing is known."""
     afterwards: str = ""
-    """When the hunks that were not reviewed will be, such as "at push"; "" if that is not known."""
+    """What will become of the hunks that were not reviewed, such as "will be reviewed at push"; "" if unknown."""
     unremembered: str = ""
     """Why nothing of this review could be kept for the next one; "" if it was."""
     notes: list[str] = field(default_factory=list)
@@ -209,6 +209,7 @@ class Outcome:
             whole.usage.add(each.usage)
             whole.interrupted |= each.interrupted
             whole.next_step = whole.next_step or each.next_step
+            whole.afterwards = whole.afterwards or each.afterwards
             whole.unremembered = whole.unremembered or each.unremembered
             whole.notes += [note for note in each.notes if note not in whole.notes]
         return whole

@@ -194,7 +194,7 @@ def test_the_commit_goes_on_when_the_server_is_down(committing: Repo, hooks: Hoo
     done = committing.git("commit", "-q", "-m", "change", env=SERVER_DOWN)
     (line,) = shown(done).splitlines()
     assert line.startswith("kilo-review: not reviewed: 1 hunk in 1 file: Ollama: cannot connect")
-    assert line.endswith("(the commit goes on)")
+    assert line.endswith("(the commit goes on; left for kilo-review catch-up)")
     assert hooks.codes() == [0]
     assert committing.out("show", "HEAD:app.py") == BUGGY.strip()
 
@@ -383,7 +383,7 @@ def test_the_push_goes_on_when_the_server_is_down(pushing: Repo, hooks: Hooks, a
     done = push(pushing, "-q", "origin", "main", env=SERVER_DOWN)
     (line,) = shown(done).splitlines()
     assert line.startswith("kilo-review: not reviewed: 1 hunk in 1 file: Ollama: cannot connect")
-    assert line.endswith("(the push goes on)")
+    assert line.endswith("(the push goes on; left for kilo-review catch-up)")
     assert hooks.codes() == [0]
     assert at_remote(pushing, "main") == head
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,7 @@ from kilo_review import config, review, series
 from kilo_review.background import Turn
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import Caller, Run, prepare
+from kilo_review.deadline import Deadline
 from kilo_review.display import escaped_path, one_line
 from kilo_review.hooks import post_commit, pre_commit, pre_push
 from kilo_review.judge.policy import ExitCode
@@ -21,10 +21,12 @@ from kilo_review.source import underway
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from kilo_review.session import Session
+    from kilo_review.source.history import Series
 
+ON_RECORD = "left for kilo-review catch-up"
 LAST_SECONDS = 0.5
 """For a last question to git, when the time is used up."""
 
@@ -61,10 +63,20 @@ def hook_pre_commit(ctx: click.Context, /, ignored: Sequence[str], **flags: Any)
 
 def _committed(run: Run, session: Session) -> Iterator[Outcome]:
     outcome = review.run(run.job(pre_commit.request()), run.talk, session)
-    is_left = outcome.count(State.NOT_REVIEWED) or outcome.failure
+    is_left = outcome.count(State.NOT_REVIEWED) or outcome.failure or outcome.target.postponed
     if is_left and session.ledger.is_used and not session.ledger.store.off:
-        outcome.afterwards = pre_commit.afterwards(run.deadline.within(LAST_SECONDS))
+        is_followed = pre_commit.is_followed_by_pre_push(Deadline().within(LAST_SECONDS))
+        outcome.afterwards = "will be reviewed at push" if is_followed else ON_RECORD
     yield outcome
+
+
+def _pushed(run: Run, found: Iterable[Series], session: Session) -> Iterator[Outcome]:
+    job = run.job(Request())
+    for each in found:
+        for outcome in series.run(job, each, run.talk, session):
+            if outcome.count(State.NOT_REVIEWED) and session.ledger.is_used and not session.ledger.store.off:
+                outcome.afterwards = ON_RECORD
+            yield outcome
 
 
 @hook.command("pre-push", context_settings=CONTEXT)
@@ -81,9 +93,7 @@ def hook_pre_push(ctx: click.Context, /, arguments: Sequence[str], **flags: Any)
             if not run.flags["quiet"]:
                 say("kilo-review: nothing new is pushed")
             return ExitCode.PASS
-        job = run.job(Request())
-        outcomes = chain.from_iterable(series.run(job, each, run.talk, session) for each in found)
-        code = run.conclude(outcomes, session, whole=found[0].net if len(found) == 1 else None)
+        code = run.conclude(_pushed(run, found, session), session, whole=found[0].net if len(found) == 1 else None)
         pushed = {commit.change for each in found for commit in each.commits}
         session.ledger.seen(each for each in session.ledger.unseen() if (each.base, each.head) in pushed)
         return code

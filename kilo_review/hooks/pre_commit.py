@@ -24,16 +24,16 @@ def request() -> Request:
     return Request("staged", in_commit=True)
 
 
-def afterwards(deadline: Deadline) -> str:
-    """When what is left out now will be reviewed: "at push" if a hook of ours waits there."""
+def is_followed_by_pre_push(deadline: Deadline) -> bool:
+    """Whether a hook of ours waits at push for what is left out now."""
     git = Git(Path.cwd(), deadline, pinned=False)
     status, output = git.status("rev-parse", "--path-format=absolute", "--git-path", "hooks/pre-push")
     hook = Path(os.fsdecode(output.removesuffix(b"\n")))
     if status or not os.access(hook, os.X_OK):
-        return ""
+        return False
     ours = any(name in _beginning(hook) for name in (b"kilo-review", b"kilo_review"))
     told = any(word in _beginning(Path(name)) for name in MANAGERS for word in (b"kilo-review-push", b"hook pre-push"))
-    return "at push" if ours or told else ""
+    return ours or told
 
 
 def _beginning(path: Path) -> bytes:

@@ -123,7 +123,7 @@ def _unreviewed_rows(view: View) -> Iterator[Row]:
             # Nothing at all was looked at: one line says it, with the next step.
             step = f". {one_line(outcome.next_step)}" if outcome.next_step else ""
             words = [f"{view.held} goes on"] if view.held and view.exit_code == 0 else []
-            words += [f"to be reviewed {outcome.afterwards}"] if outcome.afterwards else []
+            words += [outcome.afterwards] if outcome.afterwards else []
             going_on = f" ({'; '.join(words)})" if words else ""
             yield [Span("kilo-review: ", "bold"), *head, Span(step + going_on)]
             return
@@ -210,6 +210,8 @@ def _headline(outcome: Outcome) -> str:
         return f"dry run: {_amount(planned)} would be reviewed" if planned else "dry run: nothing would be reviewed"
     if missing or outcome.failure:
         return _incomplete(outcome, by, looked_at, missing)
+    if outcome.target.postponed:
+        return f"not now, in the middle of {outcome.target.postponed}: {_amount(outcome.entries)} {outcome.afterwards}"
     if not looked_at:
         return "nothing to review"
     return f"{_found(outcome)}: {_amount(looked_at)} reviewed{by}"
@@ -231,8 +233,7 @@ def _incomplete(outcome: Outcome, by: str, looked_at: Sequence[Entry], missing: 
     if not looked_at and not outcome.shown:
         return f"not reviewed{by}: {_amount(missing)}"
     total = _plural(len(looked_at) + len(missing), "hunk")
-    later = f"{len(missing)} will be reviewed {outcome.afterwards}" if outcome.afterwards else ""
-    rest = later or f"{len(missing)} not reviewed"
+    rest = f"{len(missing)} {outcome.afterwards or 'not reviewed'}"
     return f"{_found(outcome)}: reviewed {len(looked_at)} of {total} in {outcome.usage.seconds:.0f} s{by}; {rest}"
 
 
@@ -248,7 +249,7 @@ def _found(outcome: Outcome) -> str:
 
 def _skipped_words(outcome: Outcome) -> list[str]:
     reasons = outcome.skipped_by_reason()
-    if not reasons:
+    if not reasons or outcome.target.postponed:
         return []
     files = len({entry.path for entries in reasons.values() for entry in entries})
     return [f"{_plural(files, 'file')} skipped ({', '.join(map(one_line, reasons))})"]
