@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -86,6 +85,8 @@ class Finding:
         Made of category, path, the normalised first line of the evidence and the enclosing symbol;
         never of a line number or of the model's prose (habit seen in detect-secrets).
         """
+        import hashlib  # noqa: PLC0415  2 ms of OpenSSL, not for a run with nothing to review
+
         first_line = self.evidence.split("\n", 1)[0]
         parts = (self.category.value, self.path, "".join(first_line.split()), " ".join(self.symbol.split()))
         data = "\0".join(parts).encode("utf-8", "surrogateescape")

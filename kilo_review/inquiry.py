@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
 from contextlib import suppress
@@ -100,7 +99,7 @@ class Inquiry:
             raise
         except NotLocalError:
             # Found out by the answer: the server has passed the request on.
-            outcome.model = replace(model.info, local=False)
+            outcome.model = model.info._replace(local=False)
             outcome.notes.append(f"WARNING: {model.info.base_url} sent your code to another machine")
             raise
         finally:
@@ -111,6 +110,8 @@ class Inquiry:
 
     def _is_known(self, hunk: Hunk, essence: str) -> bool:
         """Whether this code was reviewed before, or stands in this change twice and is being asked about."""
+        import hashlib  # noqa: PLC0415  2 ms of OpenSSL, not for a run with nothing to review
+
         key = hashlib.sha256(f"{self._identity}\0{essence}".encode("utf-8", "replace")).hexdigest()
         self._keys[hunk] = key
         twins = self._hunks_of.setdefault(key, [])

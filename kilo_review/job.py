@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
@@ -54,6 +53,8 @@ class Job:
     @property
     def identity(self) -> str:
         """32 hex digits of the settings that decide what is asked and how; known without asking any server."""
+        import hashlib  # noqa: PLC0415  2 ms of OpenSSL, not for a run with nothing to review
+
         model = replace(self.model, api_key=None, lmstudio_key=None)
         known = (
             *(model.provider, model.name, model.base_url, sorted(model.options.items())),

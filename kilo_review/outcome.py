@@ -91,8 +91,7 @@ class Entry:
             raise ValueError(f"{self.path}: {self.state} needs a reason")
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
+class ModelInfo(NamedTuple):
     """One served model.
 
     Attributes:

@@ -26,7 +26,7 @@ HUNK = b"@@ -1 +1 @@\n-old\n+new\n"
 
 def change(path: str, **facts: object) -> FileChange:
     (made,) = parse_patch(f"--- a/{path}\n+++ b/{path}\n".encode() + HUNK).files
-    fields = {name: getattr(made, name) for name in FileChange.__slots__} | {"new_oid": "1", "old_oid": "2"} | facts
+    fields = {name: getattr(made, name) for name in FileChange._fields} | {"new_oid": "1", "old_oid": "2"} | facts
     return FileChange(**fields)
 
 

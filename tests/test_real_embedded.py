@@ -51,7 +51,7 @@ def test_a_hook_uses_it_too(kilo: Runner, buggy: Repo, gguf: Path) -> None:
     done = kilo("hook", "pre-commit", "--provider", "embedded", "--max-seconds", "250", *SHORT)
     assert done.code == 0
     assert "not reviewed: 1 hunk in 1 file: the model's answer was cut off after 12 tokens" in done.text
-    assert "(the commit goes on)" in done.text
+    assert "(the commit goes on; left for kilo-review catch-up)" in done.text
 
 
 def test_later_requests_reuse_the_cached_prefix(gguf: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_damaged_model_is_an_ordinary_failure(kilo: Runner, buggy: Repo, tmp_p
     done = kilo("hook", "pre-commit", "--provider", "embedded", "--model", str(broken))
     assert done.code == 0
     assert "the embedded engine ended with" in done.text
-    assert "(the commit goes on)" in done.text
+    assert "(the commit goes on; left for kilo-review catch-up)" in done.text
 
 
 def test_a_missing_model_names_the_way_out(kilo: Runner, buggy: Repo) -> None:

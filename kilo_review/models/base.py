@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -106,6 +105,8 @@ NO_INFLUENCE = frozenset({"num_ctx", "keep_alive"})
 
 def answer_identity(model: Model, prompts_version: str) -> str:
     """32 hex digits that differ whenever the same change could get another answer."""
+    import hashlib  # noqa: PLC0415  2 ms of OpenSSL, not for a run with nothing to review
+
     info = model.info
     parameters = sorted((name, value) for name, value in model.parameters.items() if name not in NO_INFLUENCE)
     known = (info.provider, info.name, info.digest, parameters, prompts_version)

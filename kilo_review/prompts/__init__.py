@@ -6,9 +6,8 @@ request, so that a server's prefix cache works; the change comes last (docs/prom
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kilo_review.errors import ConfigError
 
@@ -56,16 +55,14 @@ REPLY_SCHEMA = {
 """Flat, every field required, no lengths or patterns: what all known servers' grammars accept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One chat message: `role` is `system` or `user`."""
 
     role: str
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class Prompts:
+class Prompts(NamedTuple):
     """The loaded prompts.
 
     Attributes:
@@ -81,6 +78,8 @@ class Prompts:
     @property
     def version(self) -> str:
         """12 hex digits that change with any prompt or the reply schema."""
+        import hashlib  # noqa: PLC0415  see Finding.fingerprint
+
         parts = (self.system, self.review_template, self.repair_template, repr(REPLY_SCHEMA))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 

@@ -210,10 +210,10 @@ def _headline(outcome: Outcome) -> str:
         return f"dry run: {_amount(planned)} would be reviewed" if planned else "dry run: nothing would be reviewed"
     if missing or outcome.failure:
         return _incomplete(outcome, by, looked_at, missing)
-    if outcome.target.postponed:
-        return f"not now, in the middle of {outcome.target.postponed}: {_amount(outcome.entries)} {outcome.afterwards}"
     if not looked_at:
-        return "nothing to review"
+        postponed = outcome.target.postponed
+        late = f"not now, in the middle of {postponed}: {_amount(outcome.entries)} {outcome.afterwards}"
+        return late if postponed else "nothing to review"
     return f"{_found(outcome)}: {_amount(looked_at)} reviewed{by}"
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.outcome import Target, TargetKind
 from kilo_review.source.diff import Diff, FileChange, parse_diff_tree
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from kilo_review.source.target import Request
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A parsed change. `repo` is None for a patch, which has no files beside it."""
 
     target: Target

@@ -8,7 +8,6 @@ are wanted, and never sees a file name: its header pattern fails on names that c
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from kilo_review.errors import DiffMismatchError
@@ -52,8 +51,7 @@ class Hunk(NamedTuple):
         return self.new_start + max(self.new_length - 1, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class FileChange:
+class FileChange(NamedTuple):
     """One changed file as git's raw record tells it, with its hunks.
 
     Attributes:
@@ -83,8 +81,7 @@ class FileChange:
     hunks: tuple[Hunk, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Diff:
+class Diff(NamedTuple):
     """A parsed diff and the bytes that its hunks point into."""
 
     data: bytes
