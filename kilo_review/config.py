@@ -175,14 +175,21 @@ def _user_layer(config: Path | None) -> _Layer:
         if not config.is_file():
             raise ConfigError(f"the configuration file {str(config)!a} does not exist")
         return _layer(_toml(config), str(config))
+    folder = user_folder()
+    path = folder / USER_FILE if folder else None
+    return _layer(_toml(path), str(path)) if path and path.is_file() else _Layer("user")
+
+
+def user_folder() -> Path | None:
+    """Where this user's settings are kept; None for a user without a home."""
     from platformdirs import user_config_path  # noqa: PLC0415
 
     try:
-        path = user_config_path("kilo-review") / USER_FILE
-    except RuntimeError:  # a user without a home
-        return _Layer("user")
+        path = user_config_path("kilo-review")
+    except RuntimeError:
+        return None
     # Without a home some versions answer `~/.config`, which would be a folder of the repository.
-    return _layer(_toml(path), str(path)) if path.is_absolute() and path.is_file() else _Layer("user")
+    return path if path.is_absolute() else None
 
 
 def _layer(table: object, origin: str, *, is_repository: bool = False, is_profile: bool = False) -> _Layer:

@@ -88,7 +88,7 @@ def test_server_down_in_a_hook_is_one_line_and_exit_0(kilo: Runner, buggy: Repo)
     assert done.code == 0
     (line,) = (done.text + done.talk).splitlines()
     assert line.startswith("kilo-review: not reviewed: 1 hunk in 1 file: Ollama: cannot connect to http://127.0.0.1:9")
-    assert line.endswith("(the commit goes on)")
+    assert line.endswith("(the commit goes on; left for kilo-review catch-up)")
 
 
 def test_on_unavailable_decides(kilo: Runner, buggy: Repo) -> None:

@@ -26,6 +26,8 @@ COMMANDS = {
     "catch-up": "commits.catch_up_command",
     "stats": "memory.stats_command",
     "cache": "memory.cache",
+    "install": "install.install_command",
+    "uninstall": "install.uninstall_command",
     "hook": "hook.hook",
 }
 """Each command's place in this folder, loaded when it is called (start-up is a feature)."""
