@@ -41,10 +41,11 @@ LAYERS = {
     "background": ("ledger",),
     "standing": (*GROUND, "job", "judge", "ledger", "series", "session", "source"),
     "report": (*GROUND, "judge", "standing"),
+    "setup": GROUND,
     "hooks": (*GROUND, "source"),
     "cli": (
         *(*GROUND, "config", "hooks", "job", "judge", "ledger", "models", "options", "prompts", "report"),
-        *("review", "series", "session", "source", "standing", "background"),
+        *("review", "series", "session", "setup", "source", "standing", "background"),
     ),
 }
 ONE_HOME = {
@@ -55,6 +56,7 @@ ONE_HOME = {
     "ast_grep_py": "plan/context.py",
     "pathspec": "plan/scope.py",
     "platformdirs": "config.py",
+    "ruamel": "setup/framework.py",
     "xllamacpp": "models/engine.py",
 }
 SLOW = {*ONE_HOME, "rich", "tomllib"}

@@ -26,6 +26,7 @@ COMMANDS = {
     "catch-up": "commits.catch_up_command",
     "stats": "memory.stats_command",
     "cache": "memory.cache",
+    "init": "init.init_command",
     "install": "install.install_command",
     "uninstall": "install.uninstall_command",
     "hook": "hook.hook",

@@ -32,7 +32,7 @@ def deliver(text: str, output: Path | None, code: int) -> int:
     if output is None:
         return _print(text, code)
     try:
-        _write(output, text.encode("utf-8", "backslashreplace"))
+        write(output, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         reason = error.strerror or error
         say(
@@ -42,8 +42,12 @@ def deliver(text: str, output: Path | None, code: int) -> int:
     return code
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all: a regular file is replaced only when its new content is on disk."""
+def write(path: Path, data: bytes) -> None:
+    """Whole or not at all: a regular file is replaced only when its new content is on disk.
+
+    Raises:
+        OSError: it cannot be written; then it is as it was.
+    """
     path = Path(os.path.realpath(path))  # a link stays, what it leads to is replaced
     if path.exists() and not path.is_file():
         path.write_bytes(data)  # a pipe or a device

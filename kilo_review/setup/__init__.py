@@ -1,0 +1,1 @@
+"""What `kilo-review init` writes into a repository."""
