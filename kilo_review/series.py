@@ -9,7 +9,7 @@ from kilo_review import memory, review
 from kilo_review.errors import DeadlineError, SourceError
 from kilo_review.finding import Finding, Status
 from kilo_review.judge.policy import mark_blocking
-from kilo_review.outcome import Outcome
+from kilo_review.outcome import Outcome, State
 from kilo_review.source import history
 
 if TYPE_CHECKING:
@@ -45,7 +45,10 @@ def run(job: Job, series: Series, watch: Watch, session: Session) -> Iterator[Ou
         yield outcome
         return
     if missing and _is_net_cheaper(series, missing, session):
-        yield review.run(job.of(series.net), watch, session)
+        outcome = review.run(job.of(series.net), watch, session)
+        if not outcome.count(State.NOT_REVIEWED):  # what was left of one of them is a part of this, or gone
+            session.ledger.settle(commit.change for commit in series.commits)
+        yield outcome
         return
     for commit in series.commits:
         if commit.change in receipts:

@@ -228,6 +228,11 @@ class Ledger:
             if (base, head) in changes
         }
 
+    def settle(self, changes: Iterable[tuple[str, str]]) -> None:
+        """Nothing is left of these changes (base, head): they were reviewed as parts of a larger one."""
+        if self.is_used:
+            self.store.write(("DELETE FROM unreviewed WHERE base = ? AND head = ?", changes))
+
     def all_unreviewed(self) -> list[tuple[str, str]]:
         """Every change (base, head) of which something is on record as not reviewed, the oldest first."""
         rows = self.store.rows("SELECT base, head FROM unreviewed ORDER BY at") if self.is_used else []
