@@ -225,6 +225,13 @@ def needs(tool: str, *, variable: str = "") -> str:
     return found
 
 
+def manager(tool: str) -> str:
+    """The path of a hook manager from npm; skipped or failed like `needs`."""
+    folder = os.environ.get("KILO_TEST_MANAGERS", "")
+    found = shutil.which(tool, path=folder) if folder else None
+    return found or needs(tool)
+
+
 @pytest.fixture(scope="session")
 def gguf() -> Path:
     """The demonstration model's file."""
