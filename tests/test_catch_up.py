@@ -1,0 +1,247 @@
+"""How commits stand, catching up with them, reviews in the background, and what the ledger counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import heed_interrupts
+from tests.fakes.base import NOTHING_FOUND
+from tests.fakes.ollama import Model, Ollama
+from tests.hooked import Hooked, by_server, chats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.conftest import Repo, Runner
+
+FINDING = (
+    '{"findings": [{"code": "return sum(items) / len(items)", "file": "app.py", "line": 2, "problem": "Empty.",'
+    ' "severity": "critical", "title": "Division by zero", "type": "bug"}]}'
+)
+
+
+@pytest.fixture
+def ahead(repo: Repo, make_repo: Callable[..., Repo], tmp_path: Path) -> Hooked:
+    """A repository with an upstream, three commits ahead of it, one of them with a defect."""
+    remote = make_repo("remote.git", "--bare")
+    repo.git("remote", "add", "origin", str(remote.path))
+    repo.git("push", "-q", "-u", "origin", "main")
+    repo.commit("one", a__py="a = 1\n")
+    repo.commit(
+        "two \x1b[31mred\x1b[0m " + "long " * 30, app__py="def mean(items):\n    return sum(items) / len(items)\n"
+    )
+    repo.commit("three", c__py="c = 1\n")
+    return Hooked(repo, tmp_path)
+
+
+@pytest.fixture
+def server(ahead: Hooked, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ollama]:
+    def answer(body: dict[str, Any]) -> str:
+        return FINDING if "len(items)" in body["messages"][-1]["content"] else NOTHING_FOUND
+
+    with Ollama(models=[Model("qwen2.5-coder:7b", loaded_window=8192)], answer=answer) as server:
+        for name, value in by_server(server).items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def standing(kilo: Runner) -> list[str]:
+    return [row["state"] for row in json.loads(kilo("status", "--format", "json").stdout)["commits"]]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_status_before_and_after_catching_up(kilo: Runner, ahead: Hooked, server: Ollama) -> None:
+    before = kilo("status")
+    assert before.code == 0
+    assert before.text.count("not reviewed: no review of it is on record") == 3
+    assert "3 of 3 commits not reviewed; next: kilo-review catch-up" in before.text
+    assert "\x1b" not in before.text
+    assert max(map(len, before.text.splitlines())) < 140
+    assert server.calls == []
+    done = kilo("catch-up")
+    assert (done.code, len(chats(server))) == (1, 3)
+    assert standing(kilo) == ["reviewed", "findings", "reviewed"]
+    after = kilo("status")
+    assert "1 finding, 1 blocking" in after.text
+    assert "app.py:2: critical: Division by zero [bug, blocks]" in after.text
+    assert "3 commits, all reviewed" in after.text
+    again = kilo("catch-up", "--format", "json").json()
+    assert (again["exit_code"], again["usage"]["requests"], len(chats(server))) == (1, 0, 3)
+
+
+def test_what_is_mended_is_shown_no_more(kilo: Runner, ahead: Hooked, server: Ollama) -> None:
+    kilo("catch-up")
+    ahead.repo.commit("mend", app__py="def mean(items):\n    return sum(items) / max(len(items), 1)\n")
+    assert standing(kilo) == ["reviewed", "reviewed", "reviewed", "not_reviewed"]
+
+
+def test_nothing_to_do(kilo: Runner, ahead: Hooked, server: Ollama) -> None:
+    ahead.repo.git("push", "-q")
+    assert "none was left out" in kilo("status").text
+    done = kilo("catch-up")
+    assert (done.code, "none was left out" in done.talk, server.calls) == (0, True, [])
+
+
+def test_a_server_that_is_down_leaves_its_reason(kilo: Runner, ahead: Hooked) -> None:
+    down = {"KILO_REVIEW_PROVIDER": "ollama", "KILO_REVIEW_BASE_URL": "http://127.0.0.1:9"}
+    assert kilo("catch-up", env=down).code == 3
+    assert kilo("status", env=down).text.count("not reviewed: 1 hunk: Ollama: cannot connect") == 3
+
+
+def test_what_was_pushed_unreviewed_is_caught_up_with(kilo: Runner, ahead: Hooked, server: Ollama) -> None:
+    ahead.install("pre-push")
+    server.refuses_host = True
+    ahead.push("-q", "origin", "main")
+    server.refuses_host = False
+    assert kilo("status").text.count("(pushed already)") == 3
+    assert kilo("catch-up").code == 1
+    assert "none was left out" in kilo("status").text
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_it_can_be_stopped_and_resumed(kilo: Runner, ahead: Hooked, server: Ollama, number: signal.Signals) -> None:
+    second = threading.Event()
+
+    def answer(_body: dict[str, Any]) -> str:
+        if len(chats(server)) == 2:
+            second.set()
+            time.sleep(2)
+        return NOTHING_FOUND
+
+    server.answer = answer
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kilo_review", "catch-up"],
+        cwd=ahead.repo.path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=heed_interrupts,
+    )
+    assert second.wait(30)
+    process.send_signal(number)
+    assert process.wait(20) == (130 if number == signal.SIGINT else -number)
+    report = kilo("catch-up", "--format", "json").json()
+    assert (report["usage"]["requests"], report["coverage"]["cached"], report["coverage"]["reviewed"]) == (2, 1, 2)
+
+
+def test_places_without_an_upstream(kilo: Runner, repo: Repo, make_repo: Callable[..., Repo]) -> None:
+    assert standing(kilo) == ["not_reviewed"]
+    for number in range(55):
+        repo.git("commit", "-q", "--allow-empty", "-m", f"{number}")
+    assert standing(kilo) == ["empty"] * 50
+    repo.git("switch", "-q", "-c", "topic")
+    repo.commit("own", own__py="x = 1\n")
+    assert standing(kilo) == ["not_reviewed"]
+    repo.git("switch", "-q", "--detach")
+    assert standing(kilo) == ["not_reviewed"]
+    unborn = make_repo("unborn")
+    assert "none was left out" in kilo("status", cwd=unborn.path).text
+
+
+@pytest.mark.parametrize("words", ["status", "catch-up", "stats", "cache stats", "cache clear"])
+def test_outside_of_a_repository(kilo: Runner, tmp_path: Path, words: str) -> None:
+    done = kilo(*words.split(), cwd=tmp_path)
+    assert (done.code, "not a git repository" in done.talk) == (2, True)
+
+
+# In the background
+
+
+def test_the_background_reviews_and_the_next_hook_tells_once(kilo: Runner, ahead: Hooked, server: Ollama) -> None:
+    ahead.install("post-commit", "pre-commit")
+    repo = ahead.repo
+    release = threading.Event()
+    real = server.answer
+    assert callable(real)
+
+    def answer(body: dict[str, Any]) -> str:
+        release.wait(30)
+        return real(body)
+
+    server.answer = answer
+    for number in range(2):  # the second only leaves word
+        repo.stage(f"new{number}.py", f"new = {number}\n")
+        repo.git("commit", "-q", "--no-verify", "-m", "new")
+    wait_for(lambda: bool(chats(server)))
+    pids = background_of(repo)
+    assert len(pids) == 1
+    assert os.getsid(pids[0]) == pids[0]
+    assert os.getpriority(os.PRIO_PROCESS, pids[0]) == 10
+    release.set()
+    wait_for(lambda: not background_of(repo))
+    assert standing(kilo) == ["reviewed", "findings", "reviewed", "reviewed", "reviewed"]
+    asked = len(chats(server))
+    repo.stage("next.py", "n = 1\n")
+    first = ahead.commit().stderr.decode()
+    assert first.count("found in the background: app.py:2: critical: Division by zero") == 1
+    wait_for(lambda: not background_of(repo))
+    repo.stage("later.py", "n = 2\n")
+    assert "found in the background" not in ahead.commit().stderr.decode()
+    assert len(chats(server)) == asked + 2
+
+
+def background_of(repo: Repo) -> list[int]:
+    """Processes of ours that review this repository."""
+    done = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, check=True)
+    mine = [line.split()[0] for line in done.stdout.decode().splitlines() if "catch-up --in-background" in line]
+    return [int(pid) for pid in mine if working_directory(pid) == str(repo.path)]
+
+
+def working_directory(pid: str) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115  a link of the kernel
+    except OSError:
+        return ""
+
+
+def test_a_commit_is_unharmed_when_the_background_cannot_work(kilo: Runner, ahead: Hooked) -> None:
+    ahead.install("post-commit")
+    ahead.repo.stage("new.py", "new = 1\n")
+    done = ahead.commit(KILO_REVIEW_PROVIDER="ollama", KILO_REVIEW_BASE_URL="http://127.0.0.1:9")
+    assert done.stdout + done.stderr == b""
+    wait_for(lambda: len(ahead.rows("SELECT * FROM unreviewed")) == 4)
+
+
+# What is counted
+
+
+def test_the_tally_of_a_known_history(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:
+    script = kilo.scripted({"findings": [division]})
+    kilo(*script)
+    assert kilo("hook", "pre-commit", *script).code == 1
+    buggy.stage("app.py", "def mean(items):\n    return 0\n")
+    kilo(*kilo.scripted())
+    tally = json.loads(kilo("stats", "--format", "json").stdout)
+    assert tally["reviews"] == {"commit": 1, "hand": 2}
+    assert (tally["asked"], tally["remembered"], tally["left_out"]) == (2, 1, 0)
+    assert (tally["findings"], tally["fixed"], tally["held"]) == (1, 1, 1)
+    assert tally["prompt_tokens"] > 500
+    text = kilo("stats", "--since", "1d").text
+    assert "none of them paid to a cloud" in text
+    assert json.loads(kilo("stats", "--since", "2099-01-01", "--format", "json").stdout)["reviews"] == {}
+    wrong = kilo("stats", "--since", "yesterday")
+    assert (wrong.code, "7d" in wrong.talk) == (2, True)
+
+
+def test_what_is_cleared_is_asked_again(kilo: Runner, buggy: Repo) -> None:
+    script = kilo.scripted()
+    kilo(*script)
+    held = json.loads(kilo("cache", "stats", "--format", "json").stdout)
+    assert (held["verdicts"], held["receipts"], held["runs"]) == (1, 1, 1)
+    assert "1 answers and 1 receipts forgotten" in kilo("cache", "clear").text
+    assert kilo(*script, "--format", "json").json()["usage"]["requests"] == 1
