@@ -102,7 +102,7 @@ def _recalled(job: Job, commit: Commit, receipt: Receipt, repository: Repository
 
 def _is_net_cheaper(series: Series, missing: Sequence[Commit], session: Session) -> bool:
     """Whether all commits together change less than those that have no receipt, one by one."""
-    if len(missing) == 1:
+    if len(missing) == 1 or any(commit.is_cut for commit in missing):
         return False
     if len(missing) > MOST_ONE_BY_ONE:
         return True

@@ -58,6 +58,8 @@ class Hooked:
         database = sqlite3.connect(path)
         try:
             return database.execute(query, values).fetchall()
+        except sqlite3.OperationalError:  # it is being created
+            return []
         finally:
             database.close()
 
