@@ -202,8 +202,9 @@ class Outcome:
         whole = cls(target or Target(outcomes[0].target.kind if outcomes else TargetKind.RANGE, None, None))
         for each in outcomes:
             whole.model = whole.model or each.model
-            known = {finding.fingerprint for finding in whole.findings}  # a later commit shows the same line again
-            whole.findings += [finding for finding in each.findings if finding.fingerprint not in known]
+            # A later commit may show the same line again; but what counts is never hidden by what does not.
+            known = {(finding.fingerprint, finding.status) for finding in whole.findings}
+            whole.findings += [new for new in each.findings if (new.fingerprint, new.status) not in known]
             whole.entries += each.entries
             whole.usage.add(each.usage)
             whole.interrupted |= each.interrupted

@@ -327,3 +327,11 @@ def test_a_row_that_was_not_looked_at_needs_a_reason() -> None:
     for state in (State.SKIPPED, State.NOT_REVIEWED):
         with pytest.raises(ValueError, match="needs a reason"):
             Entry("a", 1, 1, 1, 0, state)
+
+
+def test_of_several_parts_what_counts_is_not_hidden_by_what_does_not() -> None:
+    target = Target(TargetKind.COMMIT, "b", "h")
+    finding = Finding("a.py", 1, 1, Severity.MAJOR, Category.BUG, "t", "m", "e")
+    mended = replace(finding, status=Status.SUPPRESSED)
+    parts = [Outcome(target, findings=[each]) for each in (mended, finding, finding)]
+    assert Outcome.joined(parts).findings == [mended, finding]

@@ -118,7 +118,8 @@ def _series(repo: Repository, update: Update, head: str, before: list[str]) -> S
     """The commits that this reference adds to the remote, without those of the references before it."""
     known = repo.commit(update.remote_oid) if update.remote_oid.strip("0") else None
     old = [*([known] if known else []), *before]
-    is_address = "/" in update.remote or ":" in update.remote  # pushed to an address without a name
+    # Pushed to an address without a name, or from one branch of this very repository to another.
+    is_address = "/" in update.remote or ":" in update.remote or update.remote == "."
     remotes = "--remotes" if is_address else f"--remotes={update.remote}"
     new = history.commits(repo, [head], old, *(("--not", remotes) if update.remote else ()))
 
