@@ -32,14 +32,15 @@ class Turn:
             OSError: the folder cannot be written.
         """
         self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._word.touch(0o600)
         self._word.write_bytes(os.urandom(8))
 
     def word(self) -> bytes:
         """Changes whenever somebody leaves word."""
         return self._word.read_bytes() if self._word.exists() else b""
 
-    def take(self) -> bool:
-        """Take the turn, if nobody has it; it ends with the process at the latest.
+    def take(self, seconds: float = 0) -> bool:
+        """Take the turn, if nobody has it for longer than that; it ends with the process at the latest.
 
         Raises:
             OSError: the folder cannot be written.
@@ -47,7 +48,7 @@ class Turn:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            wait_for_lock(descriptor, 0)
+            wait_for_lock(descriptor, seconds)
         except OSError:
             os.close(descriptor)
             return False

@@ -195,6 +195,24 @@ def test_the_background_reviews_and_the_next_hook_tells_once(kilo: Runner, ahead
     assert len(chats(server)) == asked + 2
 
 
+def test_the_foreground_waits_for_the_background(kilo: Runner, ahead: Hooked, server: Ollama) -> None:
+    ahead.install("post-commit")
+    real = server.answer
+    assert callable(real)
+
+    def answer(body: dict[str, Any]) -> str:
+        time.sleep(0.5)
+        return real(body)
+
+    server.answer = answer
+    ahead.repo.stage("new.py", "new = 1\n")
+    ahead.commit()
+    wait_for(lambda: bool(chats(server)))
+    done = kilo("catch-up", "--format", "json")
+    assert "a review is at work in the background; waiting for it" in done.talk
+    assert (done.json()["usage"]["requests"], len(chats(server))) == (0, 4)
+
+
 def background_of(repo: Repo) -> list[int]:
     """Processes of ours that review this repository."""
     done = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, check=True)

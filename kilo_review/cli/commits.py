@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from kilo_review.outcome import Outcome
     from kilo_review.session import Session
 
+LONGEST_WAIT = MAX_SECONDS
+"""Seconds after which a review in the background is over by itself."""
 BACKGROUND = Caller("background", max_seconds=MAX_SECONDS, is_seen=False)
 
 
@@ -53,7 +55,17 @@ def catch_up_command(ctx: click.Context, /, in_background: bool, **flags: Any) -
         return _until_no_word_is_left(prepare(ctx, flags, BACKGROUND))
     run = prepare(ctx, flags)
     with run.session() as session:
+        _let_the_background_finish(run, session)
         return _catch_up(run, session)
+
+
+def _let_the_background_finish(run: Run, session: Session) -> None:
+    """Two reviews of the same commits would only slow each other down; what the other one finds is known then."""
+    turn = Turn(session.ledger.store.folder)
+    if not run.settings.cache or not session.ledger.store.folder.exists() or turn.take():
+        return
+    say("kilo-review: a review is at work in the background; waiting for it (Ctrl-C ends the waiting)")
+    turn.take(run.deadline.cap(LONGEST_WAIT))
 
 
 def _until_no_word_is_left(run: Run) -> int:
