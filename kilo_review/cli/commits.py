@@ -71,6 +71,7 @@ def _let_the_background_finish(run: Run, session: Session) -> None:
 def _until_no_word_is_left(run: Run) -> int:
     """One process for all commits that come while it runs."""
     with run.session() as session:
+        session.ledger.store.check_owner()
         turn = Turn(session.ledger.store.folder)
         while turn.take():
             word = turn.word()

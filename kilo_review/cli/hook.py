@@ -110,6 +110,9 @@ def hook_post_commit(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN40
         layout = session.repository.layout
         if underway.sequence(session.repository):  # its commits may be replayed once more
             return ExitCode.PASS
+        if not run.settings.cache:  # nothing of it could be kept
+            return ExitCode.PASS
+        session.ledger.store.check_owner()
         turn = Turn(session.ledger.store.folder)
         turn.leave_word()
         if turn.take():  # else the one who has it will read the word

@@ -20,7 +20,7 @@ FINDING_FIELDS = (
 )
 
 
-UNREADABLE = (ValueError, TypeError, KeyError, zlib.error)
+UNREADABLE = (ValueError, TypeError, KeyError, RecursionError, zlib.error)
 """What decoding raises for a row that this version did not write."""
 
 

@@ -256,7 +256,7 @@ class Ledger:
     def calibration(self, model: str) -> Calibration:
         """What is known of a model."""
         query = "SELECT tokens_per_byte, reading, writing, answer FROM calibration WHERE model = ?"
-        found = self.store.rows(query, model) if self.is_used else []
+        found = self.store.rows(query, printable(model)) if self.is_used else []
         return Calibration(*found[0]) if found else Calibration()
 
     def calibrate(self, model: str, measured: Calibration) -> None:
@@ -264,7 +264,7 @@ class Ledger:
         if not self.is_used or measured == Calibration():
             return
         known = self.calibration(model).mixed(measured)
-        row = (model, known.tokens_per_byte, known.reading, known.writing, known.answer, time.time())
+        row = (printable(model), known.tokens_per_byte, known.reading, known.writing, known.answer, time.time())
         self.store.write(("INSERT OR REPLACE INTO calibration VALUES (?, ?, ?, ?, ?, ?)", [row]))
 
     # The tally

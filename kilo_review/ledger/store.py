@@ -31,6 +31,7 @@ LARGEST = 32 << 20
 """Bytes of content; then the oldest quarter of all that grows is forgotten."""
 DAMAGED_CODES = frozenset({11, 26})
 """SQLITE_CORRUPT and SQLITE_NOTADB (sqlite.org/rescode.html)."""
+NOT_A_TEXT = 11
 GROWING = ("verdicts", "receipts", "unreviewed", "runs", "sightings")
 SCHEMA = (
     "CREATE TABLE verdicts (key TEXT PRIMARY KEY, findings TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID",
@@ -138,14 +139,15 @@ class Store:
         for is_retry in (False, True):
             try:
                 return act(self._opened())
-            except sqlite3.DatabaseError as error:
-                is_damaged = error.sqlite_errorcode & 0xFF in DAMAGED_CODES
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                # Python itself raises, without a code, for a text that is not UTF-8: a flipped bit.
+                is_damaged = getattr(error, "sqlite_errorcode", NOT_A_TEXT) & 0xFF in DAMAGED_CODES
                 if is_retry or not is_damaged:
                     self.off = str(error)
                 if self.off or not self._set_aside():
                     break
-            except OSError as error:
-                self.off = error.strerror or str(error)
+            except (OSError, OverflowError, UnicodeEncodeError) as error:  # the latter two: what SQLite cannot hold
+                self.off = getattr(error, "strerror", None) or str(error)
                 break
         self.close()
         return None
@@ -154,7 +156,7 @@ class Store:
         import sqlite3  # noqa: PLC0415
 
         if self._database is None:
-            self._check_owner()
+            self.check_owner()
             self.folder.mkdir(mode=0o700, exist_ok=True)
             self._inode = self.path.stat().st_ino if self.path.exists() else 0
             self._database = sqlite3.connect(self.path, timeout=self._patience(), isolation_level=None)
@@ -166,8 +168,12 @@ class Store:
             self._database.execute("PRAGMA synchronous = NORMAL")
         return self._database
 
-    def _check_owner(self) -> None:
-        """Rows of another user are not believed, and root leaves no files in another user's repository."""
+    def check_owner(self) -> None:
+        """Rows of another user are not believed, and root leaves no files in another user's repository.
+
+        Raises:
+            OSError: the git directory is another user's.
+        """
         if self._owner.stat().st_uid != os.geteuid() or self.folder.is_symlink():
             raise OSError("the git directory belongs to another user")
 
