@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,6 @@ from tests.hooked import Hooked, by_server, chats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.conftest import Repo, Runner
 
@@ -178,10 +178,10 @@ def test_the_background_reviews_and_the_next_hook_tells_once(kilo: Runner, ahead
         repo.stage(f"new{number}.py", f"new = {number}\n")
         repo.git("commit", "-q", "--no-verify", "-m", "new")
     wait_for(lambda: bool(chats(server)))
-    pids = background_of(repo)
-    assert len(pids) == 1
-    assert os.getsid(pids[0]) == pids[0]
-    assert os.getpriority(os.PRIO_PROCESS, pids[0]) == 10
+    wait_for(lambda: len(background_of(repo)) == 1)
+    (pid,) = background_of(repo)
+    assert os.getsid(pid) == pid
+    assert os.getpriority(os.PRIO_PROCESS, pid) == 10
     release.set()
     wait_for(lambda: not background_of(repo))
     assert standing(kilo) == ["reviewed", "findings", "reviewed", "reviewed", "reviewed"]
@@ -215,16 +215,15 @@ def test_the_foreground_waits_for_the_background(kilo: Runner, ahead: Hooked, se
 
 def background_of(repo: Repo) -> list[int]:
     """Processes of ours that review this repository."""
-    done = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, check=True)
-    mine = [line.split()[0] for line in done.stdout.decode().splitlines() if "catch-up --in-background" in line]
-    return [int(pid) for pid in mine if working_directory(pid) == str(repo.path)]
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if reviews_in_background(folder, repo.path)]
 
 
-def working_directory(pid: str) -> str:
+def reviews_in_background(process: Path, where: Path) -> bool:
     try:
-        return os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115  a link of the kernel
-    except OSError:
-        return ""
+        arguments = (process / "cmdline").read_bytes().split(b"\0")
+        return b"--in-background" in arguments and (process / "cwd").readlink() == where
+    except OSError:  # it has ended meanwhile, or is another user's
+        return False
 
 
 def test_a_commit_is_unharmed_when_the_background_cannot_work(kilo: Runner, ahead: Hooked) -> None:
