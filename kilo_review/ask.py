@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import BadReplyError, CutReplyError, PromptTooLongError, SchemaRejectedError, ServerFailedError
 from kilo_review.judge.parse import Claim, parse
+from kilo_review.judge.verify import Ruling, parse_ruling
 from kilo_review.plan.chunk import Chunk, TokenMeter
-from kilo_review.prompts import REPLY_SCHEMA, Message, Prompts
+from kilo_review.prompts import REPLY_SCHEMA, VERIFY_SCHEMA, Message, Prompts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +56,22 @@ class Asker:
             raise
         except BadReplyError as unreadable:
             return self._climb_down(question, reply, unreadable)
+
+    def ruling(self, question: Sequence[Message]) -> Ruling:
+        """Whether a claim stands; asked once more, without a schema, if the answer cannot be read.
+
+        Raises:
+            BadReplyError: neither answer says yes or no.
+            ModelError: the model could not be asked.
+        """
+        reply = self._ask(question, VERIFY_SCHEMA if self.schema is not None else None)
+        try:
+            return parse_ruling(reply.text, reply.reasoning)
+        except BadReplyError:
+            if self.schema is None:
+                raise
+        reply = self._ask(question, None)
+        return parse_ruling(reply.text, reply.reasoning)
 
     def _climb_down(self, question: Sequence[Message], reply: Reply, unreadable: BadReplyError) -> list[Claim]:
         if reply.text.strip():

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+SHORT_DIGITS = 8
+TELLING_LENGTH = 20
+"""Characters of code, without white space, that will hardly stand twice by chance."""
+
 
 class Severity(StrEnum):
     """How bad it is; see docs/usage.md for the words."""
@@ -61,7 +65,8 @@ class Finding:
         status: `active` unless something took it out of the count.
         blocking: whether it stops the commit.
         suggestion: replacement code, if one was asked for.
-        reason: why `status` is not `active`.
+        reason: why `status` is not `active`; of an active one, where it comes from.
+        rule: the rule of the project that it breaks, or "".
     """
 
     path: str
@@ -77,6 +82,7 @@ class Finding:
     blocking: bool = False
     suggestion: str | None = None
     reason: str | None = None
+    rule: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -85,9 +91,37 @@ class Finding:
         Made of category, path, the normalised first line of the evidence and the enclosing symbol;
         never of a line number or of the model's prose (habit seen in detect-secrets).
         """
-        import hashlib  # noqa: PLC0415  2 ms of OpenSSL, not for a run with nothing to review
+        return digest(self.category.value, self.path, fold(self.code), " ".join(self.symbol.split()))
 
-        first_line = self.evidence.split("\n", 1)[0]
-        parts = (self.category.value, self.path, "".join(first_line.split()), " ".join(self.symbol.split()))
-        data = "\0".join(parts).encode("utf-8", "surrogateescape")
-        return hashlib.sha256(data).hexdigest()[:32]
+    @property
+    def short_id(self) -> str:
+        """The beginning of the fingerprint, which people type."""
+        return self.fingerprint[:SHORT_DIGITS]
+
+    @property
+    def kin(self) -> str:
+        """32 hex digits that are the same wherever the same code has the same kind of defect."""
+        return kin_of(self.category.value, self.code, self.symbol)
+
+    @property
+    def code(self) -> str:
+        """The first line of the evidence."""
+        return self.evidence.split("\n", 1)[0].strip()
+
+
+def kin_of(category: str, code: str, symbol: str) -> str:
+    """See `Finding.kin`. A line such as `return None` is the same only in the same function."""
+    folded = fold(code)
+    return digest(category, folded, "" if len(folded) >= TELLING_LENGTH else " ".join(symbol.split()))
+
+
+def fold(text: str) -> str:
+    """Code without its white space: what is compared."""
+    return "".join(text.split())
+
+
+def digest(*parts: str) -> str:
+    """32 hex digits of some texts."""
+    import hashlib  # noqa: PLC0415  2 ms of OpenSSL, not for a run with nothing to review
+
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]

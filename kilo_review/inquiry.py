@@ -20,17 +20,23 @@ from kilo_review.errors import (
     PromptTooLongError,
     SourceError,
 )
-from kilo_review.judge.anchor import anchor
+from kilo_review.judge.anchor import anchor, merged
 from kilo_review.judge.parse import Claim, salvage
+from kilo_review.judge.verify import holding, unverified
 from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, answer_identity
 from kilo_review.outcome import Entry, State
 from kilo_review.packing import Pace, Packer
 from kilo_review.plan import scope
 from kilo_review.plan.chunk import Chunk, TokenMeter
+from kilo_review.sieve import Sieve
+from kilo_review.verifier import Verifier
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kilo_review.finding import Finding
     from kilo_review.job import Job, Watch
+    from kilo_review.judge.baseline import Known
     from kilo_review.ledger.records import Ledger
     from kilo_review.models.base import Model
     from kilo_review.outcome import Outcome
@@ -49,7 +55,14 @@ class Inquiry:
     """Asks about every chosen hunk that is not known, and fills in the outcome."""
 
     def __init__(
-        self, job: Job, watch: Watch, change: Change, selection: scope.Selection, session: Session, ledger: Ledger
+        self,
+        job: Job,
+        watch: Watch,
+        change: Change,
+        selection: scope.Selection,
+        session: Session,
+        ledger: Ledger,
+        decided: Known,
     ) -> None:
         self._job = job
         self._watch = watch
@@ -65,6 +78,12 @@ class Inquiry:
         self._found: dict[Hunk, list[Finding]] = {}
         self._states: dict[Hunk, State] = {}
         self._failed: dict[Hunk, str] = {}
+        self._sieve = Sieve(job, change, decided)
+        self._packer: Packer | None = None
+        self._verifier: Verifier | None = None
+        self._settled: dict[Hunk, list[Finding]] = {}
+        self._waiting: dict[Hunk, list[Finding]] = {}
+        self._file_of = {hunk: file for file, hunk in selection.chosen}
 
     def ask(self, outcome: Outcome) -> None:
         """Ask about every chosen hunk; fill in findings, coverage and usage."""
@@ -77,8 +96,10 @@ class Inquiry:
         except KeyboardInterrupt:
             reason = "interrupted"
             outcome.interrupted = True
-        outcome.findings += [finding for _, hunk in self._chosen for finding in self._found.get(hunk, ())]
+        self._give_up(outcome, reason)
+        outcome.findings += [finding for _, hunk in self._chosen for finding in self._settled.get(hunk, ())]
         outcome.entries[:0] = [self._entry(hunk, reason) for _, hunk in self._chosen]
+        self._note_ignores(outcome)
 
     def _ask_all(self, outcome: Outcome) -> None:
         model = self._session.model(self._job.model)
@@ -89,11 +110,15 @@ class Inquiry:
         meter = TokenMeter(max(TokenMeter().tokens_per_byte, self._pace.known.tokens_per_byte))
         asker = Asker(model, self._job.prompts, self._job.deadline, outcome.usage, meter)
         packer = Packer(self._job, self._change, model.info.window or DEFAULT_WINDOW, meter, self._pace)
+        self._packer = packer
+        self._verifier = Verifier(self._job, self._session, self._ledger, self._pace, asker)
         packer.room()
         try:
             for chunk in packer.chunks(self._chosen, self._is_known, self._too_long):
                 self._review_in_time(chunk, asker, packer, outcome)
+                self._settle(chunk.hunks)
                 self._watch.progress(len(self._states) + len(self._failed), len(self._chosen))
+            self._settle(hunk for _, hunk in self._chosen)
         except DeadlineError:
             self._note_slowness(model, outcome, always=True)
             raise
@@ -211,6 +236,49 @@ class Inquiry:
         self._failed[hunk] = error.message
         self._copy_to_twins(hunk)
 
+    # Judging
+
+    def _settle(self, hunks: Iterable[Hunk]) -> None:
+        """Sift what was found in hunks that are done, and put what is left of it to the test."""
+        for hunk in hunks:
+            if hunk not in self._settled and (hunk in self._states or hunk in self._failed):
+                waiting, settled = self._sift(hunk)
+                while waiting:
+                    settled.append(self._tested(waiting[0], hunk))
+                    waiting.pop(0)
+
+    def _sift(self, hunk: Hunk) -> tuple[list[Finding], list[Finding]]:
+        """What was found in a hunk, waiting for the test, and the place for what comes out of it."""
+        self._waiting[hunk] = [self._sieve.sift(finding) for finding in merged(self._found.get(hunk, ()))]
+        self._settled[hunk] = []
+        return self._waiting[hunk], self._settled[hunk]
+
+    def _tested(self, finding: Finding, hunk: Hunk) -> Finding:
+        assert self._verifier
+        assert self._packer
+        if not self._verifier.is_due(finding):
+            return finding
+        try:
+            pieces = self._packer.pieces(self._file_of[hunk], hunk)
+        except PromptTooLongError as error:
+            return unverified(finding, error.message)
+        return self._verifier.settle(finding, holding(finding, pieces), self._keys[hunk])
+
+    def _give_up(self, outcome: Outcome, reason: str) -> None:
+        """What could not be put to the test does not count; what it cost so far does."""
+        verifier = self._verifier
+        if verifier is None:
+            return
+        outcome.unsettled = verifier.left
+        for _, hunk in self._chosen:
+            if hunk not in self._settled:
+                self._sift(hunk)
+            for finding in self._waiting[hunk]:
+                is_due = verifier.is_due(finding)
+                self._settled[hunk].append(unverified(finding, f"not verified: {reason}") if is_due else finding)
+                outcome.unsettled = outcome.unsettled or (reason if is_due else "")
+        outcome.usage.add(verifier.usage)
+
     # Telling
 
     def _entry(self, hunk: Hunk, reason: str) -> Entry:
@@ -219,6 +287,14 @@ class Inquiry:
         if hunk in self._states:
             return scope.hunk_entry(hunk, self._states[hunk])
         return scope.hunk_entry(hunk, State.NOT_REVIEWED, reason)
+
+    def _note_ignores(self, outcome: Outcome) -> None:
+        """Comments that were meant to suppress something, and do not."""
+        told = self._sieve.notes
+        if self._job.report_unused:
+            looked_at = [each for each in self._chosen if each[1] in self._states and each[1] not in self._failed]
+            told = [*told, *self._sieve.unused(looked_at)]
+        outcome.notes += dict.fromkeys(told)
 
     def _note_slowness(self, model: Model, outcome: Outcome, *, always: bool) -> None:
         usage = outcome.usage

@@ -6,10 +6,12 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from kilo_review.judge.policy import FailOn
+from kilo_review.judge.policy import FailOn, Verify
 
 if TYPE_CHECKING:
     from kilo_review.deadline import Deadline
+    from kilo_review.judge.baseline import Baseline
+    from kilo_review.judge.categories import Switch
     from kilo_review.models.base import ModelRequest
     from kilo_review.outcome import ModelInfo, Target
     from kilo_review.prompts import Prompts
@@ -37,6 +39,12 @@ class Job:
         deadline: when it must be over.
         ignore_lists: name → gitignore patterns.
         fail_on: the least severity that blocks.
+        verify: which findings must be confirmed before they count.
+        verify_model: another model that is asked to confirm them; None for the one that found them.
+        categories: what is switched on or off, by path.
+        baseline: findings that the project has accepted.
+        is_pull_request: the change may not excuse itself.
+        report_unused: whether comments that suppress nothing are told.
         patch: the change itself, where it came on standard input.
         in_background: nobody is looking; what is found is shown later.
     """
@@ -47,6 +55,12 @@ class Job:
     deadline: Deadline
     ignore_lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     fail_on: FailOn = FailOn.CRITICAL
+    verify: Verify = Verify.BLOCKING
+    verify_model: ModelRequest | None = None
+    categories: tuple[Switch, ...] = ()
+    baseline: Baseline = ()
+    is_pull_request: bool = False
+    report_unused: bool = False
     patch: bytes | None = None
     in_background: bool = False
 
@@ -55,12 +69,22 @@ class Job:
         """32 hex digits of the settings that decide what is asked and how; known without asking any server."""
         import hashlib  # noqa: PLC0415  2 ms of OpenSSL, not for a run with nothing to review
 
-        model = replace(self.model, api_key=None, lmstudio_key=None)
-        known = (
+        model = self.model
+        known: tuple[object, ...] = (
             *(model.provider, model.name, model.base_url, sorted(model.options.items())),
             *(self.prompts.version, sorted(self.ignore_lists.items())),
+            *self._verification,
+            *(self.categories, self.is_pull_request),
         )
         return hashlib.sha256(json.dumps(known, default=str).encode("utf-8", "replace")).hexdigest()[:32]
+
+    @property
+    def _verification(self) -> tuple[object, ...]:
+        """What decides which findings were put to the test, and by whom."""
+        if self.verify is Verify.OFF:
+            return (self.verify,)
+        limit = self.fail_on if self.verify is Verify.BLOCKING else ""
+        return (self.verify, limit, self.prompts.verify_version, self.verify_model and self.verify_model.name)
 
     def of(self, target: Target) -> Job:
         """The same for two trees that are known already."""

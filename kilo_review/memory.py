@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kilo_review.judge.baseline import is_current, revived
 from kilo_review.ledger.records import Ledger, Receipt
 from kilo_review.outcome import ModelInfo, Outcome, State, TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kilo_review.finding import Finding
     from kilo_review.job import Job
+    from kilo_review.judge.baseline import Known
     from kilo_review.source.change import Change
 
 FORWARD = frozenset({TargetKind.STAGED, TargetKind.UNCOMMITTED})
@@ -18,14 +21,24 @@ FORWARD = frozenset({TargetKind.STAGED, TargetKind.UNCOMMITTED})
 INDEX_CHANGED = "the index changed during the review: what was added since was not looked at"
 
 
-def recalled(receipt: Receipt, outcome: Outcome) -> None:
-    """Fill in what was found when this very change was reviewed."""
+def is_valid(receipt: Receipt, decided: Known) -> bool:
+    """Whether a receipt still says what a review would: what was out of the count then must be so now."""
+    return all(is_current(finding, decided) for finding in receipt.findings)
+
+
+def recalled(receipt: Receipt, outcome: Outcome, decided: Known) -> None:
+    """Fill in what was found when this very change was reviewed, less what has been accepted since."""
     outcome.model = ModelInfo(receipt.provider, receipt.model, None, None, why="as on record")
-    outcome.findings = list(receipt.findings)
+    outcome.findings = findings_of(receipt, decided)
     outcome.entries = list(receipt.entries)
 
 
-def fall_back(job: Job, outcome: Outcome, ledger: Ledger) -> None:
+def findings_of(receipt: Receipt, decided: Known) -> list[Finding]:
+    """What is on record, less what has been accepted since."""
+    return [decided.mark(revived(finding)) for finding in receipt.findings]
+
+
+def fall_back(job: Job, outcome: Outcome, ledger: Ledger, decided: Known) -> None:
     """A commit need not wait for a model that cannot be asked, if this very change was reviewed before.
 
     For those who ask by hand it is the model that they ask.
@@ -39,7 +52,7 @@ def fall_back(job: Job, outcome: Outcome, ledger: Ledger) -> None:
         reason = next(iter(outcome.unreviewed_by_reason()))
         outcome.notes.append(f"{reason}; but this very change was reviewed before")
         outcome.next_step = ""
-        recalled(receipt, outcome)
+        recalled(receipt, outcome, decided)
 
 
 def record(job: Job, change: Change, outcome: Outcome, ledger: Ledger) -> None:
@@ -49,9 +62,10 @@ def record(job: Job, change: Change, outcome: Outcome, ledger: Ledger) -> None:
         return
     left_out = [entry for entry in outcome.entries if entry.state is State.NOT_REVIEWED]
     postponed = change.target.postponed
-    if left_out or postponed or outcome.interrupted:
+    if left_out or postponed or outcome.interrupted or outcome.unsettled:
         reason = f"in the middle of {postponed}" if postponed else next(iter(outcome.unreviewed_by_reason()), "")
-        ledger.leave(*known_by, reason or "interrupted", left_out or outcome.entries)
+        reason = reason or (f"a finding was not verified: {outcome.unsettled}" if outcome.unsettled else "interrupted")
+        ledger.leave(*known_by, reason, left_out or outcome.entries)
     else:
         ledger.sign(_receipt(job, known_by, outcome), unseen=job.in_background)
     if job.request.in_commit:

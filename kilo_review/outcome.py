@@ -182,6 +182,8 @@ class Outcome:
     """What the user can do about hunks that were not reviewed; "" if nothing is known."""
     afterwards: str = ""
     """What will become of the hunks that were not reviewed, such as "will be reviewed at push"; "" if unknown."""
+    unsettled: str = ""
+    """Why a finding could not be put to the test this time, though it may be another time; "" if all were."""
     unremembered: str = ""
     """Why nothing of this review could be kept for the next one; "" if it was."""
     notes: list[str] = field(default_factory=list)
@@ -210,6 +212,7 @@ class Outcome:
             whole.interrupted |= each.interrupted
             whole.next_step = whole.next_step or each.next_step
             whole.afterwards = whole.afterwards or each.afterwards
+            whole.unsettled = whole.unsettled or each.unsettled
             whole.unremembered = whole.unremembered or each.unremembered
             whole.notes += [note for note in each.notes if note not in whole.notes]
         return whole

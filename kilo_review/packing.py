@@ -109,6 +109,16 @@ class Packer:
             return chosen
         return sorted(chosen, key=lambda each: risk.rank(each[0], each[1], self.change.diff.data))
 
+    def pieces(self, file: FileChange, hunk: Hunk) -> list[Piece]:
+        """The pieces of one hunk.
+
+        Raises:
+            PromptTooLongError: it cannot be cut small enough.
+        """
+        lines = self.change.diff.lines(hunk)
+        around = context.of_hunk(hunk, lines, self.change.new_content(file))
+        return pieces_of(file, hunk, lines, around, self.meter, self.room())
+
     def _pieces(
         self,
         chosen: Chosen,

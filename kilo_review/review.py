@@ -6,7 +6,7 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from kilo_review import memory
+from kilo_review import memory, sieve
 from kilo_review.deadline import PROCESS_START
 from kilo_review.inquiry import Inquiry
 from kilo_review.judge.anchor import merged
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kilo_review.job import Job, Watch
+    from kilo_review.judge.baseline import Known
     from kilo_review.prompts import Message
     from kilo_review.session import Session
     from kilo_review.source.change import Change
@@ -45,8 +46,8 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
     outcome = _outcome(job, change, selection)
     ledger = session.ledger if change.repo else Ledger.absent(Path())
     if selection.chosen:
-        Inquiry(job, watch, change, selection, session, ledger).ask(outcome)
-        memory.fall_back(job, outcome, ledger)
+        Inquiry(job, watch, change, selection, session, ledger, _decided(job, change, session)).ask(outcome)
+        memory.fall_back(job, outcome, ledger, _decided(job, change, session))
     outcome.findings = mark_blocking(merged(outcome.findings), job.fail_on)
     outcome.usage.seconds = time.monotonic() - PROCESS_START
     if outcome.entries:
@@ -80,6 +81,10 @@ def _read(job: Job, session: Session) -> Change:
     if job.patch is not None:
         return changes.of_patch(job.patch)
     return changes.of_repository(session.repository, job.request)
+
+
+def _decided(job: Job, change: Change, session: Session) -> Known:
+    return sieve.known(job, session.dismissals if change.repo else {}, change.repo, change.target.head)
 
 
 def _outcome(job: Job, change: Change, selection: scope.Selection) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kilo_review import memory, review
+from kilo_review import memory, review, sieve
 from kilo_review.errors import DeadlineError, SourceError
 from kilo_review.finding import Finding, Status
 from kilo_review.judge.policy import mark_blocking
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kilo_review.job import Job, Watch
+    from kilo_review.judge.baseline import Known
     from kilo_review.ledger.records import Receipt
     from kilo_review.session import Session
     from kilo_review.source.history import Commit, Series
@@ -34,13 +35,13 @@ def run(job: Job, series: Series, watch: Watch, session: Session) -> Iterator[Ou
         SourceError: git could not tell what a change is.
         DeadlineError: the time is used up; what was not reached is on record.
     """
-    receipts = session.ledger.receipts({commit.change for commit in series.commits}, job.identity)
+    receipts = valid_receipts(job, {commit.change for commit in series.commits}, session)
     tip = series.net.head
     assert tip
     missing = [commit for commit in series.commits if commit.change not in receipts and not commit.is_empty]
     if missing and (together := _net_receipt(job, series, session)):
         outcome = Outcome(series.net)
-        memory.recalled(together, outcome)
+        memory.recalled(together, outcome, _decided(job, session, series.net.head))
         outcome.findings = mark_blocking(outcome.findings, job.fail_on)
         yield outcome
         return
@@ -52,7 +53,7 @@ def run(job: Job, series: Series, watch: Watch, session: Session) -> Iterator[Ou
         return
     for commit in series.commits:
         if commit.change in receipts:
-            yield _recalled(job, commit, receipts[commit.change], session.repository, tip)
+            yield _recalled(job, commit, receipts[commit.change], session, tip)
     yield from _one_by_one(job, missing, watch, session, tip)
 
 
@@ -64,7 +65,21 @@ def run_overdue(job: Job, commits: Sequence[Commit], watch: Watch, session: Sess
 
 def _net_receipt(job: Job, series: Series, session: Session) -> Receipt | None:
     change = series.net.change
-    return session.ledger.receipts([change], job.identity).get(change) if change else None
+    return valid_receipts(job, {change}, session).get(change) if change else None
+
+
+def valid_receipts(job: Job, changes: set[tuple[str, str]], session: Session) -> dict[tuple[str, str], Receipt]:
+    """Receipts that still say what a review would say now."""
+    found = session.ledger.receipts(changes, job.identity)
+    return {
+        change: receipt
+        for change, receipt in found.items()
+        if memory.is_valid(receipt, _decided(job, session, change[1]))
+    }
+
+
+def _decided(job: Job, session: Session, tree: str | None) -> Known:
+    return sieve.known(job, session.dismissals, session.repository, tree)
 
 
 def _one_by_one(
@@ -93,11 +108,17 @@ def _refuse_if_cut(commit: Commit) -> None:
         )
 
 
-def _recalled(job: Job, commit: Commit, receipt: Receipt, repository: Repository, tip: str) -> Outcome:
+def _recalled(job: Job, commit: Commit, receipt: Receipt, session: Session, tip: str) -> Outcome:
     outcome = Outcome(commit.target)
-    memory.recalled(receipt, outcome)
-    outcome.findings = as_of_now(job, commit, outcome.findings, repository, tip)
+    memory.recalled(receipt, outcome, _decided(job, session, commit.tree))
+    outcome.findings = on_record(job, commit, receipt, session, tip)
     return outcome
+
+
+def on_record(job: Job, commit: Commit, receipt: Receipt, session: Session, tip: str) -> list[Finding]:
+    """What was found in a commit, as it stands at the tip, less what has been accepted since."""
+    found = memory.findings_of(receipt, _decided(job, session, commit.tree))
+    return as_of_now(job, commit, found, session.repository, tip)
 
 
 def _is_net_cheaper(series: Series, missing: Sequence[Commit], session: Session) -> bool:

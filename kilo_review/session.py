@@ -36,14 +36,15 @@ class Session:
         self._remembers = remembers
         self._repository: Repository | None = None
         self._ledger: Ledger | None = None
-        self._model: Model | None = None
-        self._problem: ModelError | None = None
+        self._dismissals: dict[str, str] | None = None
+        self._models: list[tuple[ModelRequest, Model | ModelError]] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for opened in (self._model, self._ledger, self._repository):
+        models_in_use = [found for _, found in self._models if not isinstance(found, ModelError)]
+        for opened in (*models_in_use, self._ledger, self._repository):
             if opened is not None:
                 opened.close()
 
@@ -66,18 +67,26 @@ class Session:
             self._ledger = Ledger.of(self.repository.layout.common_dir, self.deadline, is_used=self._remembers)
         return self._ledger
 
+    @property
+    def dismissals(self) -> dict[str, str]:
+        """What was dismissed in this clone, by `Finding.kin`; read once."""
+        if self._dismissals is None:
+            self._dismissals = self.ledger.dismissals()
+        return self._dismissals
+
     def model(self, request: ModelRequest) -> Model:
-        """The model that is asked, connected once; a failure is not tried again.
+        """A model that is asked, connected once; a failure is not tried again.
 
         Raises:
             ModelError: no model can be asked; the message says why and what to do.
         """
-        if self._problem is not None:
-            raise self._problem
-        if self._model is None:
+        known = next((found for wanted, found in self._models if wanted == request), None)
+        if known is None:
             try:
-                self._model = models.connect(request, self.egress, self.deadline)
+                known = models.connect(request, self.egress, self.deadline)
             except ModelError as error:
-                self._problem = error
-                raise
-        return self._model
+                known = error
+            self._models.append((request, known))
+        if isinstance(known, ModelError):
+            raise known
+        return known

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kilo_review.finding import Finding, Status
 from kilo_review.judge.policy import mark_blocking
-from kilo_review.series import as_of_now
+from kilo_review.series import on_record, valid_receipts
 from kilo_review.source import history
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def standings(job: Job, session: Session) -> list[Standing]:
     waiting = [(commit, False) for commit in series.commits] if series else []
     every = [*overdue, *waiting]
     changes = {commit.change for commit, _ in every}
-    receipts = session.ledger.receipts(changes, job.identity)
-    together = series and series.net.change and session.ledger.receipts([series.net.change], job.identity)
+    receipts = valid_receipts(job, changes, session)
+    together = series and series.net.change and valid_receipts(job, {series.net.change}, session)
     left = session.ledger.unreviewed(changes)
     found = []
     for commit, is_pushed in every:
@@ -95,6 +95,6 @@ def pushed_unreviewed(series: Series | None, session: Session) -> list[Commit]:
 
 def _reviewed(job: Job, commit: Commit, receipt: Receipt, session: Session, series: Series | None) -> Standing:
     tip = series.net.head if series and series.net.head else commit.tree
-    found = as_of_now(job, commit, receipt.findings, session.repository, tip)
+    found = on_record(job, commit, receipt, session, tip)
     active = tuple(finding for finding in mark_blocking(found, job.fail_on) if finding.status is Status.ACTIVE)
     return Standing(commit, "findings" if active else "reviewed", findings=active)

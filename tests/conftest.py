@@ -19,10 +19,10 @@ import pytest
 from kilo_review.models.embedded import is_installed, packaged_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 ROOT = Path(__file__).parent.parent
-FOREIGN_VARIABLES = ("GIT_", "KILO_REVIEW_", "PRE_COMMIT", "OLLAMA_", "LM_API_TOKEN", "SKIP", "NO_COLOR")
+FOREIGN_VARIABLES = ("GIT_", "GITHUB_", "KILO_REVIEW_", "PRE_COMMIT", "OLLAMA_", "LM_API_TOKEN", "SKIP", "NO_COLOR")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 GIT_CONFIG = """\
 [user]
@@ -175,9 +175,11 @@ class Runner:
         )
         return Result(done.returncode, done.stdout or b"", done.stderr or b"")
 
-    def scripted(self, *replies: dict[str, Any], window: int = 8192) -> tuple[str, ...]:
+    def scripted(
+        self, *replies: dict[str, Any], window: int = 8192, rulings: Sequence[dict[str, Any]] = ()
+    ) -> tuple[str, ...]:
         """Options that make the shipped test double answer so."""
-        self.script.write_text(json.dumps({"window": window, "replies": list(replies)}))
+        self.script.write_text(json.dumps({"window": window, "replies": list(replies), "rulings": list(rulings)}))
         return ("--provider", "scripted", "--model", str(self.script))
 
 

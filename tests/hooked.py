@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.fakes.base import asks_again
+
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
@@ -72,8 +74,13 @@ class Hooked:
 
 
 def chats(server: Fake) -> list[str]:
-    """What each chat request asked about."""
-    return [body["messages"][-1]["content"] for body in server.asked("/api/chat")]
+    """What each chat request asked about, but for those that put one claim to the test."""
+    return [body["messages"][-1]["content"] for body in server.asked("/api/chat") if not asks_again(body)]
+
+
+def claims_tested(server: Fake) -> list[str]:
+    """What each request said that put one claim to the test."""
+    return [body["messages"][-1]["content"] for body in server.asked("/api/chat") if asks_again(body)]
 
 
 def states(report: dict[str, Any]) -> list[str]:

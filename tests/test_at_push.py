@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.base import NOTHING_FOUND
 from tests.fakes.ollama import Model, Ollama
-from tests.hooked import Hooked, by_server, chats, environment_of, states
+from tests.hooked import Hooked, by_server, chats, claims_tested, environment_of, states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,7 +110,8 @@ def test_what_was_seen_at_commit_is_shown_at_push_and_judged_anew(
     quietly(pushing, other__py="x = 1\n")
     blocked = pushing.push(check=False, KILO_REVIEW_FAIL_ON="major")
     report = pushing.report()
-    assert (blocked.returncode, report["blocking"], report["usage"]["requests"]) == (1, True, 1)
+    assert (blocked.returncode, report["blocking"], report["usage"]["requests"]) == (1, True, 2)
+    assert len(claims_tested(server)) == 1  # by this policy it would block
     (shown,) = report["findings"]
     assert (shown["status"], shown["reason"]) == ("active", f"in commit {head[:12]}")
     pushing.push()

@@ -13,6 +13,7 @@ import pytest
 
 from kilo_review import __version__, config, options, prompts
 from kilo_review.cli import cli
+from kilo_review.config.values import READERS
 from kilo_review.finding import Category, Severity
 from kilo_review.judge.policy import ExitCode
 from kilo_review.models import PROVIDERS
@@ -82,7 +83,7 @@ def test_usage_names_every_option_and_key() -> None:
     text = (ROOT / "docs" / "usage.md").read_text()
     for option in options_of("review") | {"--version"}:
         assert f"`{option}" in text or f"`{option}`" in text.replace(", ", "`, `"), option
-    for key in config._READERS:
+    for key in READERS:
         assert re.search(rf"^\[?(?:model\.)?{key}\b|\[profiles\.\w+\.{key}\]", text, re.MULTILINE), key
     for name in options.SAFE:
         assert f"`{name}`" in text

@@ -16,6 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from kilo_review import config
+from kilo_review.config.values import READERS
 from kilo_review.errors import ConfigError
 from kilo_review.setup import framework, template
 
@@ -228,10 +229,10 @@ def test_settings_that_are_there_stay_alone(kilo: Runner, repo: Repo) -> None:
 
 
 def test_every_key_of_the_template_is_one_that_a_repository_may_set(tmp_path: Path) -> None:
-    lines = [line.removeprefix("# ") for line in template.TEXT.splitlines() if re.match(r"# (?:\w+ = |\[)", line)]
+    lines = [line.removeprefix("# ") for line in template.TEXT.splitlines() if re.match(r'# (?:[\w"/]+ = |\[)', line)]
     (tmp_path / ".kilo-review.toml").write_text("\n".join(lines))
     config.load({}, root=tmp_path)
     keys = {line.split(" = ")[0] for line in lines if " = " in line}
-    settable = set(config._READERS) - config.USER_ONLY - {"options"}
-    assert settable <= keys
+    settable = set(READERS) - config.USER_ONLY - {"options"}
+    assert settable <= keys | {line[1 : line.index("]")] for line in lines if line.startswith("[")}
     assert not keys & config.USER_ONLY

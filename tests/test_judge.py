@@ -204,7 +204,8 @@ def place(code: str, line: int | None = None, file: str = "src/a.py") -> tuple[s
 )
 def test_the_quote_finds_the_line(code: str, line: int | None, expected: int) -> None:
     path, found, _, _, status = place(code, line)
-    assert (path, found, status) == ("src/a.py", expected, Status.ACTIVE)
+    assert (path, found) == ("src/a.py", expected)
+    assert status is not Status.UNANCHORED
 
 
 def test_evidence_is_the_code_and_not_the_models_words() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kilo_review import config
-from kilo_review.judge.policy import FailOn, OnUnavailable
+from kilo_review.judge.policy import FailOn, OnUnavailable, Verify
 from kilo_review.models import PROVIDERS
 from kilo_review.report import FORMATS
 
@@ -44,6 +44,14 @@ OPTIONS = (
     option("--prompts", type=PATH, metavar="DIR", help="Prompts that override the shipped ones."),
     option("--exclude", metavar="PATTERN", multiple=True, help="Files not to review, as in .gitignore; repeatable."),
     option("--fail-on", type=_choice(FailOn), help="Least severity that blocks. [default: critical]"),
+    option(
+        "--verify",
+        type=_choice(Verify),
+        help="Findings that the model must confirm when it is asked again. [default: blocking]",
+    ),
+    option("--verify-model", metavar="NAME", help="Another model of the same server that confirms them."),
+    option("--baseline", type=PATH, metavar="FILE", help="Accepted findings. [default: .kilo-review/baseline.json]"),
+    option("--report-unused", is_flag=True, help="Tell comments that suppress nothing any more."),
     option(
         "--on-unavailable",
         type=_choice(OnUnavailable),

@@ -13,7 +13,7 @@ from kilo_review.deadline import Deadline
 from kilo_review.display import printable
 from kilo_review.errors import KiloReviewError
 from kilo_review.job import Job
-from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, exit_code
+from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code
 from kilo_review.outcome import Outcome, TargetKind
 from kilo_review.report import FORMATS, deliver
 from kilo_review.report.progress import Talk, say
@@ -72,9 +72,16 @@ class Run:
 
     def job(self, request: Request, patch: bytes | None = None) -> Job:
         """What the review of one change needs to know."""
+        environment = config.environment()
         return Job(
             request=request,
-            model=self.settings.model_request(config.environment()),
+            model=self.settings.model_request(environment),
+            verify=self.settings.verify,
+            verify_model=self.settings.verify_request(environment),
+            categories=self.settings.categories,
+            baseline=config.baseline(self.settings, self.root),
+            is_pull_request=config.is_pull_request(environment),
+            report_unused=bool(self.flags["report_unused"]),
             prompts=prompts.load(self.settings.prompts),
             deadline=self.deadline,
             ignore_lists=config.ignore_lists(self.settings, self.root),
@@ -151,11 +158,12 @@ def prepare(
 
 def _settings_from(flags: dict[str, Any], environment: Any) -> dict[str, Any]:  # noqa: ANN401
     """Those flags that are settings, with their types; None where nothing was given."""
-    names = ("provider", "model", "base_url", "max_seconds", "base", "prompts")
+    names = ("provider", "model", "verify_model", "base_url", "max_seconds", "base", "baseline", "prompts")
     given = {name: flags.get(name) for name in names}
     given["api_key"] = environment.get(API_KEY_VARIABLE) or None
     given["fail_on"] = FailOn(flags["fail_on"]) if flags["fail_on"] else None
     given["on_unavailable"] = OnUnavailable(flags["on_unavailable"]) if flags["on_unavailable"] else None
+    given["verify"] = Verify(flags["verify"]) if flags["verify"] else None
     given["options"] = dict(options.parse(text) for text in flags["options"]) or None
     given["exclude"] = flags["exclude"] or None
     given["cache"] = False if flags["no_cache"] else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.display import escaped_path, printable
 from kilo_review.finding import Finding, Status
+from kilo_review.judge.contradict import contradiction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -65,6 +66,7 @@ def _finding(claim: Claim, pieces: Sequence[Piece]) -> Anchored:
         return _unanchored(claim, candidates)
     piece = place.piece
     quoted = piece.lines[place.first : place.last + 1]
+    objection = contradiction(claim, piece.lines, place.first, place.last)
     finding = Finding(
         path=piece.change.path,
         line=_new_side(piece, place.first),
@@ -75,6 +77,8 @@ def _finding(claim: Claim, pieces: Sequence[Piece]) -> Anchored:
         message=printable(claim.problem),
         evidence="\n".join(printable(line.text) for line in quoted),
         symbol=printable(piece.context.symbol),
+        status=Status.REFUTED if objection else Status.ACTIVE,
+        reason=objection or None,
     )
     return Anchored(finding, piece.hunk)
 

@@ -22,6 +22,8 @@ LONGEST_MESSAGE = 1000
 LONGEST_QUOTE = 2000
 MOST_DIGITS = 9
 MOST_BRACES = 200
+REMEDIES = ("fix", "suggestion", "suggested_fix", "replacement")
+"""Names under which models add a fix of their own accord."""
 # Patterns are text here and in the other modules that a start passes through: `re` compiles and keeps them when
 # they are first used, which at a commit with nothing to review is never.
 _THINKING = r"(?is)\A\s*(?:<think(?:ing)?>)?.*?</think(?:ing)?>"
@@ -30,7 +32,19 @@ _MODEL_CATEGORIES = {category.value: category for category in Category if catego
 
 
 class Claim(NamedTuple):
-    """What the model says, not yet tied to the code. `line` is None if it named none."""
+    """What the model says, not yet tied to the code.
+
+    Attributes:
+        code: the quoted line or lines.
+        file: the path that it names.
+        line: the number that it names, or None.
+        problem: what goes wrong.
+        severity: how bad.
+        title: in short.
+        category: what kind of wrong.
+        rule: the project's rule that it names, or "".
+        fix: a remedy, which nobody asked for.
+    """
 
     code: str
     file: str
@@ -39,6 +53,8 @@ class Claim(NamedTuple):
     severity: Severity
     title: str
     category: Category
+    rule: str = ""
+    fix: str = ""
 
 
 def parse(text: str, reasoning: str = "") -> list[Claim]:
@@ -72,6 +88,23 @@ def salvage(text: str) -> list[Claim]:
         except (ValueError, RecursionError, BadReplyError):
             break
     return claims
+
+
+def object_with(name: str, text: str) -> dict[str, Any]:
+    """The object that has this key: the whole text if it is JSON, else the only such object in the prose.
+
+    Raises:
+        BadReplyError: there is none, or several that differ.
+    """
+    content = text.lstrip("\ufeff").strip()
+    whole = _decoded(content)
+    found = [whole] if whole is not None else list(_objects_in(_without_thinking(content)))
+    candidates = [each for each in found if isinstance(each, dict) and name in each]
+    if not candidates:
+        raise BadReplyError(f"the model's answer has no {name!r}")
+    if any(each != candidates[0] for each in candidates):
+        raise BadReplyError("the model's answer holds several objects that differ")
+    return candidates[0]
 
 
 def _items(content: str) -> list[object]:
@@ -160,6 +193,8 @@ def _claim(item: object) -> Claim:
         severity=_severity(item),
         title=_text(item, "title", LONGEST_TITLE),
         category=_category(item),
+        rule=_optional(item, ("rule",), LONGEST_TITLE),
+        fix=_optional(item, REMEDIES, LONGEST_QUOTE),
     )
 
 
@@ -168,6 +203,12 @@ def _text(item: dict[str, Any], name: str, longest: int) -> str:
     if not isinstance(value, str):
         raise BadReplyError(f"a finding of the model has no text {name!r}")
     return value if len(value) <= longest else value[: longest - 1] + "…"
+
+
+def _optional(item: dict[str, Any], names: tuple[str, ...], longest: int) -> str:
+    """A text that need not be there, under the first of several names."""
+    values = (item.get(name) for name in names)
+    return next((value[:longest] for value in values if isinstance(value, str)), "")
 
 
 def _line(value: object) -> int | None:

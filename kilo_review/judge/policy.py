@@ -29,6 +29,14 @@ class OnUnavailable(StrEnum):
     BLOCK = "block"
 
 
+class Verify(StrEnum):
+    """Which findings the model is asked to refute."""
+
+    OFF = "off"
+    BLOCKING = "blocking"
+    ALL = "all"
+
+
 class ExitCode(IntEnum):
     """docs/usage.md shows these to users; a test compares."""
 
@@ -42,7 +50,7 @@ class ExitCode(IntEnum):
 def mark_blocking(findings: list[Finding], fail_on: FailOn) -> list[Finding]:
     """The same findings, worst first, with `blocking` set where the policy says so."""
     ordered = sorted(findings, key=lambda finding: (finding.severity.rank, finding.path, finding.line))
-    return [replace(finding, blocking=_blocks(finding, fail_on)) for finding in ordered]
+    return [replace(finding, blocking=blocks(finding, fail_on)) for finding in ordered]
 
 
 def exit_code(outcome: Outcome, on_unavailable: OnUnavailable) -> ExitCode:
@@ -60,7 +68,8 @@ def exit_code(outcome: Outcome, on_unavailable: OnUnavailable) -> ExitCode:
     return ExitCode.PASS
 
 
-def _blocks(finding: Finding, fail_on: FailOn) -> bool:
+def blocks(finding: Finding, fail_on: FailOn) -> bool:
+    """Whether a finding stops what waits for the review."""
     if finding.status is not Status.ACTIVE or fail_on is FailOn.NEVER:
         return False
     return finding.severity.rank <= Severity(fail_on.value).rank

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Not `blocking`: whether a finding blocks is decided anew each time.
 FINDING_FIELDS = (
     *("path", "line", "end_line", "severity", "category", "title", "message", "evidence", "symbol"),
-    *("status", "suggestion", "reason"),
+    *("status", "suggestion", "reason", "rule"),
 )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review.deadline import Deadline
 from kilo_review.display import json_path, printable
+from kilo_review.finding import Status
 from kilo_review.ledger.codec import (
     UNREADABLE,
     entries_from_blob,
@@ -78,6 +79,14 @@ class Unreviewed(NamedTuple):
         return sum(entry.is_hunk for entry in self.entries)
 
 
+class Shown(NamedTuple):
+    """A finding that somebody has seen, and the trees between which it was found ("" where there are none)."""
+
+    finding: Finding
+    base: str
+    head: str
+
+
 class Calibration(NamedTuple):
     """What is known of a model's speed and tokenizer; 0 where nothing is known.
 
@@ -129,7 +138,8 @@ class Ledger:
 
     store: Store
     is_used: bool = True
-    """False under --no-cache: nothing is looked up and nothing is kept."""
+    """False under --no-cache: nothing is looked up and nothing is kept, but for decisions."""
+    is_absent: bool = False
 
     @classmethod
     def of(cls, git_folder: Path, deadline: Deadline, *, is_used: bool = True) -> Ledger:
@@ -139,7 +149,7 @@ class Ledger:
     @classmethod
     def absent(cls, folder: Path) -> Ledger:
         """No ledger, for what is in no repository."""
-        return cls(Store(folder, Deadline()), is_used=False)
+        return cls(Store(folder, Deadline()), is_used=False, is_absent=True)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -251,6 +261,36 @@ class Ledger:
         if self.is_used:
             self.store.write(("UPDATE receipts SET unseen = 0 WHERE base = ? AND head = ? AND identity = ?", rows))
 
+    # Decisions
+
+    def dismissals(self) -> dict[str, str]:
+        """`Finding.kin` → reason, of everything that was dismissed; also where nothing else is looked up."""
+        rows = [] if self.is_absent else self.store.rows("SELECT kin, reason FROM dismissals")
+        return dict(rows)
+
+    def all_dismissed(self) -> list[tuple[Finding, float]]:
+        """Dismissed findings, each with its reason and the time of its dismissal, the oldest first."""
+        rows = [] if self.is_absent else self.store.rows("SELECT finding, reason, at FROM dismissals ORDER BY at")
+        found = ((_only(text), reason, at) for text, reason, at in rows)
+        return [(replace(finding, reason=reason), at) for finding, reason, at in found if finding is not None]
+
+    def dismiss(self, finding: Finding, reason: str) -> bool:
+        """Remember a decision; whether it is kept."""
+        row = (finding.kin, finding.fingerprint, findings_to_text([finding]), printable(reason), time.time())
+        return self.store.write(("INSERT OR REPLACE INTO dismissals VALUES (?, ?, ?, ?, ?)", [row]))
+
+    def undismiss(self, finding: Finding) -> bool:
+        """Take a decision back; whether that is kept."""
+        return self.store.write(("DELETE FROM dismissals WHERE kin = ?", [(finding.kin,)]))
+
+    def shown(self, prefix: str) -> list[Shown]:
+        """Findings that were shown and whose fingerprint begins so, the newest first."""
+        if self.is_absent or not prefix.isalnum():
+            return []
+        query = "SELECT finding, base, head FROM shown WHERE fingerprint GLOB ? ORDER BY at DESC"
+        found = ((_only(text), base, head) for text, base, head in self.store.rows(query, prefix + "*"))
+        return [Shown(finding, base, head) for finding, base, head in found if finding is not None]
+
     # Speeds
 
     def calibration(self, model: str) -> Calibration:
@@ -292,6 +332,7 @@ class Ledger:
         self.store.write(
             ("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [run]),
             (SIGHTING, sightings),
+            ("INSERT OR REPLACE INTO shown VALUES (?, ?, ?, ?, ?)", _shown(outcome, now)),
         )
         self.store.make_room()
 
@@ -319,6 +360,24 @@ LEAVE = "INSERT OR REPLACE INTO unreviewed VALUES (?, ?, ?, ?, ?)"
 LEAVE_UNLESS_KNOWN = "INSERT OR IGNORE INTO unreviewed VALUES (?, ?, ?, ?, ?)"
 SIGHTING = "INSERT INTO sightings VALUES (?, ?, ?, ?, NULL, ?) ON CONFLICT (fingerprint) DO UPDATE SET fixed_at = NULL"
 _COLUMNS = "base, head, identity, provider, model, prompts, outcome, findings, entries, at"
+
+
+def _only(text: str) -> Finding | None:
+    """The finding of a row, or None if it cannot be read."""
+    try:
+        return next(iter(findings_from_text(text)), None)
+    except UNREADABLE:
+        return None
+
+
+def _shown(outcome: Outcome, now: float) -> list[tuple[str, str, str, str, float]]:
+    """Rows of everything that a report shows with an id."""
+    base, head = outcome.target.base or "", outcome.target.head or ""
+    return [
+        (finding.fingerprint, findings_to_text([finding]), base, head, now)
+        for finding in outcome.findings
+        if finding.status not in {Status.SUPPRESSED, Status.BASELINE}
+    ]
 
 
 def _receipt(row: tuple[Any, ...]) -> Receipt | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FOLDER = "kilo-review"
 FILE = "ledger.sqlite3"
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 2.0
 """Longest wait for another process; a transaction here takes a millisecond."""
 LAST_SECONDS = 0.3
@@ -32,7 +32,7 @@ LARGEST = 32 << 20
 DAMAGED_CODES = frozenset({11, 26})
 """SQLITE_CORRUPT and SQLITE_NOTADB (sqlite.org/rescode.html)."""
 NOT_A_TEXT = 11
-GROWING = ("verdicts", "receipts", "unreviewed", "runs", "sightings")
+GROWING = ("verdicts", "receipts", "unreviewed", "runs", "sightings", "shown")
 SCHEMA = (
     "CREATE TABLE verdicts (key TEXT PRIMARY KEY, findings TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID",
     """CREATE TABLE receipts (base TEXT NOT NULL, head TEXT NOT NULL, identity TEXT NOT NULL,
@@ -51,6 +51,13 @@ SCHEMA = (
         severity TEXT NOT NULL, fixed_at REAL, at REAL NOT NULL)""",
     "CREATE INDEX open_sightings ON sightings (path) WHERE fixed_at IS NULL",
 )
+LATER = (
+    """CREATE TABLE shown (fingerprint TEXT PRIMARY KEY, finding TEXT NOT NULL, base TEXT NOT NULL, head TEXT NOT NULL,
+        at REAL NOT NULL)""",
+    """CREATE TABLE dismissals (kin TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, finding TEXT NOT NULL,
+        reason TEXT NOT NULL, at REAL NOT NULL)""",
+)
+"""What version 2 adds to version 1. Dismissals are decisions, not a cache: they do not grow old and are not cleared."""
 
 
 class Store:
@@ -160,7 +167,7 @@ class Store:
             self.folder.mkdir(mode=0o700, exist_ok=True)
             self._inode = self.path.stat().st_ino if self.path.exists() else 0
             self._database = sqlite3.connect(self.path, timeout=self._patience(), isolation_level=None)
-            if self._version() == 0:
+            if self._version() < VERSION:
                 with self._locked():
                     self._create()
             if self._version() > VERSION:
@@ -189,9 +196,9 @@ class Store:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("BEGIN IMMEDIATE")
         try:
-            if self._version() == 0:
-                for statement in (*SCHEMA, f"PRAGMA user_version = {VERSION}"):
-                    self._database.execute(statement)
+            missing = {0: (*SCHEMA, *LATER), 1: LATER}.get(self._version(), ())
+            for statement in (*missing, f"PRAGMA user_version = {VERSION}") if missing else ():
+                self._database.execute(statement)
             self._database.execute("COMMIT")
         finally:
             if self._database.in_transaction:

@@ -82,6 +82,11 @@ class Chunk:
         """What the model is shown of them."""
         return "\n".join(piece.text for piece in self.pieces)
 
+    @property
+    def hunks(self) -> list[Hunk]:
+        """Those that it holds, wholly or in part."""
+        return list(dict.fromkeys(piece.hunk for piece in self.pieces))
+
     def halves(self, *, cut_hunks: bool) -> tuple[Chunk, Chunk] | None:
         """Two smaller chunks; a single piece is cut between its lines if that is allowed. None if impossible."""
         middle = len(self.pieces) // 2

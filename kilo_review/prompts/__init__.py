@@ -12,7 +12,12 @@ from typing import NamedTuple
 from kilo_review.errors import ConfigError
 
 SHIPPED = Path(__file__).parent
-PLACEHOLDERS = {"system": (), "review": ("{{change}}",), "repair": ("{{reply}}",)}
+PLACEHOLDERS = {
+    "system": (),
+    "review": ("{{change}}",),
+    "repair": ("{{reply}}",),
+    "verify": ("{{claim}}", "{{type}}"),
+}
 """Each prompt, and what it must hold exactly once."""
 
 REPLY_SCHEMA = {
@@ -55,6 +60,15 @@ REPLY_SCHEMA = {
 """Flat, every field required, no lengths or patterns: what all known servers' grammars accept."""
 
 
+VERIFY_SCHEMA = {
+    "type": "object",
+    # The conclusion first, in alphabetical order too.
+    "properties": {"confirmed": {"type": "boolean"}, "evidence": {"type": "string"}},
+    "required": ["confirmed", "evidence"],
+    "additionalProperties": False,
+}
+
+
 class Message(NamedTuple):
     """One chat message: `role` is `system` or `user`."""
 
@@ -69,19 +83,23 @@ class Prompts(NamedTuple):
         system: instructions, the same in every request.
         review_template: the user's message, with a place for the change.
         repair_template: the user's message that asks for a reply's content as JSON.
+        verify_template: the question whether a claim is true, with places for the line and the kind of defect.
     """
 
     system: str
     review_template: str
     repair_template: str
+    verify_template: str
 
     @property
     def version(self) -> str:
-        """12 hex digits that change with any prompt or the reply schema."""
-        import hashlib  # noqa: PLC0415  see Finding.fingerprint
+        """12 hex digits that change with whatever decides what is found."""
+        return _digest(self.system, self.review_template, self.repair_template, repr(REPLY_SCHEMA))
 
-        parts = (self.system, self.review_template, self.repair_template, repr(REPLY_SCHEMA))
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+    @property
+    def verify_version(self) -> str:
+        """12 hex digits that change with whatever decides what is confirmed."""
+        return _digest(self.system, self.review_template, self.verify_template, repr(VERIFY_SCHEMA))
 
     def review(self, change: str) -> list[Message]:
         """Messages that ask about a change."""
@@ -90,9 +108,24 @@ class Prompts(NamedTuple):
             Message("user", self.review_template.replace("{{change}}", change)),
         ]
 
+    def verify(self, change: str, claim: str, kind: str) -> list[Message]:
+        """Messages that ask whether a claim is true.
+
+        They begin as those that ask about the change, so that a server has most of them in its prefix cache.
+        """
+        system, user = self.review(change)
+        question = self.verify_template.replace("{{type}}", kind).replace("{{claim}}", claim)
+        return [system, user._replace(content=f"{user.content}\n\n{question}")]
+
     def repair(self, reply: str) -> list[Message]:
         """Messages that ask for a reply as JSON; the change itself is not sent again."""
         return [Message("user", self.repair_template.replace("{{reply}}", reply))]
+
+
+def _digest(*parts: str) -> str:
+    import hashlib  # noqa: PLC0415  see Finding.fingerprint
+
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
 def load(folder: Path | None = None) -> Prompts:

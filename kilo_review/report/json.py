@@ -89,8 +89,14 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "fingerprint": finding.fingerprint,
         "status": finding.status.value,
         "blocking": finding.blocking,
-        "reason": finding.reason,
+        "reason": _reason(finding),
     }
+
+
+def _reason(finding: Finding) -> str | None:
+    """Why it does not count; of one that does, where it comes from: a rule, a commit."""
+    rule = f"rule {finding.rule}" if finding.rule else None
+    return "; ".join(filter(None, (rule, finding.reason))) or None
 
 
 def _coverage(outcome: Outcome) -> str:

@@ -79,18 +79,19 @@ def _notes(view: View) -> list[str]:
 
 
 def _finding_rows(finding: Finding) -> Iterator[Row]:
-    if finding.status is not Status.ACTIVE:
-        why = f"{finding.status}: {finding.reason or 'does not count'}"
-        yield [Span(f"({escaped_path(finding.path)}: {one_line(finding.title)}) [{why}]", "dim")]
-        return
     place = escaped_path(finding.path) + (f":{finding.line}" if finding.line else "")
+    if finding.status is not Status.ACTIVE:
+        why = f"{finding.status}: {_cut(one_line(finding.reason or 'does not count'))}"
+        yield [Span(f"({place}: {one_line(finding.title)}) [{why}] {finding.short_id}", "dim")]
+        return
+    rule = f", rule {one_line(finding.rule)}" if finding.rule else ""
     blocking = ", blocks" if finding.blocking else ""
     where = f" ({one_line(finding.reason)})" if finding.reason else ""
     yield [
         Span(f"{place}: ", "bold"),
         Span(f"{finding.severity}: ", STYLES[finding.severity]),
         Span(one_line(finding.title)),
-        Span(f" [{finding.category}{blocking}]{where}", "dim"),
+        Span(f" [{finding.category}{rule}{blocking}]{where} {finding.short_id}", "dim"),
     ]
     for offset, line in enumerate(finding.evidence.split("\n")):
         at = finding.line + offset
@@ -189,7 +190,7 @@ def _summary_rows(view: View) -> Iterator[Row]:
     told = outcome.word == "not_reviewed" and (outcome.count(State.NOT_REVIEWED) > 0 or bool(outcome.failure))
     if told and not outcome.dry_run and view.verbosity <= 0 and not outcome.interrupted:
         return  # already said in one line
-    words = [_headline(outcome), *_skipped_words(outcome)]
+    words = [_headline(outcome), *_marked_words(outcome), *_skipped_words(outcome)]
     usage = outcome.usage
     if usage.requests:
         tokens = f"{usage.prompt_tokens} + {usage.completion_tokens} tokens"
@@ -239,12 +240,24 @@ def _incomplete(outcome: Outcome, by: str, looked_at: Sequence[Entry], missing: 
 
 def _found(outcome: Outcome) -> str:
     shown = [finding for finding in outcome.shown if finding.status is Status.ACTIVE]
-    doubtful = len(outcome.shown) - len(shown)
+    doubtful = sum(finding.status is Status.UNANCHORED for finding in outcome.shown)
     if not shown:
         return f"no findings, {doubtful} that do not count" if doubtful else "no findings"
     counts = [f"{number} {severity}" for severity in Severity if (number := sum(f.severity is severity for f in shown))]
     blocking = sum(finding.blocking for finding in shown)
     return f"{_plural(len(shown), 'finding')} ({', '.join(counts)}{f'; {blocking} blocking' if blocking else ''})"
+
+
+def _marked_words(outcome: Outcome) -> list[str]:
+    """How many findings do not count, by what took them out of the count."""
+    order = (Status.REFUTED, Status.UNVERIFIED, Status.SUPPRESSED, Status.DISMISSED, Status.BASELINE)
+    words = {Status.BASELINE: "in the baseline"}
+    counts = [(sum(finding.status is status for finding in outcome.findings), status) for status in order]
+    return (
+        [", ".join(f"{number} {words.get(status, status)}" for number, status in counts if number)]
+        if any(number for number, _ in counts)
+        else []
+    )
 
 
 def _skipped_words(outcome: Outcome) -> list[str]:

@@ -10,11 +10,17 @@ TEXT = """\
 # provider = "auto"            # auto, ollama, lmstudio, openai, embedded
 # model = "qwen2.5-coder:7b"   # the server's name for the model
 # fail_on = "critical"         # least severity that blocks: critical, major, minor, never
+# verify = "blocking"          # findings that the model must confirm when asked again: off, blocking, all
+# verify_model = "qwen3:8b"    # another model that confirms them
+# baseline = ".kilo-review/baseline.json"  # accepted findings
 # on_unavailable = "allow"     # if not everything could be reviewed: allow or block
 # max_seconds = 20             # time limit for the whole run, 0 for none
 # base = "origin/main"         # what the target `branch` is compared with
 # exclude = ["*.sql"]          # files that are not reviewed, as in .gitignore
 # cache = true                 # false: remember nothing of earlier reviews
+
+# [categories]                 # what is wanted where; nits are off until they are asked for
+# "tests/" = { off = ["performance", "minor"] }
 
 # [options]                    # parameters of the model
 # temperature = 0

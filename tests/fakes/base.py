@@ -13,9 +13,12 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Self
+
+    Says = str | Callable[[dict[str, Any]], str]
+    """What a model says, or a function of the request's body that tells it."""
 
 JSON = "application/json"
 TEXT = "text/plain"
@@ -23,6 +26,7 @@ NDJSON = "application/x-ndjson"
 SSE = "text/event-stream"
 BYTES_PER_TOKEN = 4
 NOTHING_FOUND = '{"findings": []}'
+AFFIRMED = '{"confirmed": true, "evidence": "an empty list"}'
 
 Ending = Literal["whole", "early", "cut", "reset"]
 """How a streamed answer ends: as it should; without its terminal marker; inside the HTTP body; with a TCP reset."""
@@ -96,6 +100,17 @@ def event(value: Any, kind: str = "") -> str:
 def parts(text: str, size: int = 7) -> list[str]:
     """A text as a model delivers it: bit by bit."""
     return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def asks_again(body: dict[str, Any]) -> bool:
+    """Whether a request puts one claim to the test."""
+    return '- "confirmed": true only if' in body["messages"][-1]["content"]
+
+
+def said(answer: Says, ruling: Says, body: dict[str, Any]) -> str:
+    """What the model says to a request."""
+    words = ruling if asks_again(body) else answer
+    return words if isinstance(words, str) else words(body)
 
 
 def count_tokens(text: str) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from tests.fakes.base import (
+    AFFIRMED,
     BYTES_PER_TOKEN,
     NOTHING_FOUND,
     TEXT,
@@ -21,10 +22,13 @@ from tests.fakes.base import (
     event,
     parts,
     prompt_tokens,
+    said,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.fakes.base import Says
 
 DEFAULT_WINDOW = 4096
 KEEP_TOKENS = 2
@@ -90,6 +94,7 @@ class Ollama(Fake):
     Attributes:
         models: what is pulled.
         answer: what the model says, or a function of the request's body that tells it.
+        ruling: what it says when one claim is put to the test, or a function likewise.
         thinking: what a model with that capability thinks, unless it is told not to.
         failure: what `/api/chat` does instead of answering.
         rejects_format: what it does as long as a `format` is asked for.
@@ -104,7 +109,8 @@ class Ollama(Fake):
     """
 
     models: list[Model] = field(default_factory=lambda: [Model("qwen2.5-coder:7b")])
-    answer: str | Callable[[dict[str, Any]], str] = NOTHING_FOUND
+    answer: Says = NOTHING_FOUND
+    ruling: Says = AFFIRMED
     thinking: str = "Let me look at the change."
     failure: Failure | None = None
     rejects_format: Failure | None = None
@@ -242,7 +248,7 @@ class Ollama(Fake):
         def line(**message: str) -> dict[str, Any]:
             return head | {"message": {"role": "assistant", "content": "", **message}, "done": False}
 
-        text = self.answer if isinstance(self.answer, str) else self.answer(body)
+        text = said(self.answer, self.ruling, body)
         limit, reason = (body.get("options") or {}).get("num_predict", -1), "stop"
         if 0 < limit < count_tokens(text):
             text, reason = text[: limit * BYTES_PER_TOKEN], "length"
@@ -260,7 +266,7 @@ class Ollama(Fake):
         return [{"id": model.name, "object": "model", "created": 1, "owned_by": "library"} for model in self.models]
 
     def _facade_chat(self, body: dict[str, Any]) -> Response:
-        text = self.answer if isinstance(self.answer, str) else self.answer(body)
+        text = said(self.answer, self.ruling, body)
         choice = {"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": body["model"], "choices": [choice]}
         return Response(200, "text/event-stream", [event(chunk).encode(), event("[DONE]").encode()], is_stream=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from tests.fakes.base import (
+    AFFIRMED,
     BYTES_PER_TOKEN,
     NOTHING_FOUND,
     SSE,
@@ -20,10 +21,13 @@ from tests.fakes.base import (
     event,
     parts,
     prompt_tokens,
+    said,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from tests.fakes.base import Says
 
 CHAT = "/v1/chat/completions"
 DONE = event("[DONE]")
@@ -35,6 +39,7 @@ class CompletionServer(Fake):
 
     Attributes:
         answer: what the model says, or a function of the request's body that tells it.
+        ruling: what it says when one claim is put to the test, or a function likewise.
         reasoning: what it thinks, delivered apart in `reasoning_field`.
         failure: what happens instead of an answer.
         rejects_schema: what happens instead of an answer as long as a `response_format` is asked for.
@@ -45,7 +50,8 @@ class CompletionServer(Fake):
         comments: SSE comments before the first event.
     """
 
-    answer: str | Callable[[dict[str, Any]], str] = NOTHING_FOUND
+    answer: Says = NOTHING_FOUND
+    ruling: Says = AFFIRMED
     reasoning: str = ""
     reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
     failure: Failure | None = None
@@ -64,7 +70,7 @@ class CompletionServer(Fake):
         failure = self.failure or (self.rejects_schema if "response_format" in body else None)
         if failure and not failure.in_stream:
             return failure.response()
-        text = self.answer if isinstance(self.answer, str) else self.answer(body)
+        text = said(self.answer, self.ruling, body)
         finish, limit = self.finish, body.get("max_tokens")
         if limit and count_tokens(text) > limit:
             text, finish = text[: limit * BYTES_PER_TOKEN], "length"

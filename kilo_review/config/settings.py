@@ -1,0 +1,74 @@
+"""All settings, merged: what the rest of the program is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from kilo_review.judge.policy import FailOn, OnUnavailable, Verify
+from kilo_review.models.base import ModelRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from kilo_review.judge.categories import Switch
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, merged.
+
+    Attributes:
+        provider: which kind of server; `auto` finds out.
+        model: the server's name for the model; a path for `embedded`; None to choose.
+        base_url: the server's address; None for its default.
+        api_key: bearer token; never from the repository, and not for a server that the repository chose.
+        options: model parameters.
+        fail_on: the least severity that blocks.
+        on_unavailable: what to do if the change was not, or not fully, reviewed; None for the caller's default.
+        max_seconds: time limit for the whole process; None for the caller's default, 0 for none.
+        base: what `branch` compares with; None to find it.
+        exclude: gitignore patterns of files that are not reviewed.
+        verify: which findings the model must confirm before they count.
+        verify_model: the server's name for another model that confirms; None for the same.
+        categories: what is switched on or off, by path.
+        baseline: the file of accepted findings; None for the usual one.
+        prompts: a folder of prompts that override the shipped ones.
+        cache: whether answers are remembered, and earlier ones used.
+    """
+
+    provider: str = "auto"
+    model: str | None = None
+    base_url: str | None = None
+    api_key: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fail_on: FailOn = FailOn.CRITICAL
+    on_unavailable: OnUnavailable | None = None
+    max_seconds: float | None = None
+    base: str | None = None
+    exclude: tuple[str, ...] = ()
+    verify: Verify = Verify.BLOCKING
+    verify_model: str | None = None
+    categories: tuple[Switch, ...] = ()
+    baseline: Path | None = None
+    prompts: Path | None = None
+    cache: bool = True
+
+    def model_request(self, environment: Mapping[str, str]) -> ModelRequest:
+        """What the providers need of this."""
+        return ModelRequest(
+            provider=self.provider,
+            name=self.model,
+            base_url=self.base_url,
+            api_key=self.api_key,
+            ollama_host=environment.get("OLLAMA_HOST") or None,
+            lmstudio_key=environment.get("LM_API_TOKEN") or None,
+            options=self.options,
+        )
+
+    def verify_request(self, environment: Mapping[str, str]) -> ModelRequest | None:
+        """The same for the model that confirms, if that is another one."""
+        if self.verify_model is None or self.verify_model == self.model:
+            return None
+        return replace(self.model_request(environment), name=self.verify_model)

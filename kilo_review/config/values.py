@@ -1,0 +1,112 @@
+"""One value of a configuration file → a setting, or an error that says what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kilo_review import options
+from kilo_review.config.settings import Settings
+from kilo_review.errors import ConfigError
+from kilo_review.judge import categories
+from kilo_review.judge.policy import FailOn, OnUnavailable, Verify
+from kilo_review.models import PROVIDERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _string(name: str, value: object, origin: str) -> dict[str, Any]:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{origin}: {name!a} must be a text")
+    return {name: value}
+
+
+def api_key(name: str, value: object, origin: str) -> dict[str, Any]:
+    """A token that fits a header; the message does not repeat it."""
+    text = str(_string(name, value, origin)[name]).strip()
+    if not text or not text.isascii() or not text.isprintable():
+        raise ConfigError(f"{origin}: the token holds characters that no HTTP header can hold")
+    return {name: text}
+
+
+def _choice(
+    allowed: tuple[str, ...], build: Callable[[str], Any] = str
+) -> Callable[[str, object, str], dict[str, Any]]:
+    def read(name: str, value: object, origin: str) -> dict[str, Any]:
+        if value not in allowed:
+            raise ConfigError(f"{origin}: {name!a} must be one of {', '.join(allowed)}, not {value!a}")
+        return {name: build(str(value))}
+
+    return read
+
+
+def _seconds(name: str, value: object, origin: str) -> dict[str, Any]:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise ConfigError(f"{origin}: {name!a} must be a number of seconds, 0 for no limit")
+    return {name: float(value)}
+
+
+def _flag(name: str, value: object, origin: str) -> dict[str, Any]:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{origin}: {name!a} must be true or false")
+    return {name: value}
+
+
+def _patterns(name: str, value: object, origin: str) -> dict[str, Any]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ConfigError(f"{origin}: {name!a} must be a list of patterns, as in .gitignore")
+    return {name: tuple(value)}
+
+
+def _folder(name: str, value: object, origin: str) -> dict[str, Any]:
+    return {name: Path(_string(name, value, origin)[name]).expanduser()}
+
+
+def _categories(name: str, value: object, origin: str) -> dict[str, Any]:
+    return {name: categories.read(value, origin)}
+
+
+def _model(name: str, value: object, origin: str) -> dict[str, Any]:
+    """`model = "name"`, or a table `[model]` with `name` and `options`."""
+    if not isinstance(value, dict):
+        return _string(name, value, origin)
+    if unknown := set(value) - {"name", "options"}:
+        raise ConfigError(f"{origin}: unknown key {min(unknown)!a} in [model]", hint="There are: name, options")
+    found: dict[str, Any] = {}
+    if "name" in value:
+        found |= _string("model", value["name"], origin)
+    if "options" in value:
+        found |= _options("options", value["options"], origin)
+    return found
+
+
+def _options(name: str, value: object, origin: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{origin}: {name!a} must be a table of model parameters")
+    for key, each in value.items():
+        options.check(str(key), each, origin)
+    return {"options": dict(value)}
+
+
+READERS: dict[str, Callable[[str, object, str], dict[str, Any]]] = {
+    "provider": _choice(PROVIDERS),
+    "model": _model,
+    "options": _options,
+    "base_url": _string,
+    "api_key": api_key,
+    "fail_on": _choice(tuple(FailOn), FailOn),
+    "on_unavailable": _choice(tuple(OnUnavailable), OnUnavailable),
+    "max_seconds": _seconds,
+    "base": _string,
+    "exclude": _patterns,
+    "verify": _choice(tuple(Verify), Verify),
+    "verify_model": _string,
+    "categories": _categories,
+    "baseline": _folder,
+    "prompts": _folder,
+    "cache": _flag,
+    "profile": _string,
+}
+assert {each.name for each in fields(Settings)} <= set(READERS)

@@ -1,0 +1,177 @@
+"""Findings that the project has accepted: a file of fingerprints with reasons, subtracted with multiplicity.
+
+The file is JSON, versioned and sorted, one finding a line group, so that two branches that both add to it merge.
+A finding keeps its entry when lines are inserted above it, its function is renamed or its code moves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kilo_review.display import json_path, printable
+from kilo_review.errors import ConfigError
+from kilo_review.finding import Category, Finding, Status, fold, kin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+VERSION = 1
+FILE = ".kilo-review/baseline.json"
+NO_REASON = "it was there when the baseline was made"
+FIELDS = ("path", "category", "code", "symbol", "status", "times", "reason", "fingerprint")
+COUNTED = frozenset({Status.ACTIVE, Status.UNANCHORED})
+
+
+class Accepted(NamedTuple):
+    """One entry.
+
+    Attributes:
+        path: of the file, as JSON shows it.
+        category: what kind of defect.
+        code: the first line of the evidence.
+        symbol: the enclosing heading, or "".
+        status: `baseline` where it counts for this place, `dismissed` where it counts for this code anywhere.
+        times: how many such findings are accepted.
+        reason: why.
+        fingerprint: see `Finding.fingerprint`.
+    """
+
+    path: str
+    category: str
+    code: str
+    symbol: str
+    status: str
+    times: int
+    reason: str
+    fingerprint: str
+
+    @property
+    def kin(self) -> str:
+        """See `Finding.kin`."""
+        return kin_of(self.category, self.code, self.symbol)
+
+
+Baseline = tuple[Accepted, ...]
+
+
+def accepted(finding: Finding, reason: str, status: Status = Status.BASELINE) -> Accepted:
+    """The entry for a finding."""
+    return Accepted(
+        *(json_path(finding.path), finding.category.value, printable(finding.code), printable(finding.symbol)),
+        *(status.value, 1, printable(reason), finding.fingerprint),
+    )
+
+
+def combined(entries: Iterable[Accepted]) -> Baseline:
+    """Sorted; equal ones are counted together."""
+    counts: Counter[Accepted] = Counter()
+    for entry in entries:
+        counts[entry._replace(times=0)] += entry.times
+    return tuple(sorted(entry._replace(times=count) for entry, count in counts.items()))
+
+
+def to_text(baseline: Iterable[Accepted]) -> str:
+    """The file's content."""
+    rows = [entry._asdict() for entry in combined(baseline)]
+    return json.dumps({"version": VERSION, "findings": rows}, indent=1) + "\n"
+
+
+def from_bytes(data: bytes, origin: str) -> Baseline:
+    """Read the file's content.
+
+    Raises:
+        ConfigError: it is damaged, or of a newer version; it is never taken for an empty one.
+    """
+    restore = f"Restore {origin} from git, or make it anew: kilo-review baseline create"
+    try:
+        content = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        conflict = "; it holds a merge conflict" if b"<<<<<<<" in data else ""
+        raise ConfigError(f"the baseline {origin} is not valid JSON{conflict}: {error}", hint=restore) from None
+    if not isinstance(content, dict) or not isinstance(content.get("version"), int):
+        raise ConfigError(f"the baseline {origin} is damaged: it has no version", hint=restore)
+    if content["version"] != VERSION:
+        raise ConfigError(
+            f"the baseline {origin} has version {content['version']}, and this program reads {VERSION}",
+            hint="Use the version of kilo-review that wrote it",
+        )
+    rows = content.get("findings")
+    if not isinstance(rows, list):
+        raise ConfigError(f"the baseline {origin} is damaged: it has no list of findings", hint=restore)
+    try:
+        return tuple(_entry(row) for row in rows)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"the baseline {origin} is damaged: {error!a}", hint=restore) from None
+
+
+def _entry(row: dict[str, Any]) -> Accepted:
+    if set(row) != set(FIELDS):
+        raise ValueError(f"an entry has not the keys {', '.join(FIELDS)}")
+    if not all(isinstance(row[name], int if name == "times" else str) for name in FIELDS) or row["times"] < 1:
+        raise ValueError("an entry has a value of the wrong kind")
+    if Status(row["status"]) not in {Status.BASELINE, Status.DISMISSED}:
+        raise ValueError(f"{row['status']!a} is no status of an entry")
+    Category(row["category"])
+    return Accepted(**row)
+
+
+class Known:
+    """What is accepted or dismissed, while one review's findings are held against it."""
+
+    def __init__(self, baseline: Baseline, dismissals: Mapping[str, str], has_line: Callable[[str, str], bool]) -> None:
+        """Begin with every entry's whole count.
+
+        Args:
+            baseline: the project's file.
+            dismissals: `Finding.kin` → reason, of this clone.
+            has_line: whether a file of the new tree has a line, both as the baseline writes them.
+        """
+        self._left = {entry: entry.times for entry in baseline if entry.status == Status.BASELINE}
+        shared = {entry.kin: entry.reason for entry in baseline if entry.status == Status.DISMISSED}
+        self._dismissed = {**shared, **dismissals}
+        self._has_line = has_line
+
+    def mark(self, finding: Finding) -> Finding:
+        """The finding, out of the count if somebody has taken it out."""
+        if finding.status not in COUNTED:
+            return finding
+        if finding.kin in self._dismissed:
+            return replace(finding, status=Status.DISMISSED, reason=self._dismissed[finding.kin] or None)
+        entry = self._entry_for(finding)
+        if entry is None:
+            return finding
+        self._left[entry] -= 1
+        return replace(finding, status=Status.BASELINE, reason=entry.reason or None)
+
+    @property
+    def unused(self) -> list[Accepted]:
+        """Entries that met no finding, each with the count that is left of it."""
+        return [entry._replace(times=left) for entry, left in self._left.items() if left]
+
+    def _entry_for(self, finding: Finding) -> Accepted | None:
+        """The very same place first; then the same code in the same file; then code that has left its file."""
+        own, path = fold(printable(finding.code)), json_path(finding.path)
+        left = [entry for entry, count in self._left.items() if count and entry.category == finding.category]
+        exact = next((entry for entry in left if entry.fingerprint == finding.fingerprint), None)
+        if exact is not None:
+            return exact
+        same_code = [entry for entry in left if fold(entry.code) == own]
+        in_file = next((entry for entry in same_code if entry.path == path), None)
+        if in_file is not None:
+            return in_file
+        return next((entry for entry in same_code if not self._has_line(entry.path, entry.code)), None)
+
+
+def is_current(finding: Finding, known: Known) -> bool:
+    """Whether the mark that a remembered finding has would be given to it again."""
+    return known.mark(revived(finding)).status is finding.status or finding.status in COUNTED
+
+
+def revived(finding: Finding) -> Finding:
+    """A remembered finding as it was before it was accepted or dismissed."""
+    if finding.status in {Status.DISMISSED, Status.BASELINE}:
+        return replace(finding, status=Status.ACTIVE, reason=None)
+    return finding

@@ -1,0 +1,87 @@
+"""A claim is put to the model again, to be refuted: how it is named, and what is made of the answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from kilo_review.display import one_line, printable
+from kilo_review.errors import BadReplyError
+from kilo_review.finding import Finding, Status
+from kilo_review.judge.parse import object_with
+from kilo_review.judge.policy import FailOn, Verify, blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kilo_review.plan.chunk import Piece
+
+LONGEST_EVIDENCE = 200
+NOT_SHOWN = "asked again, the model denies it"
+NO_INPUT = "asked again, the model affirms it, and names no case in which it goes wrong"
+
+
+class Ruling(NamedTuple):
+    """What the model says of a claim.
+
+    Attributes:
+        is_confirmed: it stands.
+        evidence: the input that shows it, or the line that disproves it.
+    """
+
+    is_confirmed: bool
+    evidence: str
+
+
+def is_due(finding: Finding, verify: Verify, fail_on: FailOn) -> bool:
+    """Whether a finding must be confirmed before it counts."""
+    if finding.status is not Status.ACTIVE or verify is Verify.OFF:
+        return False
+    return verify is Verify.ALL or blocks(finding, fail_on)
+
+
+def claim_of(finding: Finding, piece: Piece) -> str:
+    """The line that a finding speaks of, without a word of what was said about it."""
+    quoted = finding.evidence.split("\n", 1)[0].strip()
+    removed = {line.text.strip() for line in piece.lines if line.kind == "-"}
+    shown = {line.text.strip() for line in piece.lines if line.kind != "-"}
+    if quoted in removed - shown:
+        return f"the removal of the line `{quoted}`"
+    return f"line {finding.line}, `{quoted}`,"
+
+
+def holding(finding: Finding, pieces: Sequence[Piece]) -> Piece:
+    """Of a hunk's pieces the one that a finding speaks of."""
+    first = finding.evidence.split("\n", 1)[0]
+    quoted = [
+        (line.new != finding.line, index)
+        for index, piece in enumerate(pieces)
+        for line in piece.lines
+        if printable(line.text) == first
+    ]
+    return pieces[min(quoted)[1] if quoted else 0]
+
+
+def parse_ruling(text: str, reasoning: str = "") -> Ruling:
+    """Read the answer.
+
+    Raises:
+        BadReplyError: it is neither yes nor no.
+    """
+    found = object_with("confirmed", text if text.strip() else reasoning)
+    confirmed, evidence = found.get("confirmed"), found.get("evidence", "")
+    if not isinstance(confirmed, bool) or not isinstance(evidence, str):
+        raise BadReplyError("the model's answer neither confirms nor refutes")
+    return Ruling(confirmed, one_line(printable(evidence))[:LONGEST_EVIDENCE])
+
+
+def ruled(finding: Finding, ruling: Ruling) -> Finding:
+    """The finding as the answer leaves it."""
+    if not ruling.is_confirmed:
+        return replace(finding, status=Status.REFUTED, reason=ruling.evidence or NOT_SHOWN)
+    return finding if ruling.evidence.strip() else unverified(finding, NO_INPUT)
+
+
+def unverified(finding: Finding, why: str) -> Finding:
+    """A finding that could not be put to the test; it never blocks."""
+    return replace(finding, status=Status.UNVERIFIED, reason=why)
