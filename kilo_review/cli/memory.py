@@ -61,7 +61,7 @@ def cache_stats(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
 @with_options
 @click.pass_context
 def cache_clear(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
-    """Forget everything: answers, receipts, what was left out, and the counts."""
+    """Forget answers, receipts, what was left out, and the counts; what was dismissed stays so."""
     run = prepare(ctx, flags)
     with run.session() as session:
         before = stats.contents(session.ledger)
@@ -98,6 +98,7 @@ def _tally_text(tally: Tally) -> str:
         ("hunks left out", f"{tally.left_out:,}"),
         ("findings shown", f"{tally.findings:,}"),
         ("findings fixed", f"{tally.fixed:,}"),
+        ("findings dismissed", f"{tally.dismissed:,}"),
         ("commits and pushes held", f"{tally.held:,}"),
         ("seconds waited", f"{tally.seconds_waited:,.0f}"),
         ("tokens", tokens),

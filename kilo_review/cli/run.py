@@ -70,8 +70,14 @@ class Run:
         """What the reviews of this invocation share."""
         return Session(self.deadline, remembers=self.settings.cache)
 
-    def job(self, request: Request, patch: bytes | None = None) -> Job:
-        """What the review of one change needs to know."""
+    def job(self, request: Request, patch: bytes | None = None, *, accepts_anew: bool = False) -> Job:
+        """What the review of one change needs to know.
+
+        Args:
+            request: what is reviewed.
+            patch: the change itself, if it came on standard input.
+            accepts_anew: as if there were no baseline, since one is being made.
+        """
         environment = config.environment()
         return Job(
             request=request,
@@ -79,7 +85,7 @@ class Run:
             verify=self.settings.verify,
             verify_model=self.settings.verify_request(environment),
             categories=self.settings.categories,
-            baseline=config.baseline(self.settings, self.root),
+            baseline=() if accepts_anew else config.baseline(self.settings, self.root),
             is_pull_request=config.is_pull_request(environment),
             report_unused=bool(self.flags["report_unused"]),
             prompts=prompts.load(self.settings.prompts),

@@ -17,7 +17,7 @@ REPLACED = "it speaks of a line that the change has replaced"
 UNTOUCHED = "it speaks of a line that the change did not touch"
 ALREADY_SO = "what it proposes is what stands there"
 REACH = 3
-"""Unchanged lines this near to a pure removal may be wrong because of it: the check before them is gone."""
+"""Unchanged lines this near to a removal may be wrong because of it: the check before them is gone."""
 _PROPOSALS = (
     r"(?i)\b(?:should (?:be|read)|must be|instead use|use|replace (?:it|this|that)? ?with|change (?:it|this)? ?to)"
     r":? `([^`\n]+)`"
@@ -34,19 +34,20 @@ def contradiction(claim: Claim, lines: Sequence[Line], first: int, last: int) ->
         return ""
     if "-" in kinds:
         at = next(index for index in range(first, last + 1) if lines[index].kind == "-")
-        return "" if _is_pure_removal(lines, at) else REPLACED
+        return "" if _is_removal(lines, at) else REPLACED
     near = range(max(0, first - REACH), min(len(lines), last + 1 + REACH))
-    return "" if any(lines[index].kind == "-" and _is_pure_removal(lines, index) for index in near) else UNTOUCHED
+    return "" if any(lines[index].kind == "-" and _is_removal(lines, index) for index in near) else UNTOUCHED
 
 
-def _is_pure_removal(lines: Sequence[Line], index: int) -> bool:
-    """Whether the changed lines around a removed one are all removed: then its absence may be the defect."""
+def _is_removal(lines: Sequence[Line], index: int) -> bool:
+    """Whether more is removed than added around a removed line: then its absence may be the defect."""
     begin = end = index
     while begin > 0 and lines[begin - 1].kind != " ":
         begin -= 1
     while end + 1 < len(lines) and lines[end + 1].kind != " ":
         end += 1
-    return all(line.kind == "-" for line in lines[begin : end + 1])
+    kinds = [line.kind for line in lines[begin : end + 1]]
+    return kinds.count("-") > kinds.count("+")
 
 
 def _proposes(claim: Claim, quoted: Sequence[Line]) -> bool:

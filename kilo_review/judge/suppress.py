@@ -60,7 +60,11 @@ def ignore_for(finding: Finding, ignores: Mapping[int, Ignore]) -> Ignore | None
     while above in ignores and ignores[above].is_alone:
         candidates.append(ignores[above])
         above -= 1
-    speaking = [each for each in candidates if not each.categories or finding.category in each.categories]
+    speaking = [
+        each
+        for each in candidates
+        if finding.category in each.categories or not each.categories or each.categories - _CATEGORIES
+    ]
     return min(speaking, key=lambda each: bool(each.problem), default=None)
 
 

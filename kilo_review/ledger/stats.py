@@ -21,6 +21,7 @@ class Tally:
         left_out: hunks that were not reviewed.
         findings: findings shown, each counted once.
         fixed: of them, those that were gone at the next review of the same lines.
+        dismissed: findings that were dismissed in this clone.
         held: commits and pushes that were stopped.
         seconds_waited: seconds that commits, pushes and people waited; reviews in the background not counted.
         prompt_tokens: tokens that models on this machine have read.
@@ -34,6 +35,7 @@ class Tally:
     left_out: int
     findings: int
     fixed: int
+    dismissed: int
     held: int
     seconds_waited: float
     prompt_tokens: int
@@ -65,6 +67,7 @@ def tally(ledger: Ledger, since: float) -> Tally:
     first, asked, remembered, left_out, held, waited, prompt, completion = sums[0] if sums else (0,) * 8
     found = rows("SELECT count(*) FROM sightings WHERE at >= ?", since)
     fixed = rows("SELECT count(*) FROM sightings WHERE fixed_at >= ?", since)
+    dismissed = rows("SELECT count(*) FROM dismissals WHERE at >= ?", since)
     return Tally(
         first=first,
         reviews=by_kind,
@@ -73,6 +76,7 @@ def tally(ledger: Ledger, since: float) -> Tally:
         left_out=left_out,
         findings=found[0][0] if found else 0,
         fixed=fixed[0][0] if fixed else 0,
+        dismissed=dismissed[0][0] if dismissed else 0,
         held=held,
         seconds_waited=waited,
         prompt_tokens=prompt,

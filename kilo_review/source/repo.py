@@ -239,6 +239,11 @@ class Repository(Git):
         content = self._answered(size)
         return content if kind == b"blob" else None
 
+    def holds(self, tree: str, text: str) -> bool:
+        """Whether a line of any file of a tree contains a text."""
+        status, _ = self.status("grep", "--quiet", "--fixed-strings", "--text", "-e", text, tree)
+        return status == 0
+
     def blob_start(self, oid: str) -> bytes:
         """The first 64 KiB of a blob, without holding the rest in memory; raises as `blob` does."""
         if self._last_blob[0] == oid:

@@ -1,0 +1,402 @@
+"""What was decided once: comments in the code, the baseline, dismissals."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kilo_review.errors import ConfigError
+from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.judge.baseline import Known, accepted, combined, from_bytes, to_text
+from kilo_review.judge.suppress import ignores_in
+from tests.fakes.ollama import Model, Ollama
+from tests.hooked import Hooked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Repo, Runner
+
+BUGGY = "def mean(items):\n{above}    return sum(items) / len(items){behind}\n"
+CI = {"GITHUB_EVENT_NAME": "pull_request"}
+
+
+def finding(path: str, code: str, **changes: Any) -> Finding:
+    facts: dict[str, Any] = {"severity": Severity.MAJOR, "category": Category.BUG, "title": "t", "message": "m"}
+    return Finding(path, 1, 1, evidence=code, **(facts | changes))
+
+
+def statuses(report: dict[str, Any]) -> list[str]:
+    return [each["status"] for each in report["findings"]]
+
+
+# Comments in the code
+
+
+@pytest.mark.parametrize(
+    ("above", "behind"),
+    [
+        ("", "  # kilo-review: ignore[bug] callers check"),
+        ("    # kilo-review: ignore[bug] callers check\n", ""),
+        ("    # kilo-review: ignore[security] x\n    # kilo-review: ignore[bug, api] callers check\n", ""),
+        ("", "  # noqa: X1  Kilo-Review: IGNORE[Bug]: callers check"),
+    ],
+)
+def test_a_comment_takes_its_category_out(
+    kilo: Runner, repo: Repo, division: dict[str, Any], above: str, behind: str
+) -> None:
+    repo.stage("calc.py", BUGGY.format(above=above, behind=behind))
+    report = kilo(*kilo.scripted({"findings": [division | {"file": "calc.py"}]}), "--format", "json").json()
+    (found,) = report["findings"]
+    assert (found["status"], report["blocking"]) == ("suppressed", False)
+    assert found["reason"].endswith("callers check")
+    assert report["usage"]["requests"] == 1  # nothing is asked about it
+
+
+@pytest.mark.parametrize(
+    ("above", "behind", "told"),
+    [
+        ("", "  # kilo-review: ignore[bug]", "calc.py:2: the comment kilo-review: ignore gives no reason"),
+        ("", "  # kilo-review: ignore callers check", "names no category: ignore[bug] reason"),
+        ("", "  # kilo-review: ignore[bugs] callers check", "names 'bugs', which is no category"),
+        ("", "  # kilo-review: ignore[api] callers check", ""),
+        ("    items = []  # kilo-review: ignore[bug] of this line\n", "", ""),
+        ("    # kilo-review: ignore[bug] too far away\n\n", "", ""),
+        ("", ' + "kilo-review: ignore[bug] in a string"[:0]' * 0, ""),
+    ],
+)
+def test_what_does_not_speak_of_it_leaves_it(
+    kilo: Runner, repo: Repo, division: dict[str, Any], above: str, behind: str, told: str
+) -> None:
+    repo.stage("calc.py", BUGGY.format(above=above, behind=behind))
+    done = kilo(*kilo.scripted({"findings": [division | {"file": "calc.py"}]}))
+    assert done.code == 1
+    assert told in done.text
+    assert bool(told) is ("note: " in done.text)
+
+
+def test_a_pull_request_does_not_excuse_itself(kilo: Runner, repo: Repo, division: dict[str, Any]) -> None:
+    comment = "    # kilo-review: ignore[bug] callers check\n"
+    repo.stage("calc.py", BUGGY.format(above=comment, behind=""))
+    script = kilo.scripted({"findings": [division | {"file": "calc.py"}]})
+    done = kilo(*script, env=CI)
+    assert done.code == 1
+    assert "is not honoured, since this pull request brings it in" in done.text
+    repo.commit("the comment is there now", calc__py=BUGGY.format(above=comment, behind="").replace("len(", "count("))
+    repo.stage("calc.py", BUGGY.format(above=comment, behind=""))
+    assert kilo(*script, env=CI).code == 0
+
+
+def test_comments_that_suppress_nothing_are_told_if_that_is_wanted(kilo: Runner, repo: Repo) -> None:
+    lines = "# kilo-review: ignore[bug] long gone\nx = 1\ny = 2  # kilo-review: ignore[security]\n"
+    repo.stage("a.py", lines)
+    script = kilo.scripted({"findings": []})
+    assert "ignore" not in kilo(*script).text
+    done = kilo(*script, "--report-unused")
+    assert "note: a.py:1: kilo-review: ignore[bug] suppresses nothing" in done.text
+    assert "note: a.py:3: kilo-review: ignore[security] gives no reason" in done.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("# {}", "// {}", "/* {} */", " * {}", "-- {}", "; {}", "% {}", "<!-- {} -->", "{{- {} -}}", "(* {} *)"),
+        *("REM {}", "' {}", '" {}', "dnl {}", "! {}", "x = 1 // {}"),
+    ],
+)
+def test_comments_of_all_languages(line: str) -> None:
+    text = line.format("kilo-review: ignore[bug] it is so").replace("{{", "{").replace("}}", "}")
+    (found,) = ignores_in({7: text}).values()
+    assert (found.line, found.categories, found.reason, found.problem) == (7, frozenset({"bug"}), "it is so", "")
+
+
+def test_a_word_in_the_code_is_no_comment() -> None:
+    assert not ignores_in({1: "kilo-review: ignore[bug] x", 2: 'say("please kilo-review: ignore[bug] x")'})
+
+
+# By path
+
+
+@pytest.mark.parametrize(
+    ("table", "changes", "status"),
+    [
+        ('"app.py" = { off = ["bug"] }', {}, "suppressed"),
+        ('"*.py" = { off = ["critical"] }', {}, "suppressed"),
+        ('"tests/" = { off = ["bug"] }', {}, "active"),
+        ('"*.py" = { off = ["bug"] }\n"app.*" = { on = ["bug"] }', {}, "active"),
+        ("", {"type": "maintainability", "severity": "minor"}, "suppressed"),
+        ('"*" = { on = ["nits"] }', {"type": "maintainability", "severity": "minor"}, "active"),
+        ("", {"type": "maintainability", "severity": "major"}, "active"),
+    ],
+)
+def test_categories_and_severities_by_path(
+    kilo: Runner, buggy: Repo, division: dict[str, Any], table: str, changes: dict[str, str], status: str
+) -> None:
+    buggy.write(".kilo-review.toml", f"[categories]\n{table}\n")
+    report = kilo(*kilo.scripted({"findings": [division | changes]}), "--format", "json").json()
+    assert statuses(report) == [status]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "categories = 1",
+        '[categories]\n"*" = 1',
+        '[categories]\n"*" = { off = "bug" }',
+        '[categories]\n"*" = { off = ["bugs"] }',
+    ],
+)
+def test_a_wrong_table_is_told(kilo: Runner, buggy: Repo, line: str) -> None:
+    buggy.write(".kilo-review.toml", line + "\n")
+    assert kilo("--dry-run").code == 2
+
+
+# The baseline
+
+
+def many(number: int) -> tuple[str, list[dict[str, Any]]]:
+    """A file with that many functions, each with a finding."""
+    body = [f"def f{n}(a, b):\n    c{n} = a\n    return c{n} / b + {n}\n\n\n" for n in range(number)]
+    claim = {"file": "old.py", "line": 1, "problem": "p", "severity": "critical", "title": "t", "type": "bug"}
+    return "".join(body), [claim | {"code": f"return c{n} / b + {n}"} for n in range(number)]
+
+
+def test_it_holds_after_lines_above_a_rename_and_a_move(kilo: Runner, repo: Repo) -> None:
+    content, claims = many(20)
+    repo.stage("old.py", content)
+    script = kilo.scripted({"findings": claims})
+    done = kilo("baseline", "create", *script, "--reason", "legacy")
+    assert done.code == 0, done.talk
+    assert "20 accepted in" in done.talk
+    assert kilo("baseline", "check").code == 0
+    report = kilo(*script, "--format", "json").json()
+    assert statuses(report) == ["baseline"] * 20
+    repo.commit("all of it")
+    moved = [each | {"file": "sub/new.py"} for each in claims]
+    inside = "".join(f"    {line}" if line.strip() else line for line in content.splitlines(keepends=True))
+    repo.git("rm", "-q", "old.py")
+    repo.stage("sub/new.py", "# above\n" * 200 + "class Moved:\n" + inside)
+    script = kilo.scripted({"findings": moved})
+    report = kilo(*script, "--format", "json").json()
+    assert statuses(report) == ["baseline"] * 20
+    assert report["blocking"] is False
+    assert {each["reason"] for each in report["findings"]} == {"legacy"}
+    assert kilo("baseline", "update", *script).code == 0
+    entries = json.loads((repo.path / ".kilo-review/baseline.json").read_text())["findings"]
+    assert {(each["path"], each["reason"]) for each in entries} == {("sub/new.py", "legacy")}
+
+
+def test_one_more_than_was_accepted_counts(kilo: Runner, repo: Repo) -> None:
+    line = "return total_of_everything / count_of_everything\n"
+    gap = "".join(f"# {n}\n" for n in range(9))
+    repo.stage("a.txt", line + gap)
+    claim = {"file": "a.txt", "line": 1, "problem": "p", "severity": "critical", "title": "t", "type": "bug"}
+    script = kilo.scripted({"findings": [claim | {"code": line}, claim | {"code": line, "line": 11}]})
+    assert kilo("baseline", "create", *script).code == 0
+    assert statuses(kilo(*script, "--format", "json").json()) == ["baseline"]
+    repo.stage("a.txt", line + gap + line)
+    assert sorted(statuses(kilo(*script, "--format", "json").json())) == ["active", "baseline"]
+
+
+def test_what_is_gone_is_told_and_forgotten(kilo: Runner, repo: Repo, division: dict[str, Any]) -> None:
+    repo.stage("app.py", BUGGY.format(above="", behind=""))
+    assert kilo("baseline", "create", *kilo.scripted({"findings": [division]})).code == 0
+    repo.stage("app.py", "x = 1\n")
+    done = kilo("baseline", "check")
+    assert done.code == 1
+    assert "app.py: bug: gone: return sum(items) / len(items)" in done.text
+    assert kilo("baseline", "update", *kilo.scripted({"findings": []})).code == 0
+    assert kilo("baseline", "check").text == "kilo-review: 0 accepted, 0 of them gone\n"
+
+
+def test_it_is_sorted_and_every_entry_has_its_lines() -> None:
+    entries = [accepted(finding(path, code), "why") for path in ("b.py", "a.py") for code in ("y = 2", "x = 1")]
+    text = to_text(entries)
+    assert text == to_text(reversed(entries))
+    assert [row["path"] for row in json.loads(text)["findings"]] == ["a.py", "a.py", "b.py", "b.py"]
+    assert text.endswith("}\n")
+    assert text.count("\n") > 4 * len(entries)
+    assert from_bytes(text.encode(), "x") == combined(entries)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "is not valid JSON"),
+        ("{", "is not valid JSON"),
+        ('<<<<<<< ours\n{"version": 1}', "it holds a merge conflict"),
+        ("[]", "it has no version"),
+        ('{"version": 2, "findings": []}', "has version 2, and this program reads 1"),
+        ('{"version": 1}', "it has no list of findings"),
+        ('{"version": 1, "findings": [{}]}', "an entry has not the keys"),
+        ('{"version": 1, "findings": [1]}', "is damaged"),
+    ],
+)
+def test_a_damaged_or_newer_file_is_no_empty_baseline(kilo: Runner, buggy: Repo, content: str, told: str) -> None:
+    buggy.write(".kilo-review/baseline.json", content)
+    for command in ((), ("baseline", "check"), ("baseline", "update")):
+        done = kilo(*command, *kilo.scripted({"findings": []}))
+        assert (done.code, told in done.talk) == (2, True), done.talk
+    assert (buggy.path / ".kilo-review/baseline.json").read_text() == content
+
+
+def test_wrong_values_of_an_entry() -> None:
+    row = accepted(finding("a.py", "x = 1"), "why")._asdict()
+    for wrong in ({"times": 0}, {"times": "1"}, {"status": "active"}, {"category": "x"}, {"path": 1}):
+        with pytest.raises(ConfigError, match="is damaged: ValueError"):
+            from_bytes(json.dumps({"version": 1, "findings": [row | wrong]}).encode(), "x")
+
+
+def test_a_file_that_is_named_must_be_there_and_the_repository_names_only_its_own(
+    kilo: Runner, buggy: Repo, tmp_path: Path
+) -> None:
+    assert kilo("--baseline", str(tmp_path / "none.json"), *kilo.scripted()).code == 2
+    buggy.write(".kilo-review.toml", 'baseline = "../outside.json"\n')
+    done = kilo("--dry-run")
+    assert (done.code, "must be a file of the repository" in done.talk) == (2, True)
+
+
+def test_create_does_not_overwrite_and_update_does_not_create(kilo: Runner, buggy: Repo) -> None:
+    script = kilo.scripted({"findings": []})
+    assert kilo("baseline", "update", *script).code == 2
+    assert kilo("baseline", "check", *script).code == 2
+    assert kilo("baseline", "create", "mine.json", *script).code == 0
+    assert kilo("baseline", "create", "mine.json", *script).code == 2
+    assert json.loads((buggy.path / "mine.json").read_text()) == {"version": 1, "findings": []}
+
+
+def test_nothing_is_accepted_if_nothing_was_looked_at(kilo: Runner, buggy: Repo) -> None:
+    assert kilo("baseline", "create", *kilo.scripted({"error": "no"})).code == 3
+    assert not (buggy.path / ".kilo-review").exists()
+
+
+def test_subtraction_prefers_the_same_place() -> None:
+    entries = [accepted(finding("a.py", "x = compute(all, the, things)", symbol=name), name) for name in ("f", "g")]
+    known = Known(combined(entries), {}, lambda _path, _code: True)
+    marked = [known.mark(finding("a.py", "x = compute(all, the, things)", symbol=name)) for name in ("g", "h", "i")]
+    assert [(each.status, each.reason) for each in marked] == [
+        (Status.BASELINE, "g"),
+        (Status.BASELINE, "f"),
+        (Status.ACTIVE, None),
+    ]
+    elsewhere = Known(combined(entries), {}, lambda _path, _code: True)
+    assert elsewhere.mark(finding("b.py", "x = compute(all, the, things)")).status is Status.ACTIVE
+    gone = Known(combined(entries), {}, lambda _path, _code: False)
+    assert gone.mark(finding("b.py", "x = compute(all, the, things)")).status is Status.BASELINE
+
+
+# Dismissals
+
+
+def identifier(done: Any) -> str:
+    (line,) = [line for line in done.text.splitlines() if "Division by zero" in line]
+    return str(line.rsplit(" ", 1)[1])
+
+
+def test_what_was_dismissed_stays_so_wherever_it_moves(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:
+    script = kilo.scripted({"findings": [division]})
+    done = kilo(*script)
+    assert done.code == 1
+    told = kilo("dismiss", identifier(done), "--reason", "callers check")
+    assert told.code == 0
+    assert "undismiss" in told.text
+    again = kilo(*script)
+    assert again.code == 0
+    assert "[dismissed: callers check]" in again.text
+    buggy.git("mv", "app.py", "other.py")
+    moved = kilo(*kilo.scripted({"findings": [division | {"file": "other.py"}]}), "--format", "json").json()
+    assert statuses(moved) == ["dismissed"]
+    assert "callers check" in kilo("dismissed").text
+    (row,) = json.loads(kilo("dismissed", "--format", "json").stdout)["dismissed"]
+    assert (row["shared"], row["path"], row["code"]) == (False, "app.py", "return sum(items) / len(items)")
+    assert json.loads(kilo("stats", "--format", "json").stdout)["dismissed"] == 1
+    assert kilo("cache", "clear").code == 0  # a decision is no cache
+    assert kilo("undismiss", identifier(done)).code == 0
+    assert kilo("dismissed").text == "kilo-review: nothing was dismissed\n"
+
+
+def test_it_is_shared_in_the_baseline(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:
+    script = kilo.scripted({"findings": [division]})
+    short = identifier(kilo(*script))
+    done = kilo("dismiss", short, "--shared", "--reason", "callers check")
+    assert "commit it" in done.text
+    (entry,) = json.loads((buggy.path / ".kilo-review/baseline.json").read_text())["findings"]
+    assert (entry["status"], entry["reason"]) == ("dismissed", "callers check")
+    assert kilo(*script).code == 0
+    assert kilo("baseline", "update", *script).code == 0
+    assert "shared] callers check" in kilo("dismissed").text
+    assert kilo("undismiss", short).code == 0
+    assert kilo(*script).code == 1
+
+
+@pytest.mark.parametrize("command", ["dismiss", "undismiss", "explain"])
+@pytest.mark.parametrize("word", ["", "abc", "xyzw", "../../", "%%%%", "abcdabcd"])
+def test_ids_that_are_none(kilo: Runner, buggy: Repo, command: str, word: str) -> None:
+    done = kilo(command, word)
+    assert done.code == 2
+    assert "Traceback" not in done.talk
+
+
+def test_a_dismissal_holds_at_push_too(
+    buggy: Repo, kilo: Runner, tmp_path: Path, division: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KILO_REVIEW_FAIL_ON", "critical")
+    buggy.git("init", "-q", "--bare", "../remote.git")
+    buggy.git("remote", "add", "origin", "../remote.git")
+    buggy.git("push", "-q", "-u", "origin", "main")
+    hooked = Hooked(buggy, tmp_path)
+    hooked.install("pre-push")
+    with Ollama(models=[Model("m:1", loaded_window=8192)], answer=json.dumps({"findings": [division]})) as server:
+        monkeypatch.setenv("KILO_REVIEW_PROVIDER", "ollama")
+        monkeypatch.setenv("KILO_REVIEW_BASE_URL", server.url)
+        buggy.git("commit", "-q", "-m", "buggy")
+        done = hooked.push("-q", check=False)
+        assert done.returncode == 1
+        shown = (done.stdout + done.stderr).decode()
+        short = next(line for line in shown.splitlines() if "Division by zero" in line).rsplit(" ", 1)[1]
+        asked = len(server.asked("/api/chat"))
+        assert kilo("dismiss", short).code == 0
+        assert "1 finding" not in kilo("status").text
+        assert hooked.push("-q", check=False).returncode == 0
+        assert len(server.asked("/api/chat")) == asked  # by the receipt
+        # A receipt that was made while it was dismissed tells nothing of it after that has been taken back.
+        buggy.stage("other.py", BUGGY.format(above="", behind=""))
+        buggy.git("commit", "-q", "-m", "again")
+        kilo("catch-up")
+        assert kilo("undismiss", short).code == 0
+        assert hooked.push("-q", check=False).returncode == 1
+
+
+def test_without_a_ledger_a_decision_is_not_taken_for_kept(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:
+    short = identifier(kilo(*kilo.scripted({"findings": [division]})))
+    folder = buggy.path / ".git" / "kilo-review"
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "ledger.sqlite3").mkdir()
+    done = kilo("dismiss", short)
+    assert done.code == 3
+    assert "the ledger cannot be used" in done.talk
+
+
+def test_no_cache_keeps_decisions(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:
+    script = kilo.scripted({"findings": [division]})
+    kilo("dismiss", identifier(kilo(*script)))
+    assert kilo(*script, "--no-cache").code == 0
+
+
+def test_a_ledger_of_version_1_is_brought_up_to_date(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:
+    script = kilo.scripted({"findings": [division]})
+    kilo(*script)
+    hooked = Hooked(buggy, buggy.path)
+    database = sqlite3.connect(buggy.path / ".git/kilo-review/ledger.sqlite3")
+    for statement in ("DROP TABLE shown", "DROP TABLE dismissals", "PRAGMA user_version = 1"):
+        database.execute(statement)
+    database.commit()
+    database.close()
+    report = kilo(*script, "--format", "json").json()
+    assert report["usage"]["requests"] == 0
+    assert hooked.rows("PRAGMA user_version") == [(2,)]
+    assert kilo("dismiss", report["findings"][0]["fingerprint"][:8]).code == 0
