@@ -15,7 +15,8 @@ from kilo_review.errors import BadReplyError, CutReplyError, PromptTooLongError,
 from kilo_review.judge.parse import Claim, parse
 from kilo_review.judge.verify import Ruling, parse_ruling
 from kilo_review.plan.chunk import Chunk, TokenMeter
-from kilo_review.prompts import REPLY_SCHEMA, VERIFY_SCHEMA, Message, Prompts
+from kilo_review.plan.rules import Rule, blocks
+from kilo_review.prompts import VERIFY_SCHEMA, Message, Prompts, reply_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,8 @@ class Asker:
     deadline: Deadline
     usage: Usage
     meter: TokenMeter = field(default_factory=TokenMeter)
-    schema: dict[str, Any] | None = field(default_factory=lambda: REPLY_SCHEMA)
+    with_schema: bool = True
+    """False once the server has refused one."""
 
     def claims(self, chunk: Chunk) -> list[Claim]:
         """What the model says about a chunk.
@@ -48,14 +50,16 @@ class Asker:
             BadReplyError: no rung of the ladder gave a readable answer.
             ModelError: the model could not be asked.
         """
-        question = self.prompts.review(chunk.text)
-        reply = self._ask(question, self.schema)
+        question = self.prompts.review(chunk.text, blocks(chunk.rules))
+        schema = reply_schema([rule.name for rule in chunk.rules])
+        reply = self._ask(question, schema)
         try:
-            return self._read(reply)
+            claims = self._read(reply)
         except CutReplyError:
             raise
         except BadReplyError as unreadable:
-            return self._climb_down(question, reply, unreadable)
+            claims = self._climb_down(question, schema, reply, unreadable)
+        return [_ruled(claim, chunk.rules) for claim in claims]
 
     def ruling(self, question: Sequence[Message]) -> Ruling:
         """Whether a claim stands; asked once more, without a schema, if the answer cannot be read.
@@ -64,22 +68,24 @@ class Asker:
             BadReplyError: neither answer says yes or no.
             ModelError: the model could not be asked.
         """
-        reply = self._ask(question, VERIFY_SCHEMA if self.schema is not None else None)
+        reply = self._ask(question, VERIFY_SCHEMA)
         try:
             return parse_ruling(reply.text, reply.reasoning)
         except BadReplyError:
-            if self.schema is None:
+            if not self.with_schema:
                 raise
         reply = self._ask(question, None)
         return parse_ruling(reply.text, reply.reasoning)
 
-    def _climb_down(self, question: Sequence[Message], reply: Reply, unreadable: BadReplyError) -> list[Claim]:
+    def _climb_down(
+        self, question: Sequence[Message], schema: dict[str, Any], reply: Reply, unreadable: BadReplyError
+    ) -> list[Claim]:
         if reply.text.strip():
             try:
-                return self._read(self._ask(self.prompts.repair(reply.text), self.schema))
+                return self._read(self._ask(self.prompts.repair(reply.text), schema))
             except BadReplyError:
                 pass  # the next rung
-        if self.schema is None:
+        if not self.with_schema:
             raise unreadable
         return self._read(self._ask(question, None))
 
@@ -95,14 +101,14 @@ class Asker:
     def _ask(self, messages: Sequence[Message], schema: dict[str, Any] | None) -> Reply:
         size = sum(len(message.content.encode("utf-8", "replace")) for message in messages)
         try:
-            reply = self._timed(messages, schema)
+            reply = self._timed(messages, schema if self.with_schema else None)
         except PromptTooLongError as error:
             self.meter.learn(size, error.prompt_tokens or 0)
             raise
         except SchemaRejectedError:
-            if schema is None:
+            if schema is None or not self.with_schema:
                 raise
-            self.schema = None
+            self.with_schema = False
             return self._ask(messages, None)
         self.usage.prompt_tokens += reply.prompt_tokens
         self.usage.completion_tokens += reply.completion_tokens
@@ -133,3 +139,11 @@ class Asker:
                 f"the server read only {reply.prompt_tokens} tokens of a prompt of {size} characters",
                 hint="Give the model a larger window (context length); for Ollama use --provider ollama",
             )
+
+
+def _ruled(claim: Claim, rules: Sequence[Rule]) -> Claim:
+    """A claim with the rule that it names, if there is such a rule, and that rule's severity."""
+    rule = next((rule for rule in rules if rule.name.lower() == claim.rule.strip().lower()), None)
+    if rule is None:
+        return claim._replace(rule="")
+    return claim._replace(rule=rule.name, severity=rule.severity or claim.severity)

@@ -28,6 +28,7 @@ from kilo_review.outcome import Entry, State
 from kilo_review.packing import Pace, Packer
 from kilo_review.plan import scope
 from kilo_review.plan.chunk import Chunk, TokenMeter
+from kilo_review.plan.rules import blocks
 from kilo_review.sieve import Sieve
 from kilo_review.verifier import Verifier
 
@@ -100,6 +101,8 @@ class Inquiry:
         outcome.findings += [finding for _, hunk in self._chosen for finding in self._settled.get(hunk, ())]
         outcome.entries[:0] = [self._entry(hunk, reason) for _, hunk in self._chosen]
         self._note_ignores(outcome)
+        if self._packer is not None:
+            outcome.notes += self._packer.shelf.notes
 
     def _ask_all(self, outcome: Outcome) -> None:
         model = self._session.model(self._job.model)
@@ -258,11 +261,13 @@ class Inquiry:
         assert self._packer
         if not self._verifier.is_due(finding):
             return finding
+        file = self._file_of[hunk]
+        rules = blocks(self._packer.shelf.chosen(file.path))
         try:
-            pieces = self._packer.pieces(self._file_of[hunk], hunk)
+            pieces = self._packer.pieces(file, hunk)
         except PromptTooLongError as error:
             return unverified(finding, error.message)
-        return self._verifier.settle(finding, holding(finding, pieces), self._keys[hunk])
+        return self._verifier.settle(finding, holding(finding, pieces), self._keys[hunk], rules)
 
     def _give_up(self, outcome: Outcome, reason: str) -> None:
         """What could not be put to the test does not count; what it cost so far does."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from kilo_review.judge.policy import FailOn, Verify
+from kilo_review.plan.rules import Book
 
 if TYPE_CHECKING:
     from kilo_review.deadline import Deadline
@@ -43,6 +44,7 @@ class Job:
         verify_model: another model that is asked to confirm them; None for the one that found them.
         categories: what is switched on or off, by path.
         baseline: findings that the project has accepted.
+        rules: the project's own.
         is_pull_request: the change may not excuse itself.
         report_unused: whether comments that suppress nothing are told.
         patch: the change itself, where it came on standard input.
@@ -59,6 +61,7 @@ class Job:
     verify_model: ModelRequest | None = None
     categories: tuple[Switch, ...] = ()
     baseline: Baseline = ()
+    rules: Book = field(default_factory=Book)
     is_pull_request: bool = False
     report_unused: bool = False
     patch: bytes | None = None
@@ -74,7 +77,7 @@ class Job:
             *(model.provider, model.name, model.base_url, sorted(model.options.items())),
             *(self.prompts.version, sorted(self.ignore_lists.items())),
             *self._verification,
-            *(self.categories, self.is_pull_request),
+            *(self.categories, self.is_pull_request, self.rules.rules, self.rules.rules and self.rules.tokens),
         )
         return hashlib.sha256(json.dumps(known, default=str).encode("utf-8", "replace")).hexdigest()[:32]
 

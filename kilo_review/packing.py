@@ -9,6 +9,7 @@ from kilo_review.errors import PromptTooLongError
 from kilo_review.ledger.records import Calibration
 from kilo_review.plan import context, risk
 from kilo_review.plan.chunk import ANSWER_TOKENS, Chunk, Piece, TokenMeter, budget, essence, pack, pieces_of
+from kilo_review.plan.rules import Shelf, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from kilo_review.source.diff import FileChange, Hunk
 
     Chosen = Sequence[tuple[FileChange, Hunk]]
+
+
+SMALLEST_ROOM = 64
+"""Tokens of change that a request must have room for, beside the rules."""
 
 
 @dataclass(slots=True)
@@ -74,6 +79,11 @@ class Packer:
     window: int
     meter: TokenMeter
     pace: Pace = field(default_factory=Pace)
+    shelf: Shelf = field(init=False)
+    """The project's rules, as far as they are sent."""
+
+    def __post_init__(self) -> None:
+        self.shelf = Shelf(self.job.rules, self.meter.estimate)
 
     def room(self) -> int:
         """Tokens of change that fit one request, by what is known of the tokenizer now.
@@ -86,7 +96,7 @@ class Packer:
 
     def request_tokens(self, chunk: Chunk) -> int:
         """Tokens of the whole request for a chunk."""
-        return self._fixed() + self.meter.estimate(chunk.text)
+        return self._fixed() + self.shelf.cost(chunk.rules) + self.meter.estimate(chunk.text)
 
     def chunks(
         self,
@@ -101,7 +111,7 @@ class Packer:
             is_known: told a hunk and its essence; True if it need not be asked about.
             too_long: told a hunk that cannot be cut small enough.
         """
-        return pack(self._pieces(self._ordered(chosen), is_known, too_long), self.meter, self._room_in_time)
+        return pack(self._pieces(self._ordered(chosen), is_known, too_long), self.meter, self._room_in_time, self.shelf)
 
     def _ordered(self, chosen: Chosen) -> Chosen:
         """Under a deadline the riskiest first; else as they stand, which shows the model what belongs together."""
@@ -117,7 +127,7 @@ class Packer:
         """
         lines = self.change.diff.lines(hunk)
         around = context.of_hunk(hunk, lines, self.change.new_content(file))
-        return pieces_of(file, hunk, lines, around, self.meter, self.room())
+        return pieces_of(file, hunk, lines, around, self.meter, self._room_beside_rules(file))
 
     def _pieces(
         self,
@@ -129,12 +139,30 @@ class Packer:
             self.job.deadline.cap(1.0)  # reading and parsing count, too
             lines = self.change.diff.lines(hunk)
             around = context.of_hunk(hunk, lines, self.change.new_content(file))
-            if is_known(hunk, essence(file, hunk, lines, around)):
+            rules = blocks(self.shelf.chosen(file.path))
+            if is_known(hunk, essence(file, hunk, lines, around) + (f"\n{rules}" if rules else "")):
                 continue
             try:
-                yield from pieces_of(file, hunk, lines, around, self.meter, self.room())
+                room = self._room_beside_rules(file)
+                yield from pieces_of(file, hunk, lines, around, self.meter, room)
             except PromptTooLongError as error:
                 too_long(hunk, error)
+
+    def _room_beside_rules(self, file: FileChange) -> int:
+        """What fits one request beside the rules about a file.
+
+        Raises:
+            PromptTooLongError: nothing does.
+        """
+        room, rules = self.room(), self.shelf.cost(self.shelf.chosen(file.path))
+        if rules and rules >= room - SMALLEST_ROOM:
+            raise PromptTooLongError(
+                f"the rules about it take about {rules} of the {room} tokens that a request has",
+                prompt_tokens=rules,
+                window=room,
+                hint="Lower rules_tokens, or load the model with a larger window",
+            )
+        return room - rules
 
     def _room_in_time(self) -> int:
         """What fits the window, and can be answered before the deadline as far as that can be foreseen."""
@@ -145,4 +173,6 @@ class Packer:
 
     def _fixed(self) -> int:
         prompts = self.job.prompts
-        return self.meter.estimate(prompts.system + prompts.review_template)
+        rules = prompts.rules_template if self.job.rules.rules else ""
+        language = prompts.language and prompts.language_template
+        return self.meter.estimate(prompts.system + prompts.review_template + rules + language)

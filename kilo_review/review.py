@@ -17,6 +17,7 @@ from kilo_review.outcome import Outcome, State
 from kilo_review.packing import Packer
 from kilo_review.plan import merges, scope
 from kilo_review.plan.chunk import TokenMeter, budget
+from kilo_review.plan.rules import blocks
 from kilo_review.source import change as changes
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def prompts(job: Job, session: Session) -> Iterator[list[Message]]:
     change = _read(job, session)
     packer = Packer(job, change, window if isinstance(window, int) else DEFAULT_WINDOW, TokenMeter())
     for chunk in packer.chunks(_select(job, change).chosen, lambda *_: False, lambda *_: None):
-        yield job.prompts.review(chunk.text)
+        yield job.prompts.review(chunk.text, blocks(chunk.rules))
 
 
 def _read(job: Job, session: Session) -> Change:

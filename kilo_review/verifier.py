@@ -64,13 +64,14 @@ class Verifier:
         """Whether a finding must be confirmed before it counts."""
         return is_due(finding, self._job.verify, self._job.fail_on)
 
-    def settle(self, finding: Finding, piece: Piece, key: str) -> Finding:
+    def settle(self, finding: Finding, piece: Piece, key: str, rules: str) -> Finding:
         """The finding as it stands after the test; `unverified` if it could not be made.
 
         Args:
             finding: one that is due.
             piece: the code that it speaks of.
             key: of the hunk, under which it is remembered.
+            rules: the rules that the finder was shown.
 
         Raises:
             NotLocalError: the answer came from another machine.
@@ -79,7 +80,7 @@ class Verifier:
             return unverified(finding, self.left)
         try:
             asker = self._ready()
-            return self._remembered(finding, piece, key, asker) or self._asked(finding, piece, key, asker)
+            return self._remembered(finding, piece, key, asker) or self._asked(finding, piece, key, rules, asker)
         except NotLocalError as error:
             if self._asker is not None:
                 raise
@@ -101,11 +102,13 @@ class Verifier:
             job, model = self._job, self._finder.model
             if job.verify_model is not None:
                 model = self._session.model(job.verify_model)
-            self._asker = Asker(model, job.prompts, job.deadline, self.usage, self._finder.meter, self._finder.schema)
+            self._asker = Asker(
+                model, job.prompts, job.deadline, self.usage, self._finder.meter, self._finder.with_schema
+            )
         return self._asker
 
-    def _asked(self, finding: Finding, piece: Piece, key: str, asker: Asker) -> Finding:
-        question = self._job.prompts.verify(piece.text, claim_of(finding, piece), finding.category.value)
+    def _asked(self, finding: Finding, piece: Piece, key: str, rules: str, asker: Asker) -> Finding:
+        question = self._job.prompts.verify(piece.text, claim_of(finding, piece), finding.category.value, rules)
         left = self._job.deadline.remaining()
         tokens = sum(asker.meter.estimate(message.content) for message in question)
         if left is not None and self._pace.expected.seconds(tokens) > left:

@@ -168,7 +168,7 @@ def test_the_standard_change_costs_at_most_900_tokens(kilo: Runner, buggy: Repo)
 def test_the_prompts_speak_english_and_of_every_word_of_the_schema() -> None:
     loaded = prompts.load()
     assert loaded.system.isascii()
-    item = prompts.REPLY_SCHEMA["properties"]["findings"]["items"]  # type: ignore[index]
+    item = prompts.REPLY_SCHEMA["properties"]["findings"]["items"]
     assert item["required"] == list(item["properties"]) == sorted(item["properties"])
     for name in item["required"]:
         assert f'"{name}"' in loaded.system

@@ -303,7 +303,7 @@ def test_what_was_dismissed_stays_so_wherever_it_moves(kilo: Runner, buggy: Repo
     told = kilo("dismiss", identifier(done), "--reason", "callers check")
     assert told.code == 0
     assert "undismiss" in told.text
-    again = kilo(*script)
+    again = kilo(*script, "-v")
     assert again.code == 0
     assert "[dismissed: callers check]" in again.text
     buggy.git("mv", "app.py", "other.py")

@@ -13,6 +13,7 @@ from kilo_review.outcome import State
 from kilo_review.plan import scope
 from kilo_review.plan.chunk import Chunk, TokenMeter, budget, pack, pieces_of
 from kilo_review.plan.context import Context, Heading, of_hunk, trimmed
+from kilo_review.plan.rules import Book, Shelf
 from kilo_review.source.diff import Diff, FileChange
 from kilo_review.source.patch import parse_patch
 
@@ -285,8 +286,12 @@ def test_small_hunks_share_a_request_and_large_ones_do_not() -> None:
     (hunk,) = diff.files[0].hunks
     (piece,) = pieces_of(diff.files[0], hunk, diff.lines(hunk), Context(), TokenMeter(), 4000)
     size = TokenMeter().estimate(piece.text)
-    assert [len(chunk.pieces) for chunk in pack([piece] * 5, TokenMeter(), lambda: 2 * size)] == [2, 2, 1]
-    assert [len(chunk.pieces) for chunk in pack([piece] * 5, TokenMeter(), lambda: 1)] == [1] * 5
+    assert [len(chunk.pieces) for chunk in pack([piece] * 5, TokenMeter(), lambda: 2 * size, Shelf(Book(), len))] == [
+        2,
+        2,
+        1,
+    ]
+    assert [len(chunk.pieces) for chunk in pack([piece] * 5, TokenMeter(), lambda: 1, Shelf(Book(), len))] == [1] * 5
 
 
 def test_the_meter_learns_from_the_server_and_never_becomes_bolder() -> None:

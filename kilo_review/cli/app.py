@@ -24,6 +24,7 @@ COMMANDS = {
     "review": "review.review_command",
     "status": "commits.status_command",
     "catch-up": "commits.catch_up_command",
+    "rules": "rules.rules_command",
     "dismiss": "dismiss.dismiss_command",
     "dismissed": "dismiss.dismissed_command",
     "undismiss": "dismiss.undismiss_command",

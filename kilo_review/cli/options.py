@@ -50,6 +50,7 @@ OPTIONS = (
         help="Findings that the model must confirm when it is asked again. [default: blocking]",
     ),
     option("--verify-model", metavar="NAME", help="Another model of the same server that confirms them."),
+    option("--language", metavar="TAG", help="Language of titles and messages, such as fr. [default: en]"),
     option("--baseline", type=PATH, metavar="FILE", help="Accepted findings. [default: .kilo-review/baseline.json]"),
     option("--report-unused", is_flag=True, help="Tell comments that suppress nothing any more."),
     option(

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review import config, options, prompts
 from kilo_review.cli.options import API_KEY_VARIABLE, VARIABLES
+from kilo_review.config.values import language
 from kilo_review.deadline import Deadline
 from kilo_review.display import printable
 from kilo_review.errors import KiloReviewError
 from kilo_review.job import Job
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code
 from kilo_review.outcome import Outcome, TargetKind
+from kilo_review.plan import rules
 from kilo_review.report import FORMATS, deliver
 from kilo_review.report.progress import Talk, say
 from kilo_review.report.view import View
@@ -88,7 +90,8 @@ class Run:
             baseline=() if accepts_anew else config.baseline(self.settings, self.root),
             is_pull_request=config.is_pull_request(environment),
             report_unused=bool(self.flags["report_unused"]),
-            prompts=prompts.load(self.settings.prompts),
+            prompts=prompts.load(self.settings.prompts, self.settings.language),
+            rules=rules.load(self.root if self.settings.rules_tokens else None, self.settings.rules_tokens),
             deadline=self.deadline,
             ignore_lists=config.ignore_lists(self.settings, self.root),
             fail_on=self.settings.fail_on,
@@ -169,6 +172,8 @@ def _settings_from(flags: dict[str, Any], environment: Any) -> dict[str, Any]:  
     given["api_key"] = environment.get(API_KEY_VARIABLE) or None
     given["fail_on"] = FailOn(flags["fail_on"]) if flags["fail_on"] else None
     given["on_unavailable"] = OnUnavailable(flags["on_unavailable"]) if flags["on_unavailable"] else None
+    if flags["language"]:
+        given |= language("language", flags["language"], "--language")
     given["verify"] = Verify(flags["verify"]) if flags["verify"] else None
     given["options"] = dict(options.parse(text) for text in flags["options"]) or None
     given["exclude"] = flags["exclude"] or None

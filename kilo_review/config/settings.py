@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.judge.policy import FailOn, OnUnavailable, Verify
 from kilo_review.models.base import ModelRequest
+from kilo_review.plan.rules import DEFAULT_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,8 @@ class Settings:
         verify_model: the server's name for another model that confirms; None for the same.
         categories: what is switched on or off, by path.
         baseline: the file of accepted findings; None for the usual one.
+        language: BCP 47 tag of the language of titles and messages; "" for English.
+        rules_tokens: tokens of the project's rules in one request; 0 sends none.
         prompts: a folder of prompts that override the shipped ones.
         cache: whether answers are remembered, and earlier ones used.
     """
@@ -52,6 +55,8 @@ class Settings:
     verify_model: str | None = None
     categories: tuple[Switch, ...] = ()
     baseline: Path | None = None
+    language: str = ""
+    rules_tokens: int = DEFAULT_TOKENS
     prompts: Path | None = None
     cache: bool = True
 

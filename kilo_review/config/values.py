@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,10 @@ from kilo_review.models import PROVIDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+MOST_TOKENS = 100_000
+_TAG = r"[A-Za-z]{2,3}(?:-[A-Za-z]{4})?(?:-(?:[A-Za-z]{2}|\d{3}))?(?:-(?:[A-Za-z\d]{5,8}|\d[A-Za-z\d]{3}))*"
 
 
 def _string(name: str, value: object, origin: str) -> dict[str, Any]:
@@ -46,6 +51,19 @@ def _seconds(name: str, value: object, origin: str) -> dict[str, Any]:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
         raise ConfigError(f"{origin}: {name!a} must be a number of seconds, 0 for no limit")
     return {name: float(value)}
+
+
+def _tokens(name: str, value: object, origin: str) -> dict[str, Any]:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_TOKENS:
+        raise ConfigError(f"{origin}: {name!a} must be a whole number of tokens up to {MOST_TOKENS}")
+    return {name: value}
+
+
+def language(name: str, value: object, origin: str) -> dict[str, Any]:
+    """A tag such as `fr` or `pt-BR` (RFC 5646, without its grandfathered ones)."""
+    if not isinstance(value, str) or not re.fullmatch(_TAG, value):
+        raise ConfigError(f"{origin}: {value!a} is no language tag", hint="Such as fr, de-AT, pt-BR, zh-Hant")
+    return {name: "" if value.lower() in {"en", "en-us", "en-gb"} else value}
 
 
 def _flag(name: str, value: object, origin: str) -> dict[str, Any]:
@@ -105,6 +123,8 @@ READERS: dict[str, Callable[[str, object, str], dict[str, Any]]] = {
     "verify_model": _string,
     "categories": _categories,
     "baseline": _folder,
+    "language": language,
+    "rules_tokens": _tokens,
     "prompts": _folder,
     "cache": _flag,
     "profile": _string,

@@ -77,6 +77,7 @@ def _finding(claim: Claim, pieces: Sequence[Piece]) -> Anchored:
         message=printable(claim.problem),
         evidence="\n".join(printable(line.text) for line in quoted),
         symbol=printable(piece.context.symbol),
+        rule=claim.rule,
         status=Status.REFUTED if objection else Status.ACTIVE,
         reason=objection or None,
     )
@@ -97,6 +98,7 @@ def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Anchored:
         title=printable(claim.title),
         message=printable(claim.problem),
         evidence=printable(claim.code),
+        rule=claim.rule,
         status=Status.UNANCHORED,
         reason=UNANCHORED,
     )

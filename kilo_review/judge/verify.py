@@ -41,13 +41,13 @@ def is_due(finding: Finding, verify: Verify, fail_on: FailOn) -> bool:
 
 
 def claim_of(finding: Finding, piece: Piece) -> str:
-    """The line that a finding speaks of, without a word of what was said about it."""
-    quoted = finding.evidence.split("\n", 1)[0].strip()
+    """The line that a finding speaks of, without a word of what was said about it; and the rule that it breaks."""
+    quoted = finding.code
     removed = {line.text.strip() for line in piece.lines if line.kind == "-"}
     shown = {line.text.strip() for line in piece.lines if line.kind != "-"}
-    if quoted in removed - shown:
-        return f"the removal of the line `{quoted}`"
-    return f"line {finding.line}, `{quoted}`,"
+    is_gone = quoted in removed - shown
+    place = f"the removal of the line `{quoted}`" if is_gone else f"line {finding.line}, `{quoted}`,"
+    return f"{place} breaks the rule {finding.rule}" if finding.rule else f"{place} is wrong"
 
 
 def holding(finding: Finding, pieces: Sequence[Piece]) -> Piece:

@@ -16,6 +16,7 @@ from kilo_review.plan.context import Context, trimmed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from kilo_review.plan.rules import Rule, Shelf
     from kilo_review.source.diff import FileChange, Hunk, Line
 
 TOKENS_PER_BYTE = 1 / 3
@@ -76,6 +77,8 @@ class Chunk:
     """Pieces that are asked about together."""
 
     pieces: list[Piece] = field(default_factory=list)
+    rules: tuple[Rule, ...] = ()
+    """The project's rules that are about them."""
 
     @property
     def text(self) -> str:
@@ -91,9 +94,9 @@ class Chunk:
         """Two smaller chunks; a single piece is cut between its lines if that is allowed. None if impossible."""
         middle = len(self.pieces) // 2
         if middle:
-            return Chunk(self.pieces[:middle]), Chunk(self.pieces[middle:])
+            return Chunk(self.pieces[:middle], self.rules), Chunk(self.pieces[middle:], self.rules)
         halves = self.pieces[0].halves() if cut_hunks else None
-        return (Chunk([halves[0]]), Chunk([halves[1]])) if halves else None
+        return (Chunk([halves[0]], self.rules), Chunk([halves[1]], self.rules)) if halves else None
 
 
 def budget(window: int, fixed_tokens: int, answer_tokens: int = ANSWER_TOKENS) -> int:
@@ -112,15 +115,17 @@ def budget(window: int, fixed_tokens: int, answer_tokens: int = ANSWER_TOKENS) -
     return min(room, LARGEST_CHUNK)
 
 
-def pack(pieces: Iterable[Piece], meter: TokenMeter, room: Callable[[], int]) -> Iterator[Chunk]:
-    """Fill chunks in order; a piece that does not fit any more begins the next one."""
+def pack(pieces: Iterable[Piece], meter: TokenMeter, room: Callable[[], int], shelf: Shelf) -> Iterator[Chunk]:
+    """Fill chunks in order; a piece that does not fit any more, or whose rules do not, begins the next one."""
     chunk, used = Chunk(), 0
     for piece in pieces:
-        size = meter.estimate(piece.text)
-        if chunk.pieces and used + size > room():
+        size, own = meter.estimate(piece.text), shelf.chosen(piece.change.path)
+        rules = tuple(dict.fromkeys((*chunk.rules, *own)))
+        if chunk.pieces and (used + size + shelf.cost(rules) > room() or not shelf.fit(rules)):
             yield chunk
-            chunk, used = Chunk(), 0
+            chunk, used, rules = Chunk(), 0, own
         chunk.pieces.append(piece)
+        chunk.rules = rules
         used += size
     if chunk.pieces:
         yield chunk

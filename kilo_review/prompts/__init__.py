@@ -6,10 +6,14 @@ request, so that a server's prefix cache works; the change comes last (docs/prom
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SHIPPED = Path(__file__).parent
 PLACEHOLDERS = {
@@ -17,10 +21,12 @@ PLACEHOLDERS = {
     "review": ("{{change}}",),
     "repair": ("{{reply}}",),
     "verify": ("{{claim}}", "{{type}}"),
+    "rules": ("{{rules}}",),
+    "language": ("{{language}}",),
 }
 """Each prompt, and what it must hold exactly once."""
 
-REPLY_SCHEMA = {
+REPLY_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "findings": {
@@ -60,6 +66,18 @@ REPLY_SCHEMA = {
 """Flat, every field required, no lengths or patterns: what all known servers' grammars accept."""
 
 
+def reply_schema(rules: Sequence[str] = ()) -> dict[str, Any]:
+    """The reply's schema; with the names of rules, each finding tells which of them it breaks, if any."""
+    if not rules:
+        return REPLY_SCHEMA
+    schema = deepcopy(REPLY_SCHEMA)
+    items = schema["properties"]["findings"]["items"]
+    rule = {"type": "string", "enum": ["", *rules]}
+    items["properties"] = dict(sorted({**items["properties"], "rule": rule}.items()))
+    items["required"] = sorted([*items["required"], "rule"])
+    return schema
+
+
 VERIFY_SCHEMA = {
     "type": "object",
     # The conclusion first, in alphabetical order too.
@@ -83,37 +101,51 @@ class Prompts(NamedTuple):
         system: instructions, the same in every request.
         review_template: the user's message, with a place for the change.
         repair_template: the user's message that asks for a reply's content as JSON.
-        verify_template: the question whether a claim is true, with places for the line and the kind of defect.
+        verify_template: the question whether a claim is true, with places for the claim and the kind of defect.
+        rules_template: what stands before the project's rules, with a place for them.
+        language_template: the wish for another language, with a place for its tag.
+        language: that tag, or "".
     """
 
     system: str
     review_template: str
     repair_template: str
     verify_template: str
+    rules_template: str
+    language_template: str
+    language: str = ""
 
     @property
     def version(self) -> str:
         """12 hex digits that change with whatever decides what is found."""
-        return _digest(self.system, self.review_template, self.repair_template, repr(REPLY_SCHEMA))
+        own = (self.system, self.review_template, self.repair_template, self.rules_template)
+        return _digest(*own, self.language and self.language_template, self.language, repr(REPLY_SCHEMA))
 
     @property
     def verify_version(self) -> str:
         """12 hex digits that change with whatever decides what is confirmed."""
-        return _digest(self.system, self.review_template, self.verify_template, repr(VERIFY_SCHEMA))
+        return _digest(self.system, self.review_template, self.verify_template, self.language, repr(VERIFY_SCHEMA))
 
-    def review(self, change: str) -> list[Message]:
-        """Messages that ask about a change."""
-        return [
-            Message("system", self.system),
-            Message("user", self.review_template.replace("{{change}}", change)),
+    def review(self, change: str, rules: str = "") -> list[Message]:
+        """Messages that ask about a change.
+
+        Args:
+            change: as the model is shown it.
+            rules: the project's rules likewise; "" for none.
+        """
+        parts = [
+            self.language and self.language_template.replace("{{language}}", self.language),
+            rules and self.rules_template.replace("{{rules}}", rules),
+            self.review_template.replace("{{change}}", change),
         ]
+        return [Message("system", self.system), Message("user", "\n\n".join(filter(None, parts)))]
 
-    def verify(self, change: str, claim: str, kind: str) -> list[Message]:
+    def verify(self, change: str, claim: str, kind: str, rules: str = "") -> list[Message]:
         """Messages that ask whether a claim is true.
 
         They begin as those that ask about the change, so that a server has most of them in its prefix cache.
         """
-        system, user = self.review(change)
+        system, user = self.review(change, rules)
         question = self.verify_template.replace("{{type}}", kind).replace("{{claim}}", claim)
         return [system, user._replace(content=f"{user.content}\n\n{question}")]
 
@@ -128,8 +160,12 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
-def load(folder: Path | None = None) -> Prompts:
+def load(folder: Path | None = None, language: str = "") -> Prompts:
     """Load the shipped prompts, or those of `folder` where it has them.
+
+    Args:
+        folder: with prompts of one's own.
+        language: BCP 47 tag of the language of titles and messages; "" for English.
 
     Raises:
         ConfigError: the folder is not there, a file cannot be read, or its placeholder is missing.
@@ -139,7 +175,8 @@ def load(folder: Path | None = None) -> Prompts:
             f"the prompts folder {str(folder)!a} does not exist",
             hint="Create it, or correct the setting `prompts`",
         )
-    return Prompts(*(_read(name, folder) for name in PLACEHOLDERS))
+    system, review, repair, verify, own, other = (_read(name, folder) for name in PLACEHOLDERS)
+    return Prompts(system, review, repair, verify, own, other, language)
 
 
 def _read(name: str, folder: Path | None) -> str:

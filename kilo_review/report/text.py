@@ -20,6 +20,8 @@ STYLES = {
     Severity.MAJOR: "bold yellow",
     Severity.MINOR: "bold cyan",
 }
+SETTLED = frozenset({Status.SUPPRESSED, Status.DISMISSED, Status.BASELINE})
+"""Somebody has decided that nobody need see these again; the summary counts them."""
 MOST_ROWS = 20
 WIDTH = 100
 LONGEST_QUOTE = 160
@@ -52,7 +54,8 @@ def render(view: View) -> str:
 def _rows(view: View) -> Iterator[Row]:
     outcome = view.outcome
     for finding in outcome.findings:
-        yield from _finding_rows(finding)
+        if finding.status not in SETTLED or view.verbosity > 0:
+            yield from _finding_rows(finding)
     if outcome.dry_run:
         yield from _plan_rows(outcome)
     yield from _unreviewed_rows(view)

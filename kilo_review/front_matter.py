@@ -1,0 +1,45 @@
+"""Markdown with settings at its head, between two lines of three dashes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kilo_review.errors import ConfigError
+
+LONGEST = 8192
+"""Characters of a head; YAML can blow up from little, and no honest head is longer."""
+FENCE = "---"
+
+
+def split(text: str, origin: str) -> tuple[dict[str, Any], str]:
+    """The head's settings and the text below it; no settings where there is no head.
+
+    Raises:
+        ConfigError: the head is not a YAML mapping, or has no end.
+    """
+    lines = text.lstrip("\ufeff").splitlines()
+    if not lines or lines[0].rstrip() != FENCE:
+        return {}, text
+    end = next((index for index, line in enumerate(lines[1:], 1) if line.rstrip() == FENCE), None)
+    if end is None:
+        raise ConfigError(f"{origin}: the head that begins with --- has no end", hint="Close it with a line of ---")
+    head = "\n".join(lines[1:end])
+    if len(head) > LONGEST:
+        raise ConfigError(f"{origin}: the head is longer than {LONGEST} characters")
+    return _mapping(head, origin), "\n".join(lines[end + 1 :])
+
+
+def _mapping(head: str, origin: str) -> dict[str, Any]:
+    from ruamel.yaml import YAML  # noqa: PLC0415  30 ms, for those who have such a file
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+
+    try:
+        value = YAML(typ="safe", pure=True).load(head)
+    except (YAMLError, ValueError, RecursionError) as error:
+        problem = str(getattr(error, "problem", None) or error).split("\n", 1)[0]
+        raise ConfigError(f"{origin}: the head is not valid YAML: {problem}") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError(f"{origin}: the head must be `name: value` lines")
+    return {str(name): each for name, each in value.items()}

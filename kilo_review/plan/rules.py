@@ -1,0 +1,227 @@
+"""The project's own rules: Markdown files that are put to the model with the code that they are about.
+
+They are the repository's words, so they are data: they may name further defects, and change nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kilo_review import front_matter, safe_file
+from kilo_review.display import one_line, printable
+from kilo_review.errors import ConfigError
+from kilo_review.finding import Severity
+from kilo_review.plan.context import LANGUAGES
+from kilo_review.plan.scope import ignore_list
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+FOLDERS = (".kilo-review/rules", ".kilocode/rules")
+"""Where they lie; a rule of the first shadows one of the same name in the second."""
+AGENTS = "AGENTS.md"
+DEFAULT_TOKENS = 1000
+"""For all rules of one request; a fifth of what fits the smallest usual window beside the answer."""
+MOST_FILES = 500
+LONGEST_NAME = 80
+MORE_LANGUAGES = {
+    ".sql": "sql", ".md": "markdown", ".yml": "yaml", ".yaml": "yaml", ".json": "json", ".toml": "toml",
+    ".html": "html", ".css": "css", ".tf": "terraform", ".zig": "zig", ".dart": "dart", ".pl": "perl", ".r": "r",
+}  # fmt: skip
+ALIASES = {"js": "javascript", "ts": "typescript", "tsx": "typescript", "c++": "cpp", "c#": "csharp", "shell": "bash",
+           "sh": "bash", "golang": "go", "py": "python"}  # fmt: skip
+
+
+class Rule(NamedTuple):
+    """One rule.
+
+    Attributes:
+        name: the file's name without its ending.
+        origin: the file, from the top of the repository.
+        text: what it says.
+        globs: patterns of the files that it is about, as in .gitignore; none: every file.
+        languages: likewise, by language.
+        severity: of findings that break it; None: as the model judges.
+    """
+
+    name: str
+    origin: str
+    text: str
+    globs: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    severity: Severity | None = None
+
+    @property
+    def block(self) -> str:
+        """What the model is shown: every line stands behind a gutter, so none can pose as an instruction."""
+        rows = [f"| {line}".rstrip() for line in printable(self.text).strip().splitlines()]
+        return "\n".join([f"RULE {self.name}", *rows])
+
+
+class Book(NamedTuple):
+    """All rules of a repository, those first that are nearest to this program.
+
+    Attributes:
+        rules: those that count.
+        shadowed: files that do not, each with the one that does.
+        tokens: the budget for one request.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    shadowed: tuple[tuple[str, str], ...] = ()
+    tokens: int = DEFAULT_TOKENS
+
+
+class Shelf:
+    """Which rules are about which file, and fit the budget of one request."""
+
+    def __init__(self, book: Book, estimate: Callable[[str], int]) -> None:
+        """Choose nothing yet.
+
+        Args:
+            book: all rules.
+            estimate: tokens of a text.
+        """
+        self._book = book
+        self._estimate = estimate
+        self._matchers = [(rule, _matcher(rule)) for rule in book.rules]
+        self._chosen: dict[str, tuple[Rule, ...]] = {}
+        self._left: dict[Rule, int] = {}
+
+    def about(self, path: str) -> tuple[Rule, ...]:
+        """The rules that are about a file, whatever they cost."""
+        return tuple(rule for rule, matches in self._matchers if matches(path))
+
+    def chosen(self, path: str) -> tuple[Rule, ...]:
+        """Those of them that are sent; one that is too long does not stop a shorter one."""
+        if path not in self._chosen:
+            self._chosen[path] = self._fitting(self.about(path))
+        return self._chosen[path]
+
+    def cost(self, rules: Sequence[Rule]) -> int:
+        """Tokens of these rules together."""
+        return sum(self._estimate(rule.block) for rule in rules)
+
+    def fit(self, rules: Sequence[Rule]) -> bool:
+        """Whether these rules may be sent in one request."""
+        return self.cost(rules) <= self._book.tokens
+
+    @property
+    def notes(self) -> list[str]:
+        """Rules that were about a file and were not sent, with their price."""
+        limit = f"{self._book.tokens} are for rules (rules_tokens)"
+        return [
+            f"the rule {rule.origin} was not sent: it takes about {cost} tokens, and {limit}"
+            for rule, cost in self._left.items()
+        ]
+
+    def _fitting(self, rules: Iterable[Rule]) -> tuple[Rule, ...]:
+        fitting: list[Rule] = []
+        left = self._book.tokens
+        for rule in rules:
+            cost = self._estimate(rule.block)
+            if cost > left:
+                self._left[rule] = cost
+                continue
+            fitting.append(rule)
+            left -= cost
+        return tuple(fitting)
+
+
+def blocks(rules: Sequence[Rule]) -> str:
+    """Rules as the model is shown them."""
+    return "\n\n".join(rule.block for rule in rules)
+
+
+def load(root: Path | None, tokens: int = DEFAULT_TOKENS) -> Book:
+    """Read the rules of a repository.
+
+    Raises:
+        ConfigError: one of the files cannot be read, or its head is wrong.
+    """
+    if root is None:
+        return Book(tokens=tokens)
+    found: dict[str, Rule] = {}
+    shadowed: list[tuple[str, str]] = []
+    for path in _files(root):
+        rule = _rule(path, path.relative_to(root).as_posix())
+        if rule.name in found:
+            shadowed.append((rule.origin, found[rule.name].origin))
+        elif rule.text.strip():
+            found[rule.name] = rule
+    return Book(tuple(found.values()), tuple(shadowed), tokens)
+
+
+def _files(root: Path) -> list[Path]:
+    found: list[Path] = []
+    top = os.path.realpath(root)
+    for folder in (root / name for name in FOLDERS):
+        if not folder.is_dir():
+            continue
+        if not Path(os.path.realpath(folder)).is_relative_to(top):
+            raise ConfigError(f"{str(folder)!a} leads out of the repository")
+        found += sorted(path for path in folder.iterdir() if path.suffix == ".md")
+    if len(found) > MOST_FILES:
+        raise ConfigError(f"there are {len(found)} files of rules; {MOST_FILES} are the limit")
+    agents = root / AGENTS
+    return [*found, agents] if agents.exists() else found
+
+
+def _rule(path: Path, origin: str) -> Rule:
+    try:
+        text = safe_file.read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{origin} is not UTF-8: {error}") from None
+    head, body = front_matter.split(text, origin)
+    name = one_line(path.stem).replace('"', "'")[:LONGEST_NAME]
+    globs = _words(head.get("globs"), f"{origin}: globs")
+    languages = tuple(_language(word, origin) for word in _words(head.get("languages"), f"{origin}: languages"))
+    rule = Rule(name, origin, body, globs, languages, _severity(head.get("severity"), origin))
+    _matcher(rule)  # a pattern that is none is told now
+    return rule
+
+
+def _words(value: Any, origin: str) -> tuple[str, ...]:  # noqa: ANN401  whatever stands in the file
+    """A list of texts, or one text with commas."""
+    if value is None:
+        return ()
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ConfigError(f"{origin} must be a text or a list of texts")
+    return tuple(word.strip() for word in words if word.strip())
+
+
+def _language(word: str, origin: str) -> str:
+    name = ALIASES.get(word.lower(), word.lower())
+    known = {*LANGUAGES.values(), *MORE_LANGUAGES.values()} - {"tsx"}
+    if name not in known:
+        raise ConfigError(f"{origin}: {word!a} is no known language", hint=f"There are: {', '.join(sorted(known))}")
+    return name
+
+
+def _severity(value: Any, origin: str) -> Severity | None:  # noqa: ANN401
+    if value is None:
+        return None
+    if not isinstance(value, str) or value.lower() not in set(Severity):
+        raise ConfigError(f"{origin}: severity must be one of {', '.join(Severity)}, not {value!a}")
+    return Severity(value.lower())
+
+
+def _matcher(rule: Rule) -> Callable[[str], bool]:
+    listed = ignore_list(rule.origin, rule.globs)
+
+    def matches(path: str) -> bool:
+        if rule.globs and not listed(path):
+            return False
+        return not rule.languages or language_of(path) in rule.languages
+
+    return matches
+
+
+def language_of(path: str) -> str:
+    """The language of a file by its ending, or ""."""
+    suffix = PurePosixPath(path).suffix.lower()
+    name = LANGUAGES.get(suffix) or MORE_LANGUAGES.get(suffix, "")
+    return "typescript" if name == "tsx" else name
