@@ -24,16 +24,18 @@ class Session:
         egress: where bytes that leave the process are booked.
     """
 
-    def __init__(self, deadline: Deadline, *, remembers: bool = True) -> None:
+    def __init__(self, deadline: Deadline, *, remembers: bool = True, directory: Path | None = None) -> None:
         """Open nothing yet.
 
         Args:
             deadline: when the run must be over.
             remembers: False to neither look up nor keep anything in the ledger.
+            directory: where the repository is; None for the working directory.
         """
         self.deadline = deadline
         self.egress: list[Egress] = []
         self._remembers = remembers
+        self._directory = directory
         self._repository: Repository | None = None
         self._ledger: Ledger | None = None
         self._dismissals: dict[str, str] | None = None
@@ -43,10 +45,16 @@ class Session:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        models_in_use = [found for _, found in self._models if not isinstance(found, ModelError)]
-        for opened in (*models_in_use, self._ledger, self._repository):
+        self.hang_up()
+        for opened in (self._ledger, self._repository):
             if opened is not None:
                 opened.close()
+
+    def hang_up(self) -> None:
+        """Close the connections to models; whoever waits for an answer gets an error."""
+        for _, found in self._models:
+            if not isinstance(found, ModelError):
+                found.close()
 
     @property
     def repository(self) -> Repository:
@@ -57,7 +65,7 @@ class Session:
             SourceError: git refuses to read it.
         """
         if self._repository is None:
-            self._repository = Repository(Path.cwd(), self.deadline)
+            self._repository = Repository(self._directory or Path.cwd(), self.deadline)
         return self._repository
 
     @property

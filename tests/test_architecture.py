@@ -51,8 +51,9 @@ LAYERS = {
     "report": (*GROUND, "judge", "standing"),
     "setup": GROUND,
     "hooks": (*GROUND, "source"),
+    "bench": (*GROUND, "front_matter", "job", "models", "plan", "review", "session", "source"),
     "cli": (
-        "acceptance",
+        *("acceptance", "bench"),
         *(*GROUND, "config", "hooks", "job", "judge", "ledger", "models", "options", "prompts", "report"),
         *("plan", "review", "series", "session", "setup", "source", "standing", "background"),
     ),

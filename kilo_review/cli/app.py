@@ -31,6 +31,7 @@ COMMANDS = {
     "baseline": "baseline.baseline",
     "stats": "memory.stats_command",
     "cache": "memory.cache",
+    "bench": "bench.bench",
     "init": "init.init_command",
     "install": "install.install_command",
     "uninstall": "install.uninstall_command",

@@ -26,7 +26,12 @@ def option(*names: str, **settings: Any) -> Callable[[Any], Any]:  # noqa: ANN40
     long = next(name for name in names if name.startswith("--"))
     variable = config.ENVIRONMENT_PREFIX + long[2:].replace("-", "_").upper()
     VARIABLES.add(variable)
-    return click.option(*names, envvar=variable, show_envvar=True, **settings)
+    return _named(long, click.option(*names, envvar=variable, show_envvar=True, **settings))
+
+
+def _named(name: str, decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    decorate.__name__ = name
+    return decorate
 
 
 def _choice(words: Iterable[str]) -> click.Choice[str]:
@@ -82,6 +87,16 @@ SHOW_PROMPT = option("--show-prompt", is_flag=True, help="Show the exact message
 
 def with_options(function: Any) -> Any:  # noqa: ANN401  decorators of click are not typed
     """Every option in `OPTIONS`."""
-    for decorate in reversed(OPTIONS):
-        function = decorate(function)
-    return function
+    return with_options_but()(function)
+
+
+def with_options_but(*own: str) -> Callable[[Any], Any]:
+    """The same, without those that the command has in a form of its own."""
+
+    def decorated(function: Any) -> Any:  # noqa: ANN401
+        for decorate in reversed(OPTIONS):
+            if decorate.__name__ not in own:
+                function = decorate(function)
+        return function
+
+    return decorated

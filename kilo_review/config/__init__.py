@@ -26,6 +26,7 @@ __all__ = [
     "Settings",
     "baseline",
     "baseline_path",
+    "cache_folder",
     "environment",
     "ignore_lists",
     "is_pull_request",
@@ -130,6 +131,17 @@ def user_folder() -> Path | None:
     except RuntimeError:
         return None
     # Without a home some versions answer `~/.config`, which would be a folder of the repository.
+    return path if path.is_absolute() else None
+
+
+def cache_folder() -> Path | None:
+    """Where this user's results are kept that can be had again; None for a user without a home."""
+    from platformdirs import user_cache_path  # noqa: PLC0415
+
+    try:
+        path = user_cache_path("kilo-review")
+    except RuntimeError:
+        return None
     return path if path.is_absolute() else None
 
 
