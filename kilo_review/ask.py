@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import BadReplyError, CutReplyError, PromptTooLongError, SchemaRejectedError, ServerFailedError
 from kilo_review.judge.parse import Claim, parse
+from kilo_review.judge.remedy import Explanation, parse_explanation
 from kilo_review.judge.verify import Ruling, parse_ruling
 from kilo_review.plan.chunk import Chunk, TokenMeter
 from kilo_review.plan.rules import Rule, blocks
-from kilo_review.prompts import VERIFY_SCHEMA, Message, Prompts, reply_schema
+from kilo_review.prompts import EXPLAIN_SCHEMA, VERIFY_SCHEMA, Message, Prompts, reply_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +77,22 @@ class Asker:
                 raise
         reply = self._ask(question, None)
         return parse_ruling(reply.text, reply.reasoning)
+
+    def explanation(self, question: Sequence[Message]) -> Explanation:
+        """Why a line is wrong, and a fix; asked once more, without a schema, if the answer cannot be read.
+
+        Raises:
+            BadReplyError: neither answer can be read.
+            ModelError: the model could not be asked.
+        """
+        reply = self._ask(question, EXPLAIN_SCHEMA)
+        try:
+            return parse_explanation(reply.text, reply.reasoning)
+        except BadReplyError:
+            if not self.with_schema:
+                raise
+        reply = self._ask(question, None)
+        return parse_explanation(reply.text, reply.reasoning)
 
     def _climb_down(
         self, question: Sequence[Message], schema: dict[str, Any], reply: Reply, unreadable: BadReplyError

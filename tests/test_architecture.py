@@ -51,9 +51,10 @@ LAYERS = {
     "report": (*GROUND, "judge", "standing"),
     "setup": GROUND,
     "hooks": (*GROUND, "source"),
+    "explain": (*GROUND, "ask", "job", "judge", "models", "plan", "safe_file", "session"),
     "bench": (*GROUND, "front_matter", "job", "models", "plan", "review", "session", "source"),
     "cli": (
-        *("acceptance", "bench"),
+        *("acceptance", "bench", "explain"),
         *(*GROUND, "config", "hooks", "job", "judge", "ledger", "models", "options", "prompts", "report"),
         *("plan", "review", "series", "session", "setup", "source", "standing", "background"),
     ),

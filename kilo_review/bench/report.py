@@ -89,7 +89,7 @@ def _share(share: Share) -> str:
 def _gate(name: str, gate: Gate) -> str:
     return (
         f"{name}: precision at least {gate.precision:.0%}, recall at least {gate.recall:.0%},"
-        f" findings in at most {gate.alarms:.0%} of clean changes, answers to at least {1 - MOST_UNANSWERED:.0%} of them"
+        f" findings in at most {gate.alarms:.0%} of clean changes, whole answers to at least {1 - MOST_UNANSWERED:.0%}"
     )
 
 

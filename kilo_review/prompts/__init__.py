@@ -23,6 +23,7 @@ PLACEHOLDERS = {
     "verify": ("{{claim}}", "{{type}}"),
     "rules": ("{{rules}}",),
     "language": ("{{language}}",),
+    "explain": ("{{code}}", "{{line}}", "{{claim}}"),
 }
 """Each prompt, and what it must hold exactly once."""
 
@@ -87,6 +88,19 @@ VERIFY_SCHEMA = {
 }
 
 
+EXPLAIN_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "cause": {"type": "string"},
+        "example": {"type": "string"},
+        "remove": {"type": "string"},
+        "write": {"type": "string"},
+    },
+    "required": ["cause", "example", "remove", "write"],
+    "additionalProperties": False,
+}
+
+
 class Message(NamedTuple):
     """One chat message: `role` is `system` or `user`."""
 
@@ -104,6 +118,7 @@ class Prompts(NamedTuple):
         verify_template: the question whether a claim is true, with places for the claim and the kind of defect.
         rules_template: what stands before the project's rules, with a place for them.
         language_template: the wish for another language, with a place for its tag.
+        explain_template: the question for the why of a finding and a fix, with places for code, line and claim.
         language: that tag, or "".
     """
 
@@ -113,6 +128,7 @@ class Prompts(NamedTuple):
     verify_template: str
     rules_template: str
     language_template: str
+    explain_template: str
     language: str = ""
 
     @property
@@ -149,6 +165,15 @@ class Prompts(NamedTuple):
         question = self.verify_template.replace("{{type}}", kind).replace("{{claim}}", claim)
         return [system, user._replace(content=f"{user.content}\n\n{question}")]
 
+    def explain(self, code: str, line: int, claim: str) -> list[Message]:
+        """Messages that ask why a line is wrong, and for a fix."""
+        template = self.explain_template.replace("{{line}}", str(line))
+        # The code last: whatever stands in it is not taken for a place.
+        before, _, after = template.partition("{{code}}")
+        text = before.replace("{{claim}}", claim) + code + after.replace("{{claim}}", claim)
+        wish = f' Write "cause" and "example" in the language with the BCP 47 tag {self.language}.'
+        return [Message("user", text + (wish if self.language else ""))]
+
     def repair(self, reply: str) -> list[Message]:
         """Messages that ask for a reply as JSON; the change itself is not sent again."""
         return [Message("user", self.repair_template.replace("{{reply}}", reply))]
@@ -175,8 +200,8 @@ def load(folder: Path | None = None, language: str = "") -> Prompts:
             f"the prompts folder {str(folder)!a} does not exist",
             hint="Create it, or correct the setting `prompts`",
         )
-    system, review, repair, verify, own, other = (_read(name, folder) for name in PLACEHOLDERS)
-    return Prompts(system, review, repair, verify, own, other, language)
+    system, review, repair, verify, rules, other, explain = (_read(name, folder) for name in PLACEHOLDERS)
+    return Prompts(system, review, repair, verify, rules, other, explain, language)
 
 
 def _read(name: str, folder: Path | None) -> str:

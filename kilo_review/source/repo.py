@@ -177,7 +177,7 @@ class Repository(Git):
 
     def _temporary_exclusion(self) -> list[str]:
         """A pathspec for our own folder, which lies in the worktree if TMPDIR does."""
-        top = os.fsdecode(self.run("rev-parse", "--show-toplevel").removesuffix(b"\n"))
+        top = str(self.top())
         ours, worktree = (self._temporary or Path("/")).resolve(), Path(top).resolve()
         if not ours.is_relative_to(worktree):
             return []
@@ -243,6 +243,22 @@ class Repository(Git):
         """Whether a line of any file of a tree contains a text."""
         status, _ = self.status("grep", "--quiet", "--fixed-strings", "--text", "-e", text, tree)
         return status == 0
+
+    def accepts(self, patch: bytes) -> bool:
+        """Whether a patch applies to the working tree as it is; nothing is applied."""
+        try:
+            self.run("-C", str(self.top()), "apply", "--check", "-", stdin=patch)
+        except SourceError:
+            return False
+        return True
+
+    def top(self) -> Path:
+        """The top of the working tree.
+
+        Raises:
+            SourceError: there is none.
+        """
+        return Path(os.fsdecode(self.run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
 
     def blob_start(self, oid: str) -> bytes:
         """The first 64 KiB of a blob, without holding the rest in memory; raises as `blob` does."""
