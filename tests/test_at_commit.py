@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pty
@@ -313,8 +314,9 @@ class Silent:
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=8)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._kept: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._accept, daemon=True)
         if accepts:
-            threading.Thread(target=self._accept, daemon=True).start()
+            self._thread.start()
 
     def _accept(self) -> None:
         while True:
@@ -324,7 +326,11 @@ class Silent:
                 return
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # closing it alone would not wake the thread
         self._socket.close()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=10)
         for each in self._kept:
             each.close()
 
