@@ -54,11 +54,19 @@ class Silent:
 
 
 class Run(NamedTuple):
-    """What came of one model's run: the results in the order of the cases, and whether it was stopped."""
+    """What came of one model's run.
+
+    Attributes:
+        model: its name.
+        results: in the order of the cases.
+        stopped: whether Ctrl-C ended it.
+        not_kept: why the results could not be kept; "" if they were, or need not be.
+    """
 
     model: str
     results: tuple[Result, ...]
     stopped: bool
+    not_kept: str = ""
 
 
 @dataclass(slots=True)
@@ -76,10 +84,14 @@ class Kept:
 
     def load(self) -> dict[str, Result]:
         """Results by the digest of their case."""
-        if self.path is None or not self.path.exists():
+        if self.path is None:
+            return {}
+        try:
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+        except OSError:  # most often because nothing was kept yet
             return {}
         found: dict[str, Result] = {}
-        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in text.splitlines():
             try:
                 row = json.loads(line)
                 found[row["case"]] = Result(**row["result"])
@@ -194,7 +206,8 @@ class Bench:
                 self._watch.case_done(len(done), len(self._cases), each * (len(waiting) - number))
         except KeyboardInterrupt:
             stopped = True
-        return Run(name, tuple(done[case.name] for case in self._cases if case.name in done), stopped)
+        results = tuple(done[case.name] for case in self._cases if case.name in done)
+        return Run(name, results, stopped, kept.problem)
 
     def _results(self, sessions: Sequence[Session], waiting: Sequence[Case]) -> Iterator[tuple[Case, Result | None]]:
         """Results as they come; None for a case in which Ctrl-C was pressed."""

@@ -198,7 +198,9 @@ def _passes(found: Score, gate: Gate) -> bool:
 
 def _shortcomings(found: Score, gate: Gate) -> list[str]:
     told = []
-    if (found.precision.value or 0.0) < gate.precision:
+    if found.precision.value is None:
+        told.append("no findings")
+    elif found.precision.value < gate.precision:
         told.append(f"precision below {gate.precision:.0%}")
     if (found.recall.value or 0.0) < gate.recall:
         told.append(f"recall below {gate.recall:.0%}")

@@ -86,6 +86,8 @@ def _measured(run: Run, cases: list[Case], own: dict[str, Any]) -> tuple[list[Sc
                 continue
             finally:
                 telling.stop()
+        if done.not_kept:
+            say(f"kilo-review: the results could not be kept: {one_line(done.not_kept)}")
         if done.results:
             scores.append(score(done.model, done.results))
         if done.stopped:

@@ -12,7 +12,7 @@ import select
 import socket
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +108,8 @@ class _Stream:
             return
 
     def close(self) -> None:
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)  # closing it alone would not wake a thread that reads from it
         self._sock.close()
 
     def start_tls(
