@@ -152,9 +152,9 @@ def mine(ctx: click.Context, /, folder: Path, since: str | None, limit: int, **f
         raise UsageError(f"{str(folder)!a} is there already", hint="Name a new folder")
     rows = []
     with run.session() as session:
-        for found in mined(session.repository, since, limit):
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{found.name}.md").write_text(cases_of.render(found), encoding="utf-8")
+        is_unborn = session.repository.head() is None
+        for found in () if is_unborn else mined(session.repository, since, limit):
+            _write(folder, found)
             rows.append(f"{found.name}: {one_line(found.title)} [{one_line(found.why)}]")
     if not rows:
         raise UsageError("no commit of this history makes a case", hint="docs/bench.md says which do")
@@ -164,3 +164,11 @@ def mine(ctx: click.Context, /, folder: Path, since: str | None, limit: int, **f
         f" next: kilo-review bench --cases {escaped_path(str(folder))}"
     )
     return deliver.deliver("\n".join(rows), flags["output"], ExitCode.PASS)
+
+
+def _write(folder: Path, case: Case) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{case.name}.md").write_text(cases_of.render(case), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the cases cannot be written to {str(folder)!a}: {error.strerror}") from None
