@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kilo_review import poll
 from kilo_review.ask import Asker
 from kilo_review.deadline import Deadline
 from kilo_review.errors import (
@@ -21,7 +22,7 @@ from kilo_review.errors import (
     SourceError,
 )
 from kilo_review.judge.anchor import anchor, merged
-from kilo_review.judge.parse import Claim, salvage
+from kilo_review.judge.parse import salvage
 from kilo_review.judge.verify import holding, unverified
 from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, answer_identity
 from kilo_review.outcome import Entry, State
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from kilo_review.finding import Finding
     from kilo_review.job import Job, Watch
+    from kilo_review.judge.anchor import Anchored
     from kilo_review.judge.baseline import Known
     from kilo_review.ledger.records import Ledger
     from kilo_review.models.base import Model
@@ -107,7 +109,7 @@ class Inquiry:
     def _ask_all(self, outcome: Outcome) -> None:
         model = self._session.model(self._job.model)
         outcome.model = model.info
-        self._identity = answer_identity(model, self._job.prompts.version)
+        self._identity = answer_identity(model, self._job.prompts.version, self._job.votes)
         speed_of = f"{model.info.provider} {model.info.name} {model.info.digest}"
         self._pace.known = self._ledger.calibration(speed_of)
         meter = TokenMeter(max(TokenMeter().tokens_per_byte, self._pace.known.tokens_per_byte))
@@ -180,7 +182,7 @@ class Inquiry:
     def _review_in_time(self, chunk: Chunk, asker: Asker, packer: Packer, outcome: Outcome) -> None:
         """Ask, unless the answer cannot come in time; the first request of a run is always tried."""
         left, tokens = self._job.deadline.remaining(), packer.request_tokens(chunk)
-        expected = self._pace.expected.seconds(tokens)
+        expected = self._pace.expected.seconds(tokens) * self._job.votes
         if left is not None and expected > left and outcome.usage.requests:
             limit = f"{left:.0f} s of the time limit of {self._job.deadline.seconds:g} s were left"
             hint = "Raise it with --max-seconds, or use a smaller model"
@@ -198,7 +200,7 @@ class Inquiry:
     def _review(self, chunk: Chunk, asker: Asker, outcome: Outcome) -> None:
         """Ask about one chunk; halve it where it or its answer was too long."""
         try:
-            claims = asker.claims(chunk)
+            found = poll.found(asker, chunk, self._job.votes)
         except (PromptTooLongError, CutReplyError) as error:
             # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
             if halves := chunk.halves(cut_hunks=isinstance(error, PromptTooLongError)):
@@ -207,11 +209,11 @@ class Inquiry:
                 return
             self._fail(chunk, error, outcome)
             if isinstance(error, CutReplyError):
-                self._keep(salvage(error.text), chunk)
+                self._keep(anchor(salvage(error.text), chunk.pieces))
         except (BadReplyError, BrokenStreamError) as error:
             self._fail(chunk, error, outcome)
         else:
-            self._keep(claims, chunk)
+            self._keep(found)
         self._finish(chunk)
 
     def _finish(self, chunk: Chunk) -> None:
@@ -225,8 +227,8 @@ class Inquiry:
                     self._states[piece.hunk] = State.REVIEWED
         self._remember(finished)
 
-    def _keep(self, claims: list[Claim], chunk: Chunk) -> None:
-        for finding, hunk in anchor(claims, chunk.pieces):
+    def _keep(self, found: list[Anchored]) -> None:
+        for finding, hunk in found:
             self._found.setdefault(hunk, []).append(finding)
 
     def _fail(self, chunk: Chunk, error: ModelError, outcome: Outcome) -> None:

@@ -32,6 +32,7 @@ LAYERS = {
     "options": GROUND,
     "config": (*GROUND, "judge", "models", "options", "plan", "safe_file"),
     "ask": (*GROUND, "judge", "models", "plan", "prompts"),
+    "poll": (*GROUND, "ask", "judge", "plan"),
     "ledger": GROUND,
     "job": (*GROUND, "judge", "models", "plan", "prompts", "source"),
     "session": (*GROUND, "ledger", "models", "source"),
@@ -39,7 +40,7 @@ LAYERS = {
     "sieve": (*GROUND, "job", "judge", "source"),
     "verifier": (*GROUND, "ask", "job", "judge", "ledger", "models", "packing", "plan", "session"),
     "inquiry": (
-        *(*GROUND, "ask", "job", "judge", "ledger", "models", "packing", "plan", "session", "sieve", "source"),
+        *(*GROUND, "ask", "job", "judge", "ledger", "models", "packing", "plan", "poll", "session", "sieve", "source"),
         "verifier",
     ),
     "memory": (*GROUND, "job", "judge", "ledger", "source"),

@@ -25,6 +25,7 @@ COMMANDS = {
     "status": "commits.status_command",
     "catch-up": "commits.catch_up_command",
     "rules": "rules.rules_command",
+    "prompts": "prompts.prompts",
     "explain": "explain.explain_command",
     "dismiss": "dismiss.dismiss_command",
     "dismissed": "dismiss.dismissed_command",

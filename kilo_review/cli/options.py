@@ -38,6 +38,12 @@ def _choice(words: Iterable[str]) -> click.Choice[str]:
     return click.Choice([str(word) for word in words])
 
 
+def _odd(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
+    if value % 2 == 0:
+        raise click.BadParameter(f"{value} answers may have no majority; an odd number has", ctx, parameter)
+    return value
+
+
 PATH = click.Path(path_type=Path)
 OPTIONS = (
     option("--provider", type=click.Choice(PROVIDERS), help="Kind of server; auto finds what runs."),
@@ -80,6 +86,14 @@ BASE = option(
     "--base",
     metavar="REVISION",
     help="What `branch` is compared with. [default: the remote's default branch]",
+)
+VOTES = option(
+    "--votes",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    callback=_odd,
+    help="Ask about everything N times (an odd number); what most answers say counts. [default: 1]",
 )
 DRY_RUN = option("--dry-run", is_flag=True, help="Show what would be reviewed and skipped; ask no server.")
 SHOW_PROMPT = option("--show-prompt", is_flag=True, help="Show the exact messages; ask no server.")

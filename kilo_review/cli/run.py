@@ -89,6 +89,7 @@ class Run:
             categories=self.settings.categories,
             baseline=() if accepts_anew else config.baseline(self.settings, self.root),
             is_pull_request=config.is_pull_request(environment),
+            votes=int(self.flags.get("votes", 1)),
             report_unused=bool(self.flags["report_unused"]),
             prompts=prompts.load(self.settings.prompts, self.settings.language),
             rules=rules.load(self.root if self.settings.rules_tokens else None, self.settings.rules_tokens),

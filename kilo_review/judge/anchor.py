@@ -66,7 +66,7 @@ def _finding(claim: Claim, pieces: Sequence[Piece]) -> Anchored:
         return _unanchored(claim, candidates)
     piece = place.piece
     quoted = piece.lines[place.first : place.last + 1]
-    objection = contradiction(claim, piece.lines, place.first, place.last)
+    objection = claim.objection or contradiction(claim, piece.lines, place.first, place.last)
     finding = Finding(
         path=piece.change.path,
         line=_new_side(piece, place.first),

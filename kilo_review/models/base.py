@@ -19,6 +19,8 @@ ALREADY_LOADED = "already loaded"
 """Why a model was chosen (`ModelInfo.why`) that need not be waited for."""
 DEFAULT_OPTIONS: dict[str, Any] = {"temperature": 0, "seed": 7, "num_predict": 1024}
 """The same change gets the same answer; an answer has an end."""
+AS_EVER: Mapping[str, Any] = {}
+"""No parameters of its own for a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,21 @@ class Model(Protocol):
     def parameters(self) -> Mapping[str, Any]:
         """Everything besides the prompt that shapes its answers."""
 
-    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
-        """Ask once; raises a `ModelError` for everything but a complete answer."""
+    def ask(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None,
+        deadline: Deadline,
+        sampling: Mapping[str, Any] = AS_EVER,
+    ) -> Reply:
+        """Ask once; raises a `ModelError` for everything but a complete answer.
+
+        Args:
+            messages: the question.
+            schema: the form of the answer, or None to ask without one.
+            deadline: when the answer must be there.
+            sampling: parameters for this request alone, over the model's own, such as another seed.
+        """
 
     def slow_reason(self, deadline: Deadline) -> str:
         """Why answers are slow, if the server tells within the deadline; else ""."""
@@ -103,11 +118,12 @@ NO_INFLUENCE = frozenset({"num_ctx", "keep_alive"})
 """Parameters that shape no answer: a prompt that does not fit the window is refused, never shortened."""
 
 
-def answer_identity(model: Model, prompts_version: str) -> str:
+def answer_identity(model: Model, prompts_version: str, votes: int = 1) -> str:
     """32 hex digits that differ whenever the same change could get another answer."""
     import hashlib  # noqa: PLC0415  2 ms of OpenSSL, not for a run with nothing to review
 
     info = model.info
     parameters = sorted((name, value) for name, value in model.parameters.items() if name not in NO_INFLUENCE)
-    known = (info.provider, info.name, info.digest, parameters, prompts_version)
+    asked = (prompts_version,) if votes == 1 else (prompts_version, votes)
+    known = (info.provider, info.name, info.digest, parameters, *asked)
     return hashlib.sha256(json.dumps(known, default=str).encode()).hexdigest()[:32]

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from kilo_review.errors import DeadlineError, ModelNotFoundError, ServerFailedError, UnreachableError
 from kilo_review.models import locality
+from kilo_review.models.base import AS_EVER
 from kilo_review.models.faults import Asked
 from kilo_review.models.openai import OpenAIModel, with_v1
 from kilo_review.models.transport import FIRST_BYTE_SECONDS, Client
@@ -50,11 +51,17 @@ class EmbeddedModel:
         self._engine = engine
         self._model = model
 
-    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
+    def ask(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None,
+        deadline: Deadline,
+        sampling: Mapping[str, Any] = AS_EVER,
+    ) -> Reply:
         """See `Model.ask`."""
         if self._engine.has_ended():
             raise self._engine.failure()
-        return self._model.ask(messages, schema, deadline)
+        return self._model.ask(messages, schema, deadline, sampling)
 
     def slow_reason(self, deadline: Deadline) -> str:  # noqa: ARG002
         """It always runs here, on the CPU."""

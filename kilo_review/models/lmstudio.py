@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import ModelNotFoundError, UnreachableError, WrongServerError
 from kilo_review.models import locality
+from kilo_review.models.base import AS_EVER
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked, fault, message_of
 from kilo_review.models.openai import OK, OpenAIModel, refuse_cloud, with_v1
@@ -59,9 +60,15 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
 class LMStudioModel(OpenAIModel):
     """A model in LM Studio."""
 
-    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
+    def ask(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None,
+        deadline: Deadline,
+        sampling: Mapping[str, Any] = AS_EVER,
+    ) -> Reply:
         """See `Model.ask`. Versions before 0.4 answer with the loaded model whatever name was asked for."""
-        reply = super().ask(messages, schema, deadline)
+        reply = super().ask(messages, schema, deadline, sampling)
         if reply.model and not _same_model(reply.model, self.info.name):
             raise ModelNotFoundError(
                 f"{SERVER} answered with {reply.model!a} instead of {self.info.name!a}",

@@ -21,7 +21,7 @@ from kilo_review.errors import (
     WrongServerError,
 )
 from kilo_review.models import locality
-from kilo_review.models.base import DEFAULT_WINDOW, Reply
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply
 from kilo_review.models.choose import Offer, choose, same_name
 from kilo_review.models.faults import Asked, fault, message_of
 from kilo_review.models.transport import Client
@@ -56,16 +56,23 @@ class OllamaModel:
         self._client = client
         self._asked = asked
 
-    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
+    def ask(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None,
+        deadline: Deadline,
+        sampling: Mapping[str, Any] = AS_EVER,
+    ) -> Reply:
         """See `Model.ask`."""
         deadline.cap(1.0)
+        parameters = {**self.parameters, **sampling}
         body: dict[str, Any] = {
             "model": self.info.name,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "stream": True,
             "truncate": False,
-            **{name: self.parameters[name] for name in TOP_LEVEL},
-            "options": {name: value for name, value in self.parameters.items() if name not in TOP_LEVEL},
+            **{name: parameters[name] for name in TOP_LEVEL},
+            "options": {name: value for name, value in parameters.items() if name not in TOP_LEVEL},
         }
         if schema is not None:
             body["format"] = schema

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import BrokenStreamError, ModelError, NotLocalError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-from kilo_review.models.base import DEFAULT_WINDOW, Reply
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked, fault, message_of
 from kilo_review.models.transport import Client
@@ -50,7 +50,13 @@ class OpenAIModel:
         self._asked = asked
         self._extra = extra
 
-    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
+    def ask(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None,
+        deadline: Deadline,
+        sampling: Mapping[str, Any] = AS_EVER,
+    ) -> Reply:
         """See `Model.ask`."""
         deadline.cap(1.0)
         body: dict[str, Any] = {
@@ -59,7 +65,7 @@ class OpenAIModel:
             "stream": True,
             "stream_options": {"include_usage": True},
             **self._extra,
-            **wire_parameters(self.parameters),
+            **wire_parameters({**self.parameters, **sampling}),
         }
         if schema is not None:
             body["response_format"] = {

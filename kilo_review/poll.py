@@ -1,0 +1,59 @@
+"""One chunk → findings: asked about once, or several times where the user wants a vote."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kilo_review.errors import BadReplyError
+from kilo_review.judge.anchor import anchor
+from kilo_review.judge.vote import is_decided, majority
+from kilo_review.plan.chunk import Chunk
+
+if TYPE_CHECKING:
+    from kilo_review.ask import Asker
+    from kilo_review.judge.anchor import Anchored
+
+WARMTH = 0.4
+"""Temperature of the further answers: at 0 they would all be the first one (docs/prompts.md)."""
+UNSEEDED = 7
+
+
+def found(asker: Asker, chunk: Chunk, votes: int) -> list[Anchored]:
+    """What the model finds in a chunk; with several votes, what most of its answers agree on.
+
+    The first answer is the one that a review without a vote would get. No more are asked for once the rest could
+    not change the result.
+
+    Raises:
+        BadReplyError: the first answer cannot be read.
+        ModelError: the model could not be asked.
+    """
+    samples = [anchor(asker.claims(chunk), chunk.pieces)]
+    if votes == 1:
+        return samples[0]
+    unread = 0
+    for number in range(1, votes):
+        if is_decided(samples, votes, votes - number):
+            break
+        try:
+            claims = asker.claims(_turned(chunk, number), _sampling(asker, number))
+        except BadReplyError:
+            unread += 1
+        else:
+            samples.append(anchor(claims, chunk.pieces))
+    return majority(samples, votes, unread)
+
+
+def _turned(chunk: Chunk, number: int) -> Chunk:
+    """The same hunks in another order: what comes first is read best."""
+    at = number % len(chunk.pieces)
+    return Chunk([*chunk.pieces[at:], *chunk.pieces[:at]], chunk.rules)
+
+
+def _sampling(asker: Asker, number: int) -> dict[str, Any]:
+    parameters = asker.model.parameters
+    seed = parameters.get("seed")
+    return {
+        "seed": (seed if isinstance(seed, int) else UNSEEDED) + number,
+        "temperature": parameters.get("temperature") or WARMTH,
+    }
