@@ -11,11 +11,19 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kilo_review.errors import BadReplyError, CutReplyError, PromptTooLongError, SchemaRejectedError, ServerFailedError
+from kilo_review.errors import (
+    BadReplyError,
+    CutReplyError,
+    ModelError,
+    PromptTooLongError,
+    SchemaRejectedError,
+    ServerFailedError,
+)
 from kilo_review.judge.parse import Claim, parse
 from kilo_review.judge.remedy import Explanation, parse_explanation
 from kilo_review.judge.verify import Ruling, parse_ruling
 from kilo_review.models.base import AS_EVER
+from kilo_review.models.retry import Patience, Try
 from kilo_review.plan.chunk import Chunk, TokenMeter
 from kilo_review.plan.rules import Rule, blocks
 from kilo_review.prompts import EXPLAIN_SCHEMA, VERIFY_SCHEMA, Message, Prompts, reply_schema
@@ -30,6 +38,8 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 PARROTED = "it repeats the instructions"
+UNUSUAL_TOKEN = 5
+"""Characters; code has 3 to 4 on average."""
 LONGEST_TOKEN = 10
 """Characters; more than this on average means that part of the prompt was not counted."""
 
@@ -152,22 +162,43 @@ class Asker:
         return reply
 
     def _timed(self, messages: Sequence[Message], schema: dict[str, Any] | None, sampling: Mapping[str, Any]) -> Reply:
-        started = time.monotonic()
-        self.usage.requests += 1
-        try:
-            return self.model.ask(messages, schema, self.deadline, sampling)
-        finally:
-            self.usage.model_seconds += time.monotonic() - started
+        """The answer, by a second try where that is worth it."""
+        patience = Patience()
+        while True:
+            started = time.monotonic()
+            self.usage.requests += 1
+            try:
+                return self.model.ask(messages, schema, self.deadline, sampling)
+            except ModelError as error:
+                again = patience.next_try(error, self._seed(sampling))
+                if again is None or not self._has_time_for(again):
+                    raise
+            finally:
+                self.usage.model_seconds += time.monotonic() - started
+            time.sleep(again.seconds)
+            sampling = {**sampling, **again.sampling}
+
+    def _seed(self, sampling: Mapping[str, Any]) -> int:
+        seed = sampling.get("seed", self.model.parameters.get("seed"))
+        return seed if isinstance(seed, int) else 0
+
+    def _has_time_for(self, again: Try) -> bool:
+        left = self.deadline.remaining()
+        return left is None or left > again.seconds
+
+    def _is_cut(self, size: int, tokens: int) -> bool:
+        if self.model.info.provider != "ollama":
+            return 0 < tokens < size / LONGEST_TOKEN
+        # Its older versions leave cached tokens out of the count; but one that cuts (before 0.12.4 it does not know
+        # `truncate`) leaves exactly the window (up to 0.24), or half of it and two (ollama#17427).
+        window = self.model.info.window or 0
+        return 0 < window <= tokens or (tokens == window // 2 + 2 and tokens < size / UNUSUAL_TOKEN)
 
     def _check_that_all_was_read(self, messages: Sequence[Message], reply: Reply) -> None:
-        """A server that cut the prompt in silence tells by its count: no tokenizer needs so few tokens for code.
-
-        Not for Ollama's own wire: there `truncate: false` makes it an error, and older versions leave cached
-        tokens out of the count.
-        """
+        """A server that cut the prompt in silence tells by its count: no tokenizer needs so few tokens for code."""
         # A run of blanks or dashes may be one token, so only what does not repeat itself counts.
         size = sum(len(re.sub(r"(.)\1+", r"\1", message.content)) for message in messages)
-        if self.model.info.provider != "ollama" and 0 < reply.prompt_tokens < size / LONGEST_TOKEN:
+        if self._is_cut(size, reply.prompt_tokens):
             raise ServerFailedError(
                 f"the server read only {reply.prompt_tokens} tokens of a prompt of {size} characters",
                 hint="Give the model a larger window (context length); for Ollama use --provider ollama",

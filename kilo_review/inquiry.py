@@ -51,6 +51,8 @@ SLOW_TOKENS_PER_SECOND = 10.0
 """Below this, one answer takes longer than anyone waits at a commit."""
 TELLING_TOKENS = 16
 """Fewer answer tokens than this say nothing about speed."""
+MOST_BROKEN = 3
+"""Answers in a row that broke off, each after a second try."""
 NOT_REACHED = "it was not reached"
 
 
@@ -81,6 +83,7 @@ class Inquiry:
         self._found: dict[Hunk, list[Finding]] = {}
         self._states: dict[Hunk, State] = {}
         self._failed: dict[Hunk, str] = {}
+        self._broken = 0
         self._sieve = Sieve(job, change, decided)
         self._packer: Packer | None = None
         self._verifier: Verifier | None = None
@@ -212,7 +215,11 @@ class Inquiry:
                 self._keep(anchor(salvage(error.text), chunk.pieces))
         except (BadReplyError, BrokenStreamError) as error:
             self._fail(chunk, error, outcome)
+            self._broken += isinstance(error, BrokenStreamError)
+            if self._broken >= MOST_BROKEN:
+                raise  # it is the server that fails, not the hunk
         else:
+            self._broken = 0
             self._keep(found)
         self._finish(chunk)
 

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 API_KEY_VARIABLE = config.ENVIRONMENT_PREFIX + "API_KEY"
-VARIABLES = {API_KEY_VARIABLE}
+HOST_VARIABLES = {
+    "allow_hosts": config.ENVIRONMENT_PREFIX + "ALLOW_HOSTS",
+    "allow_http_hosts": config.ENVIRONMENT_PREFIX + "ALLOW_HTTP_HOSTS",
+}
+"""Not options: a hook's arguments may stand in a file of the repository, which allows nothing."""
+VARIABLES = {API_KEY_VARIABLE, *HOST_VARIABLES.values()}
 """Every variable that means something; each option adds its own."""
 
 

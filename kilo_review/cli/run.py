@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review import config, options, prompts
-from kilo_review.cli.options import API_KEY_VARIABLE, VARIABLES
-from kilo_review.config.values import language
+from kilo_review.cli.options import API_KEY_VARIABLE, HOST_VARIABLES, VARIABLES
+from kilo_review.config.values import hosts, language
 from kilo_review.deadline import Deadline
 from kilo_review.display import printable
 from kilo_review.errors import KiloReviewError
@@ -171,6 +171,9 @@ def _settings_from(flags: dict[str, Any], environment: Any) -> dict[str, Any]:  
     names = ("provider", "model", "verify_model", "base_url", "max_seconds", "base", "baseline", "prompts")
     given = {name: flags.get(name) for name in names}
     given["api_key"] = environment.get(API_KEY_VARIABLE) or None
+    for name, variable in HOST_VARIABLES.items():
+        if environment.get(variable, "").split():
+            given |= hosts(name, environment[variable].split(), variable)
     given["fail_on"] = FailOn(flags["fail_on"]) if flags["fail_on"] else None
     given["on_unavailable"] = OnUnavailable(flags["on_unavailable"]) if flags["on_unavailable"] else None
     if flags["language"]:

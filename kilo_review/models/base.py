@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kilo_review.models.locality import NO_CONSENT, Consent
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -35,6 +37,7 @@ class ModelRequest:
         ollama_host: the value of OLLAMA_HOST, or None.
         lmstudio_key: the value of LM_API_TOKEN, or None; sent to LM Studio alone.
         options: parameters for the server, over `DEFAULT_OPTIONS`.
+        consent: hosts elsewhere that the user has allowed.
     """
 
     provider: str = "auto"
@@ -44,6 +47,7 @@ class ModelRequest:
     ollama_host: str | None = None
     lmstudio_key: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    consent: Consent = NO_CONSENT
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from kilo_review.errors import DeadlineError, ModelNotFoundError, ServerFailedEr
 from kilo_review.models import locality
 from kilo_review.models.base import AS_EVER
 from kilo_review.models.faults import Asked
-from kilo_review.models.openai import OpenAIModel, with_v1
+from kilo_review.models.openai import PENALTY, OpenAIModel, with_v1
 from kilo_review.models.transport import FIRST_BYTE_SECONDS, Client
 from kilo_review.outcome import ModelInfo
 
@@ -105,7 +105,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         client = Client(endpoint, egress, deadline, api_key=engine.key)
         why = "as configured" if request.name else "the installed model package"
         info = ModelInfo("embedded", path.name, endpoint.url, window, why=why, digest=_digest(path))
-        model = OpenAIModel(client, info, request.parameters, Asked(SERVER, endpoint.url, path.name), {})
+        model = OpenAIModel(client, info, request.parameters, Asked(SERVER, endpoint.url, path.name), {}, PENALTY)
     except BaseException:
         engine.close()
         raise

@@ -12,7 +12,7 @@ from kilo_review.models import locality
 from kilo_review.models.base import AS_EVER
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked, fault, message_of
-from kilo_review.models.openai import OK, OpenAIModel, refuse_cloud, with_v1
+from kilo_review.models.openai import OK, PENALTY, OpenAIModel, refuse_cloud, with_v1
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 
@@ -40,7 +40,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
     Raises:
         ModelError: the server is not there, is something else, or lacks the model.
     """
-    endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URL))
+    endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URL), request.consent)
     asked = Asked(SERVER, endpoint.url, request.name or "", GET)
     key = request.api_key or request.lmstudio_key
     with Client(endpoint, egress, deadline, api_key=key).closed_on_failure() as client:
@@ -52,9 +52,9 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         refuse_cloud(client, offer.name)
         wanted = request.parameters.get("num_ctx")
         window = offer.window or (wanted if isinstance(wanted, int) else JIT_WINDOW)
-        info = ModelInfo("lmstudio", offer.name, endpoint.url, window, why=why)
+        info = ModelInfo("lmstudio", offer.name, endpoint.url, window, local=endpoint.is_local, why=why)
         asked = Asked(SERVER, endpoint.url, offer.name, GET)
-        return LMStudioModel(client, info, request.parameters, asked, {"ttl": KEEP_SECONDS})
+        return LMStudioModel(client, info, request.parameters, asked, {"ttl": KEEP_SECONDS}, PENALTY)
 
 
 class LMStudioModel(OpenAIModel):

@@ -1,4 +1,4 @@
-"""Is this address, is this model, on this machine? Pure questions; nothing is sent from here."""
+"""Is this address, is this model, on this machine, or one that the user allowed? Nothing is sent from here."""
 
 from __future__ import annotations
 
@@ -11,9 +11,34 @@ from urllib.parse import urlsplit
 from kilo_review.errors import ConfigError, NotLocalError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Hosts that are not this machine and may be asked all the same: the user's word, never a repository's.
+
+    Attributes:
+        hosts: by name or address, exactly as in the base URL; compared without case and a last dot.
+        plain: of those, the ones that may be asked over http, readable for whoever is on the way.
+    """
+
+    hosts: frozenset[str] = frozenset()
+    plain: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, hosts: Iterable[str] = (), plain: Iterable[str] = ()) -> Consent:
+        """From names as people write them."""
+        return cls(frozenset(map(_plain_name, hosts)), frozenset(map(_plain_name, plain)))
+
+    def covers(self, host: str) -> bool:
+        """Whether this host was allowed by name."""
+        return _plain_name(host) in self.hosts
+
+
+NO_CONSENT = Consent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +49,16 @@ class Endpoint:
         url: scheme, host, port and path prefix, without a trailing slash.
         host: the name as configured.
         port: 1 to 65535.
-        addresses: numeric loopback addresses, in the order in which they are tried.
+        addresses: numeric addresses, in the order in which they are tried: of this machine's loopback, unless the
+            host was allowed by name.
+        is_local: whether they are.
     """
 
     url: str
     host: str
     port: int
     addresses: tuple[str, ...]
+    is_local: bool = True
 
     @property
     def origin(self) -> str:
@@ -39,14 +67,18 @@ class Endpoint:
         return f"{parts.scheme}://{parts.netloc}"
 
 
-def endpoint(url: str) -> Endpoint:
-    """Check a base URL: well-formed, and every address of its host is loopback.
+def endpoint(url: str, consent: Consent = NO_CONSENT) -> Endpoint:
+    """Check a base URL: well-formed, and every address of its host is loopback, or the host is allowed by name.
 
     The name is resolved here, once; the connection later goes to these addresses and asks nobody again.
 
+    Args:
+        url: the base URL.
+        consent: hosts elsewhere that the user has allowed.
+
     Raises:
         ConfigError: it is not an http(s) URL with a host and a possible port.
-        NotLocalError: an address is not loopback.
+        NotLocalError: an address is not loopback and its host not allowed, or not over http.
         UnreachableError: the name does not resolve.
     """
     try:
@@ -67,17 +99,20 @@ def endpoint(url: str) -> Endpoint:
     host = _connectable(parts.hostname)
     netloc = f"[{host}]" if ":" in host else host
     clean = f"{parts.scheme}://{netloc}:{port}{parts.path.rstrip('/')}"
-    return Endpoint(clean, host, port, loopback_addresses(host, port))
+    addresses = addresses_of(host, port)
+    elsewhere = next((address for address in addresses if not is_loopback(address)), None)
+    if elsewhere is not None:
+        _make_sure_of_consent(host, elsewhere, parts.scheme, consent)
+    return Endpoint(clean, host, port, addresses, is_local=elsewhere is None)
 
 
-def loopback_addresses(host: str, port: int) -> tuple[str, ...]:
+def addresses_of(host: str, port: int) -> tuple[str, ...]:
     """Numeric addresses of a host, IPv4 first.
 
     Raises:
-        NotLocalError: one of them is not on this machine's loopback.
         UnreachableError: there are none.
     """
-    if host.rstrip(".").lower() == "localhost":
+    if _plain_name(host) == "localhost":
         return ("127.0.0.1", "::1")  # by RFC 6761, whatever a resolver may say
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -86,15 +121,26 @@ def loopback_addresses(host: str, port: int) -> tuple[str, ...]:
             f"the host name {host!a} does not resolve ({error})",
             hint="Use 127.0.0.1 for a server on this machine",
         ) from None
-    addresses = sorted({str(entry[4][0]) for entry in found}, key=lambda address: (":" in address, address))
-    for address in addresses:
-        if not is_loopback(address):
-            name = host if host == address else f"{host} is at {address}, which"
-            raise NotLocalError(
-                f"{name} is not this machine; nothing was sent",
-                hint="Only a server on a loopback address (127.0.0.1, ::1) is asked",
-            )
-    return tuple(addresses)
+    return tuple(sorted({str(entry[4][0]) for entry in found}, key=lambda address: (":" in address, address)))
+
+
+def _make_sure_of_consent(host: str, address: str, scheme: str, consent: Consent) -> None:
+    name = host if host == address else f"{host} is at {address}, which"
+    if not consent.covers(host):
+        raise NotLocalError(
+            f"{name} is not this machine; nothing was sent",
+            hint="Only a server on a loopback address (127.0.0.1, ::1) is asked, or a host that you allow by name "
+            "in your own settings (allow_hosts)",
+        )
+    if scheme != "https" and _plain_name(host) not in consent.plain:
+        raise NotLocalError(
+            f"{name} is not this machine, and over http the code could be read on its way; nothing was sent",
+            hint="Use https, or allow it in your own settings, as well (allow_http_hosts)",
+        )
+
+
+def _plain_name(host: str) -> str:
+    return host.strip().strip("[]").rstrip(".").lower()
 
 
 def is_loopback(address: str) -> bool:

@@ -24,6 +24,7 @@ from kilo_review.models import locality
 from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply
 from kilo_review.models.choose import Offer, choose, same_name
 from kilo_review.models.faults import Asked, fault, message_of
+from kilo_review.models.loops import LoopWatch
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 
@@ -39,6 +40,9 @@ DEFAULT_URL = "http://127.0.0.1:11434"
 SERVER = "Ollama"
 START_HINT = "Start it with `ollama serve` (or its app), or give its address with --base-url"
 PULL = "ollama pull NAME"
+LOCAL = ":local"
+"""Behind a name it forbids Ollama to use a model that runs elsewhere, whatever the name leads to."""
+SINCE_LOCAL = (0, 18)
 OK = 200
 NANOSECONDS = 1e9
 TOP_LEVEL = {"keep_alive": "10m", "think": False}
@@ -50,8 +54,20 @@ LEVELS_ONLY = "gpt-oss"
 class OllamaModel:
     """A model behind Ollama's native wire."""
 
-    def __init__(self, client: Client, info: ModelInfo, parameters: Mapping[str, Any], asked: Asked) -> None:
+    def __init__(
+        self, client: Client, info: ModelInfo, parameters: Mapping[str, Any], asked: Asked, called: str
+    ) -> None:
+        """Ready to be asked.
+
+        Args:
+            client: the connection.
+            info: what it is.
+            parameters: of its answers.
+            asked: for messages.
+            called: what the model is called in requests; see `LOCAL`.
+        """
         self.info = info
+        self._called = called
         self.parameters = parameters
         self._client = client
         self._asked = asked
@@ -65,9 +81,10 @@ class OllamaModel:
     ) -> Reply:
         """See `Model.ask`."""
         deadline.cap(1.0)
+        self._client.patience.deadline = deadline
         parameters = {**self.parameters, **sampling}
         body: dict[str, Any] = {
-            "model": self.info.name,
+            "model": self._called,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "stream": True,
             "truncate": False,
@@ -107,25 +124,29 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         ModelError: the server is not there, is something else, lacks the model, or would send it elsewhere.
     """
     url = request.base_url or (locality.ollama_url(request.ollama_host) if request.ollama_host else DEFAULT_URL)
-    endpoint = locality.endpoint(url)
+    endpoint = locality.endpoint(url, request.consent)
     if request.name:
         locality.refuse_remote_name(request.name)
     asked = Asked(SERVER, endpoint.url, request.name or "", PULL)
     with Client(endpoint, egress, deadline, api_key=request.api_key).closed_on_failure() as client:
         try:
-            _make_sure_it_is_ollama(client, asked)
+            version = version_of(client, asked)
         except UnreachableError as error:
             raise UnreachableError(f"{SERVER}: {error.message}", hint=START_HINT) from None
         name, why = (request.name, "as configured") if request.name else _chosen(client, asked)
         locality.refuse_remote_name(name)
-        shown = _show(client, name, asked)
+        called, shown = _shown(client, name, asked, version)
         locality.refuse_remote_model(name, shown)
         window = _window(client, name, shown, request)
         think = "low" if LEVELS_ONLY in name.lower() else False
         parameters = TOP_LEVEL | {"think": think} | request.parameters | {"num_ctx": window}
-        info = ModelInfo("ollama", name, endpoint.url, window, why=why, digest=_digest(shown))
+        info = ModelInfo("ollama", name, endpoint.url, window, local=endpoint.is_local, why=why, digest=_digest(shown))
         return OllamaModel(
-            client, info, parameters, Asked(SERVER, endpoint.url, name, f"Get it: {PULL.replace('NAME', name)}")
+            client,
+            info,
+            parameters,
+            Asked(SERVER, endpoint.url, name, f"Get it: {PULL.replace('NAME', name)}"),
+            called,
         )
 
 
@@ -137,7 +158,7 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
         NotLocalError: a line says that another machine answers.
         ModelError: the server reported a failure inside the stream.
     """
-    reply = Reply()
+    reply, loops = Reply(), LoopWatch()
     for raw in lines:
         if not raw.strip():
             continue
@@ -152,8 +173,10 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
         locality.refuse_remote_model(asked.model, line, sent=True)
         message = line.get("message")
         if isinstance(message, dict):
-            reply.text += str(message.get("content") or "")
-            reply.reasoning += str(message.get("thinking") or "")
+            text, thought = str(message.get("content") or ""), str(message.get("thinking") or "")
+            reply.text += text
+            reply.reasoning += thought
+            loops.feed(thought + text)
         if line.get("done") is True:
             reply.is_cut = line.get("done_reason") == "length"
             reply.prompt_tokens = _count(line.get("prompt_eval_count"))
@@ -167,8 +190,13 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
     )
 
 
-def _make_sure_it_is_ollama(client: Client, asked: Asked) -> None:
-    """Others answer on some of its routes too (llama-server lists its models under /api/tags)."""
+def version_of(client: Client, asked: Asked) -> str:
+    """Its version. Others answer on some of its routes too (llama-server lists its models under /api/tags).
+
+    Raises:
+        WrongServerError: it is not Ollama.
+        ModelError: it failed.
+    """
     answer = client.get("/api/version")
     data = answer.json()
     if answer.status != OK or not isinstance(data, dict) or not isinstance(data.get("version"), str):
@@ -180,6 +208,7 @@ def _make_sure_it_is_ollama(client: Client, asked: Asked) -> None:
                 hint=f"Is the base URL right? {SERVER}: {DEFAULT_URL}, without /v1",
             )
         raise problem
+    return str(data["version"])
 
 
 def _chosen(client: Client, asked: Asked) -> tuple[str, str]:
@@ -215,6 +244,22 @@ def _models(client: Client, path: str, asked: Asked) -> list[dict[str, Any]]:
     if answer.status != OK or not isinstance(data, dict) or "models" not in data:
         raise fault(asked, answer.status, answer.body.decode("utf-8", "replace"))
     return [entry for entry in models or [] if isinstance(entry, dict)]
+
+
+def _shown(client: Client, name: str, asked: Asked, version: str) -> tuple[str, dict[str, Any]]:
+    """What to call a model so that it cannot be one elsewhere, and what `/api/show` says of it."""
+    if numbers(version) >= SINCE_LOCAL and not name.lower().endswith(LOCAL):
+        answer = client.post("/api/show", {"model": name + LOCAL})
+        data = answer.json()
+        if answer.status == OK and isinstance(data, dict) and not data.get("error"):
+            return name + LOCAL, data
+    return name, _show(client, name, asked)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """`0.17.4-rc1` → (0, 17, 4)."""
+    found = re.match(r"v?(\d+(?:\.\d+)*)", version)
+    return tuple(map(int, found[1].split("."))) if found else (0,)
 
 
 def _show(client: Client, name: str, asked: Asked) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from kilo_review.models import locality
 from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked, fault, message_of
+from kilo_review.models.loops import LoopWatch
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 
@@ -33,6 +34,10 @@ THINKING_SWITCH = {"llamacpp", "vllm"}
 """Servers (`owned_by`) that take `chat_template_kwargs`; others may refuse an unknown field."""
 
 
+PENALTY = "repeat_penalty"
+PENALTIES = {"llamacpp": PENALTY, "vllm": "repetition_penalty"}
+
+
 class OpenAIModel:
     """A model behind the OpenAI wire."""
 
@@ -43,8 +48,20 @@ class OpenAIModel:
         parameters: Mapping[str, Any],
         asked: Asked,
         extra: Mapping[str, Any],
+        penalty: str = "",
     ) -> None:
+        """Ready to be asked.
+
+        Args:
+            client: the connection.
+            info: what it is.
+            parameters: of its answers, under our names.
+            asked: for messages.
+            extra: fields of each request that this server alone takes.
+            penalty: what it calls `repeat_penalty`; "" where that is not known.
+        """
         self.info = info
+        self._penalty = penalty
         self.parameters = parameters
         self._client = client
         self._asked = asked
@@ -59,13 +76,14 @@ class OpenAIModel:
     ) -> Reply:
         """See `Model.ask`."""
         deadline.cap(1.0)
+        self._client.patience.deadline = deadline
         body: dict[str, Any] = {
             "model": self.info.name,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "stream": True,
             "stream_options": {"include_usage": True},
             **self._extra,
-            **wire_parameters({**self.parameters, **sampling}),
+            **wire_parameters({**self.parameters, **self._own_words(sampling)}),
         }
         if schema is not None:
             body["response_format"] = {
@@ -79,6 +97,11 @@ class OpenAIModel:
             reply = read_events(lines, self._asked)
         reply.seconds = time.monotonic() - started
         return reply
+
+    def _own_words(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters of one request; a server that is not known may refuse a request for a field too many."""
+        own = {name: value for name, value in sampling.items() if name != PENALTY}
+        return own | ({self._penalty: sampling[PENALTY]} if self._penalty and PENALTY in sampling else {})
 
     def slow_reason(self, deadline: Deadline) -> str:  # noqa: ARG002
         """This wire tells nothing about where a model runs."""
@@ -112,7 +135,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
 
 def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: Deadline) -> OpenAIModel:
     """Connect to one server: find its model and the model's window."""
-    endpoint = locality.endpoint(with_v1(url))
+    endpoint = locality.endpoint(with_v1(url), request.consent)
     asked = Asked("the server", endpoint.url, request.name or "")
     with Client(endpoint, egress, deadline, api_key=request.api_key).closed_on_failure() as client:
         try:
@@ -124,8 +147,9 @@ def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: 
         window = _window(request, offer, client)
         owner = next((str(entry.get("owned_by")) for entry in listed if entry.get("id") == offer.name), "")
         extra = {"chat_template_kwargs": {"enable_thinking": False}} if owner in THINKING_SWITCH else {}
-        info = ModelInfo("openai", offer.name, endpoint.url, window, why=why)
-        return OpenAIModel(client, info, request.parameters, Asked("the server", endpoint.url, offer.name), extra)
+        asked = Asked("the server", endpoint.url, offer.name)
+        info = ModelInfo("openai", offer.name, endpoint.url, window, local=endpoint.is_local, why=why)
+        return OpenAIModel(client, info, request.parameters, asked, extra, PENALTIES.get(owner, ""))
 
 
 def refuse_cloud(client: Client, name: str) -> None:
@@ -205,7 +229,7 @@ def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
         BrokenStreamError: it ended before a finish reason came.
         ModelError: the server reported a failure inside the stream.
     """
-    reply = Reply()
+    reply, loops = Reply(), LoopWatch()
     finished = False
     for kind, data in _events(lines):
         if data == "[DONE]":
@@ -220,7 +244,9 @@ def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
             raise fault(asked, OK, data)
         reply.model = reply.model or _string(event.get("model"))
         _count(reply, event)
+        known = len(reply.text), len(reply.reasoning)
         finished = _take_choice(reply, event) or finished
+        loops.feed(reply.reasoning[known[1] :] + reply.text[known[0] :])
     if not finished:
         raise BrokenStreamError(f"the answer of {asked.server} ended before its end", hint="Its log tells why")
     return reply
