@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kilo_review.models.locality import NO_CONSENT, Consent
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kilo_review.deadline import Deadline
+    from kilo_review.models.choose import Offer
     from kilo_review.outcome import ModelInfo
     from kilo_review.prompts import Message
 
@@ -82,6 +83,30 @@ class Reply:
     answer_seconds: float = 0.0
     reading_seconds: float = 0.0
     model: str = ""
+
+
+class Survey(NamedTuple):
+    """What one running server offers.
+
+    Attributes:
+        provider: registry name of the client that speaks with it.
+        server: its name as its users say it.
+        url: its base URL.
+        version: as it tells; "" if it does not.
+        offers: its models, those that are never asked included.
+        is_local: whether it is on this machine.
+        cloud: whether it may pass requests on to its maker; None if nothing tells.
+        slots: requests that it works on at the same time; None if nothing tells.
+    """
+
+    provider: str
+    server: str
+    url: str
+    version: str
+    offers: tuple[Offer, ...]
+    is_local: bool = True
+    cloud: bool | None = None
+    slots: int | None = None
 
 
 class Model(Protocol):

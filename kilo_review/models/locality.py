@@ -190,9 +190,14 @@ def refuse_remote_name(name: str) -> None:
     Raises:
         NotLocalError: the name says so.
     """
-    tag = name.lower().strip().rpartition(":")[2]
-    if tag == "cloud" or name.lower().strip().endswith("-cloud"):
+    if is_cloud_name(name):
         raise _remote(name, "ollama.com")
+
+
+def is_cloud_name(name: str) -> bool:
+    """Whether a name says that the model runs on Ollama's servers."""
+    tag = name.lower().strip().rpartition(":")[2]
+    return tag == "cloud" or name.lower().strip().endswith("-cloud")
 
 
 def refuse_remote_model(name: str, facts: Mapping[str, Any], *, sent: bool = False) -> None:
