@@ -24,6 +24,7 @@ COMMANDS = {
     "review": "review.review_command",
     "status": "commits.status_command",
     "catch-up": "commits.catch_up_command",
+    "doctor": "doctor.doctor_command",
     "models": "models.models_command",
     "rules": "rules.rules_command",
     "prompts": "prompts.prompts",
