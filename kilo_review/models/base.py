@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from kilo_review.models.locality import NO_CONSENT, Consent
+from kilo_review.models.consent import NO_CONSENT, Consent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
