@@ -136,6 +136,21 @@ class Repository(Git):
         status, output = self.status("merge-base", one, *others)
         return _oid(output.split(b"\n")[0]) if status == 0 else None
 
+    def merge_bases(self, one: str, other: str) -> list[str]:
+        """Every best common ancestor of two commits; several if they were merged crosswise."""
+        status, output = self.status("merge-base", "--all", one, other)
+        return output.decode("ascii").split() if status == 0 else []
+
+    def merged_tree(self, one: str, other: str) -> str | None:
+        """The tree of a merge of two commits; None if it has conflicts, or git (before 2.38) cannot tell."""
+        self._lay_over(copy_index=False)  # the new tree goes into our own object folder
+        status, output = self.status("merge-tree", "--write-tree", "--no-messages", one, other)
+        return _oid(output.split(b"\n")[0]) if status == 0 else None
+
+    def is_shallow_now(self) -> bool:
+        """Whether the clone lacks history, after whatever has been fetched since it was opened."""
+        return (self.layout.common_dir / "shallow").exists()
+
     def parents(self, commit: str) -> list[str]:
         """Parents as the commit object names them, whether or not a shallow clone has them."""
         header = self.run("cat-file", "commit", commit).split(b"\n\n", 1)[0]

@@ -1,0 +1,215 @@
+"""What a CI system says of its run: who it is, whether it is for a pull request, from where to where.
+
+Each system's words are translated here and nowhere else; nothing is asked of git or of a network. Sources of the
+variables' meanings are each system's own documentation; what is known to be stale or empty is not believed alone.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kilo_review.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+LARGEST_EVENT = 64 << 20
+GITHUB_DEPTH = "`fetch-depth: 0` in the step actions/checkout"
+GITLAB_DEPTH = 'the variable GIT_DEPTH: "0"'
+PLAIN_DEPTH = "the whole history in the checkout (git fetch --unshallow)"
+
+
+class Pipeline(NamedTuple):
+    """One run of a CI system.
+
+    Attributes:
+        system: `github`, `gitea`, `gitlab`, `bitbucket`, `azure`, `jenkins`, `woodpecker`, or "" where none is known.
+        event: the system's own word for why it runs.
+        is_pull_request: it runs for somebody's proposal, which must not steer its own review.
+        number: of the pull or merge request; "" if there is none.
+        base_branch: the branch that it is proposed for, without `refs/heads/`.
+        base: the commit that the system names as the other end; often stale, sometimes zeros.
+        head: the commit that is proposed or was pushed; "" for HEAD.
+        merge: the commit that the system made of both, where it checks out such a one.
+        head_refs: what to fetch where `head` is missing.
+        default_branch: the main branch; "" if nothing tells.
+        depth: the setting that gives a whole history.
+    """
+
+    system: str
+    event: str
+    is_pull_request: bool = False
+    number: str = ""
+    base_branch: str = ""
+    base: str = ""
+    head: str = ""
+    merge: str = ""
+    head_refs: tuple[str, ...] = ()
+    default_branch: str = ""
+    depth: str = PLAIN_DEPTH
+
+
+def detect(environment: Mapping[str, str]) -> Pipeline:
+    """The run that these variables describe; an empty one outside of CI.
+
+    Raises:
+        SourceError: the system's description of its event cannot be read.
+    """
+    for is_it, read in _SYSTEMS:
+        if is_it(environment):
+            return read(environment)
+    return Pipeline("", "")
+
+
+def _github(environment: Mapping[str, str]) -> Pipeline:
+    """GitHub, Gitea and Forgejo Actions: the event is described in a file."""
+    event, name = _event(environment), environment.get("GITHUB_EVENT_NAME", "")
+    is_gitea = any(environment.get(each) == "true" for each in ("GITEA_ACTIONS", "FORGEJO_ACTIONS"))
+    common: dict[str, Any] = {
+        "system": "gitea" if is_gitea else "github",
+        "event": name,
+        "default_branch": _text(event, "repository", "default_branch"),
+        "depth": GITHUB_DEPTH,
+    }
+    if name.startswith("pull_request"):
+        number = str(event.get("number") or _text(event, "pull_request", "number"))
+        # The merge commit exists for `pull_request` alone; `pull_request_target` checks the base branch out.
+        made = environment.get("GITHUB_SHA", "") if name == "pull_request" else ""
+        return Pipeline(
+            **common,
+            is_pull_request=True,
+            number=number,
+            base_branch=_text(event, "pull_request", "base", "ref") or environment.get("GITHUB_BASE_REF", ""),
+            base=_text(event, "pull_request", "base", "sha"),
+            head=_text(event, "pull_request", "head", "sha"),
+            merge=made,
+            head_refs=(f"refs/pull/{number}/head",) if number else (),
+        )
+    if name == "merge_group":
+        group = event.get("merge_group")
+        facts = group if isinstance(group, dict) else {}
+        return Pipeline(**common, base=str(facts.get("base_sha") or ""), head=str(facts.get("head_sha") or ""))
+    if name == "push":
+        return Pipeline(**common, base=_text(event, "before"), head=_text(event, "after"))
+    return Pipeline(**common, head=environment.get("GITHUB_SHA", ""))
+
+
+def _gitlab(environment: Mapping[str, str]) -> Pipeline:
+    get = environment.get
+    source = get("CI_PIPELINE_SOURCE", "")
+    common: dict[str, Any] = {
+        "system": "gitlab",
+        "event": source,
+        "default_branch": get("CI_DEFAULT_BRANCH", ""),
+        "depth": GITLAB_DEPTH,
+    }
+    if get("CI_MERGE_REQUEST_IID"):
+        number = get("CI_MERGE_REQUEST_IID", "")
+        own = get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", "")  # set in merged-results pipelines alone
+        return Pipeline(
+            **common,
+            is_pull_request=True,
+            number=number,
+            base_branch=get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", ""),
+            base=get("CI_MERGE_REQUEST_DIFF_BASE_SHA", ""),
+            head=own or get("CI_COMMIT_SHA", ""),
+            merge=get("CI_COMMIT_SHA", "") if own else "",
+            head_refs=(f"refs/merge-requests/{number}/head",),
+        )
+    return Pipeline(**common, base=get("CI_COMMIT_BEFORE_SHA", ""), head=get("CI_COMMIT_SHA", ""))
+
+
+def _bitbucket(environment: Mapping[str, str]) -> Pipeline:
+    get = environment.get
+    number = get("BITBUCKET_PR_ID", "")
+    return Pipeline(
+        "bitbucket",
+        "pull_request" if number else "push",
+        is_pull_request=bool(number),
+        number=number,
+        base_branch=get("BITBUCKET_PR_DESTINATION_BRANCH", ""),
+        base=get("BITBUCKET_PR_DESTINATION_COMMIT", ""),
+        head=get("BITBUCKET_COMMIT", ""),
+        depth="`clone: depth: full` in bitbucket-pipelines.yml",
+    )
+
+
+def _azure(environment: Mapping[str, str]) -> Pipeline:
+    get = environment.get
+    target = get("SYSTEM_PULLREQUEST_TARGETBRANCH", "")
+    built = get("BUILD_SOURCEVERSION", "")
+    return Pipeline(
+        "azure",
+        get("BUILD_REASON", ""),
+        is_pull_request=bool(target),
+        number=get("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER") or get("SYSTEM_PULLREQUEST_PULLREQUESTID", ""),
+        base_branch=target.removeprefix("refs/heads/"),
+        head=get("SYSTEM_PULLREQUEST_SOURCECOMMITID", "") if target else built,
+        merge=built if target else "",
+        depth="`fetchDepth: 0` in the step checkout",
+    )
+
+
+def _jenkins(environment: Mapping[str, str]) -> Pipeline:
+    get = environment.get
+    target = get("CHANGE_TARGET", "")
+    return Pipeline(
+        "jenkins",
+        "change" if target else "branch",
+        is_pull_request=bool(target),
+        number=get("CHANGE_ID", ""),
+        base_branch=target,
+        base="" if target else get("GIT_PREVIOUS_SUCCESSFUL_COMMIT", ""),
+        head="" if target else get("GIT_COMMIT", ""),  # of a change it may be a merge that Jenkins made
+        depth="a checkout without shallow clone, with the target branch in its refspec",
+    )
+
+
+def _woodpecker(environment: Mapping[str, str]) -> Pipeline:
+    get = environment.get
+    is_pull = get("CI_PIPELINE_EVENT", "").startswith("pull_request")
+    number = get("CI_COMMIT_PULL_REQUEST", "") if is_pull else ""
+    return Pipeline(
+        "woodpecker",
+        get("CI_PIPELINE_EVENT", ""),
+        is_pull_request=is_pull,
+        number=number,
+        base_branch=get("CI_COMMIT_TARGET_BRANCH", "") if is_pull else "",
+        base="" if is_pull else get("CI_PREV_COMMIT_SHA", ""),
+        head=get("CI_COMMIT_SHA", ""),
+        head_refs=(f"refs/pull/{number}/head",) if number else (),
+        default_branch=get("CI_REPO_DEFAULT_BRANCH", ""),
+        depth="`partial: false` and `depth: 0` in the settings of the step clone",
+    )
+
+
+_SYSTEMS: tuple[tuple[Callable[[Mapping[str, str]], bool], Callable[[Mapping[str, str]], Pipeline]], ...] = (
+    (lambda each: each.get("GITHUB_ACTIONS") == "true", _github),
+    (lambda each: bool(each.get("GITLAB_CI")), _gitlab),
+    (lambda each: bool(each.get("BITBUCKET_BUILD_NUMBER")), _bitbucket),
+    (lambda each: bool(each.get("TF_BUILD")), _azure),
+    (lambda each: each.get("CI") == "woodpecker", _woodpecker),
+    (lambda each: bool(each.get("JENKINS_URL")), _jenkins),
+)
+
+
+def _event(environment: Mapping[str, str]) -> dict[str, Any]:
+    path = environment.get("GITHUB_EVENT_PATH")
+    if not path:
+        return {}
+    try:
+        with Path(path).open("rb") as stream:
+            found = json.loads(stream.read(LARGEST_EVENT))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SourceError(
+            f"the description of the event, {path!a}, cannot be read ({error})", hint="Name the base: --base"
+        ) from None
+    return found if isinstance(found, dict) else {}
+
+
+def _text(facts: Any, *path: str) -> str:  # noqa: ANN401  whatever the event holds
+    for name in path:
+        facts = facts.get(name) if isinstance(facts, dict) else None
+    return str(facts) if isinstance(facts, (str, int)) else ""

@@ -1,0 +1,85 @@
+"""Gets the history that a shallow clone lacks, from the remote that it was made of, and only in CI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kilo_review.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kilo_review.source.repo import Repository
+
+STEPS = (8, 64, 512, 4096)
+"""Commits by which a shallow clone is deepened before all of it is fetched."""
+REMOTE = "origin"
+
+
+class Fetcher:
+    """Fetches from the clone's own remote, if that is allowed and there is one.
+
+    Attributes:
+        said: why the last fetch failed; "" if it did not.
+    """
+
+    def __init__(self, repo: Repository, *, is_allowed: bool) -> None:
+        self.said = ""
+        self._repo = repo
+        self._remote = self._find() if is_allowed else ""
+
+    @property
+    def remote(self) -> str:
+        """The remote's name; "" if nothing may be fetched."""
+        return self._remote
+
+    def branch(self, name: str) -> None:
+        """Bring the tip of a remote branch, at no more depth than there is."""
+        self._fetch(*self._shallowly(), f"+refs/heads/{name}:refs/remotes/{self._remote}/{name}")
+
+    def reference(self, name: str) -> None:
+        """Bring what a reference or an id names; git keeps it as long as we run."""
+        self._fetch(*self._shallowly(), name)
+
+    def deepen_until(self, is_enough: Callable[[], bool], *references: str) -> bool:
+        """Deepen step by step; whether it became enough.
+
+        Args:
+            is_enough: asked after each step.
+            references: the branches or ids whose history is wanted.
+        """
+        for step in (*(f"--deepen={number}" for number in STEPS), "--unshallow"):
+            if not self._remote or not self._repo.is_shallow_now():
+                return is_enough()
+            if not self._fetch(step, *references):
+                return is_enough()
+            if is_enough():
+                return True
+        return is_enough()
+
+    def _find(self) -> str:
+        remotes = self._repo.run("remote").decode("utf-8", "surrogateescape").split()
+        return REMOTE if REMOTE in remotes else next(iter(remotes), "")
+
+    def _shallowly(self) -> tuple[str, ...]:
+        return ("--depth=1",) if self._repo.is_shallow_now() else ()
+
+    def _fetch(self, *words: str) -> bool:
+        if not self._remote:
+            return False
+        options = ("--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--quiet")
+        try:
+            self._repo.run("fetch", *options, *_before(words), "--", self._remote, *_behind(words))
+        except SourceError as error:
+            self.said = error.message
+            return False
+        self.said = ""
+        return True
+
+
+def _before(words: tuple[str, ...]) -> list[str]:
+    return [word for word in words if word.startswith("--")]
+
+
+def _behind(words: tuple[str, ...]) -> list[str]:
+    return [word for word in words if not word.startswith("--")]

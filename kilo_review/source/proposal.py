@@ -1,0 +1,209 @@
+"""What a CI run is to review: exactly what was proposed or pushed, however little of the history is in the clone.
+
+"No merge base" is an error here, never "everything is new" and never "nothing changed".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from kilo_review.errors import SourceError, TargetError
+from kilo_review.outcome import Target, TargetKind
+
+if TYPE_CHECKING:
+    from kilo_review.source.ci import Pipeline
+    from kilo_review.source.fetch import Fetcher
+    from kilo_review.source.repo import Repository
+
+TWO = 2
+
+
+class Proposal(NamedTuple):
+    """What is reviewed.
+
+    Attributes:
+        target: the trees to compare.
+        base: the commit whose settings, rules and exceptions count.
+        head: the commit that comments are made on.
+        notes: how it was found, where that is not a matter of course.
+    """
+
+    target: Target
+    base: str
+    head: str
+    notes: tuple[str, ...] = ()
+
+
+def find(pipeline: Pipeline, repo: Repository, fetcher: Fetcher, base: str | None = None) -> Proposal:
+    """Work out what is reviewed.
+
+    Args:
+        pipeline: the run.
+        repo: the clone that CI has made.
+        fetcher: gets what is missing, if it may.
+        base: a revision that the user named; then the system's word for the other end does not count.
+
+    Raises:
+        SourceError: the history that is needed is not here; the message names the setting.
+        TargetError: nothing tells what to compare with.
+    """
+    finder = _Finder(pipeline, repo, fetcher)
+    if base is not None:
+        return finder.since(finder.named(base), finder.head())
+    if pipeline.is_pull_request:
+        return finder.proposed()
+    if pipeline.event == "merge_group":
+        return finder.pushed()
+    return finder.pushed() if pipeline.base else finder.unsaid()
+
+
+class _Finder:
+    def __init__(self, pipeline: Pipeline, repo: Repository, fetcher: Fetcher) -> None:
+        self._pipeline = pipeline
+        self._repo = repo
+        self._fetcher = fetcher
+
+    def head(self) -> str:
+        """The commit that is proposed, or was pushed."""
+        wanted = self._pipeline.head
+        for fetch in (None, *self._pipeline.head_refs, wanted):
+            if fetch:
+                self._fetcher.reference(fetch)
+            found = self._repo.commit(wanted or "HEAD")
+            if found:
+                return found
+        own = self._of_merge()
+        if own is not None:
+            return own[-1]
+        raise self._missing(f"the commit {wanted[:12]} that this run is for is not in the clone")
+
+    def named(self, revision: str) -> str:
+        """The commit that the user named."""
+        found = self._repo.commit(revision)
+        if found is None:
+            name = revision.removeprefix("origin/").removeprefix("refs/heads/")
+            self._fetcher.branch(name)
+            found = self._repo.commit(revision) or self._tip(name)
+        if found is None:
+            raise TargetError(
+                f"--base: {revision!a} is no commit here{self._why()}", hint="git branch -a shows what is"
+            )
+        return found
+
+    def proposed(self) -> Proposal:
+        """A pull or merge request: from where it left the target branch, as that is now, to its head."""
+        branch = self._pipeline.base_branch
+        tip = self._tip(branch) or self._repo.commit(self._pipeline.base) if branch else None
+        if tip is None and branch:
+            self._fetcher.branch(branch)
+            tip = self._tip(branch)
+        tip = tip or self._commit(self._pipeline.base)
+        merge = self._of_merge()
+        if tip is None and merge is None:
+            raise self._missing(f"the target branch {branch!a} is not in the clone")
+        try:
+            head = self.head()
+            return self.since(tip or (merge[0] if merge else ""), head)
+        except SourceError:
+            if merge is None:
+                raise
+        # What the system merged, against what it merged into: the same change, without any history.
+        note = "reviewed as the merge that the CI system made, since the clone has no more history"
+        return self._between(merge[0], self._pipeline.merge, merge[0], merge[-1], note)
+
+    def pushed(self) -> Proposal:
+        """A push: what the branch had not, or, where that is gone, what the main branch has not."""
+        head, before = self.head(), self._commit(self._pipeline.base)
+        if before is not None and self._leads_to(before, head):
+            return self._between(before, head, before, head)
+        gone = "was rewritten" if set(self._pipeline.base) - {"0"} else "is new"
+        main = self._main(head)
+        if main is None:
+            return self._last(head, f"the branch {gone}, and nothing tells what it began from")
+        found = self.since(main, head)
+        return found._replace(notes=(*found.notes, f"the branch {gone}: reviewed from where it left the main branch"))
+
+    def unsaid(self) -> Proposal:
+        """A run that is for no change, such as a scheduled one: the branch, or the newest commit of the main one."""
+        head = self.head()
+        main = self._main(head)
+        if main is None:
+            return self._last(head, "this run is for no particular change")
+        return self.since(main, head)
+
+    def since(self, other: str, head: str) -> Proposal:
+        """From the point where two commits parted to the second one.
+
+        Raises:
+            SourceError: that point is not here.
+        """
+        references = [each for each in (self._pipeline.base_branch, *self._pipeline.head_refs) if each]
+        self._fetcher.deepen_until(lambda: self._repo.merge_base(other, head) is not None, *references)
+        bases = self._repo.merge_bases(other, head)
+        if not bases:
+            raise self._missing("the point where the two sides part is not in the clone")
+        if len(bases) > 1:  # merged crosswise: each of them would show changes of the other side
+            merged = self._repo.merged_tree(other, head)
+            if merged is not None:
+                target = Target(TargetKind.BRANCH, self._repo.tree(other), merged)
+                return Proposal(target, bases[0], head, ("the branches were merged crosswise: reviewed as a merge",))
+        return self._between(bases[0], head, bases[0], head)
+
+    def _between(self, old: str, new: str, base: str, head: str, *notes: str) -> Proposal:
+        target = Target(TargetKind.BRANCH, self._repo.tree(old), self._repo.tree(new))
+        return Proposal(target, base, head, notes)
+
+    def _last(self, head: str, why: str) -> Proposal:
+        """The newest commit alone."""
+        parents = self._repo.parents(head)
+        if not parents:
+            target = Target(TargetKind.COMMIT, self._repo.tree(None), self._repo.tree(head))
+            return Proposal(target, head, head, (f"{why}: reviewed the first commit",))
+        self._fetcher.deepen_until(lambda: self._repo.commit(parents[0]) is not None)
+        if self._repo.commit(parents[0]) is None:
+            raise self._missing(f"{why}, and the newest commit's parent is not in the clone")
+        target = Target(TargetKind.COMMIT, self._repo.tree(parents[0]), self._repo.tree(head))
+        return Proposal(target, parents[0], head, (f"{why}: reviewed the newest commit",))
+
+    def _of_merge(self) -> list[str] | None:
+        """The parents of the merge that the system made and checked out, if all are here."""
+        merge = self._pipeline.merge and self._repo.commit(self._pipeline.merge)
+        parents = self._repo.parents(merge) if merge else []
+        return parents if len(parents) == TWO and self._repo.commit(parents[0]) else None
+
+    def _main(self, head: str) -> str | None:
+        """The tip of the main branch, if that is another one."""
+        name = self._pipeline.default_branch
+        if not name:
+            return next((tip for each in ("main", "master") if (tip := self._tip(each)) and tip != head), None)
+        if self._tip(name) is None:
+            self._fetcher.branch(name)
+        tip = self._tip(name)
+        return tip if tip != head else None
+
+    def _tip(self, branch: str) -> str | None:
+        """Where the remote has a branch; here only if no remote has it."""
+        if not branch:
+            return None
+        names = (f"refs/remotes/{self._fetcher.remote or 'origin'}/{branch}", f"refs/heads/{branch}")
+        return next((found for name in names if (found := self._repo.commit(name))), None)
+
+    def _commit(self, oid: str) -> str | None:
+        """A commit by its id, fetched if it is missing; None for zeros and for what is gone."""
+        if not set(oid) - {"0"}:
+            return None
+        found = self._repo.commit(oid)
+        if found is None:
+            self._fetcher.reference(oid)
+            found = self._repo.commit(oid)
+        return found
+
+    def _leads_to(self, before: str, head: str) -> bool:
+        self._fetcher.deepen_until(lambda: self._repo.merge_base(before, head) is not None)
+        return self._repo.merge_base(before, head) == before
+
+    def _why(self) -> str:
+        return f" ({self._fetcher.said})" if self._fetcher.said else ""
+
+    def _missing(self, what: str) -> SourceError:
+        return SourceError(f"{what}{self._why()}", hint=f"Give the run {self._pipeline.depth}, or name --base")
