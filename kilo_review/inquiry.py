@@ -21,8 +21,7 @@ from kilo_review.errors import (
     PromptTooLongError,
     SourceError,
 )
-from kilo_review.judge.anchor import anchor, merged
-from kilo_review.judge.parse import salvage
+from kilo_review.judge.anchor import merged
 from kilo_review.judge.verify import holding, unverified
 from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, answer_identity
 from kilo_review.outcome import Entry, State
@@ -209,7 +208,7 @@ class Inquiry:
                 return
             self._fail(chunk, error, outcome)
             if isinstance(error, CutReplyError):
-                self._keep(anchor(salvage(error.text), chunk.pieces))
+                self._keep(poll.rescued(asker, chunk, error))
         except (BadReplyError, BrokenStreamError) as error:
             self._fail(chunk, error, outcome)
         else:

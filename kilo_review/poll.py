@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import BadReplyError
+from kilo_review.errors import BadReplyError, CutReplyError
 from kilo_review.judge.anchor import anchor
 from kilo_review.judge.vote import is_decided, majority
 from kilo_review.plan.chunk import Chunk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kilo_review.ask import Asker
     from kilo_review.judge.anchor import Anchored
+    from kilo_review.judge.parse import Claim
 
 WARMTH = 0.4
 """Temperature of the further answers: at 0 they would all be the first one (docs/prompts.md)."""
@@ -28,7 +32,7 @@ def found(asker: Asker, chunk: Chunk, votes: int) -> list[Anchored]:
         BadReplyError: the first answer cannot be read.
         ModelError: the model could not be asked.
     """
-    samples = [anchor(asker.claims(chunk), chunk.pieces)]
+    samples = [_placed(asker.claims(chunk), chunk)]
     if votes == 1:
         return samples[0]
     unread = 0
@@ -40,14 +44,33 @@ def found(asker: Asker, chunk: Chunk, votes: int) -> list[Anchored]:
         except BadReplyError:
             unread += 1
         else:
-            samples.append(anchor(claims, chunk.pieces))
+            samples.append(_placed(claims, chunk))
     return majority(samples, votes, unread)
+
+
+def rescued(asker: Asker, chunk: Chunk, error: CutReplyError) -> list[Anchored]:
+    """What stands complete in an answer that was cut off."""
+    return _placed(asker.rescued(error), chunk)
+
+
+def _placed(claims: Iterable[Claim], chunk: Chunk) -> list[Anchored]:
+    return [_under_its_rule(each, chunk) for each in anchor(claims, chunk.pieces)]
+
+
+def _under_its_rule(each: Anchored, chunk: Chunk) -> Anchored:
+    """With the rule that it names, if that is about its file, and with that rule's severity."""
+    finding = each.finding
+    about, named = chunk.rules_of.get(finding.path, ()), finding.rule.strip().lower()
+    rule = next((rule for rule in about if rule.name.lower() == named), None)
+    if rule is None:
+        return each._replace(finding=replace(finding, rule=""))
+    return each._replace(finding=replace(finding, rule=rule.name, severity=rule.severity or finding.severity))
 
 
 def _turned(chunk: Chunk, number: int) -> Chunk:
     """The same hunks in another order: what comes first is read best."""
     at = number % len(chunk.pieces)
-    return Chunk([*chunk.pieces[at:], *chunk.pieces[:at]], chunk.rules)
+    return Chunk([*chunk.pieces[at:], *chunk.pieces[:at]], chunk.rules_of)
 
 
 def _sampling(asker: Asker, number: int) -> dict[str, Any]:
