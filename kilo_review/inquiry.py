@@ -21,8 +21,7 @@ from kilo_review.errors import (
     PromptTooLongError,
     SourceError,
 )
-from kilo_review.judge.anchor import anchor, merged
-from kilo_review.judge.parse import salvage
+from kilo_review.judge.anchor import merged
 from kilo_review.judge.verify import holding, unverified
 from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, answer_identity
 from kilo_review.outcome import Entry, State
@@ -203,7 +202,7 @@ class Inquiry:
     def _review(self, chunk: Chunk, asker: Asker, outcome: Outcome) -> None:
         """Ask about one chunk; halve it where it or its answer was too long."""
         try:
-            found = poll.found(asker, chunk, self._job.votes)
+            found = poll.found(asker, chunk, self._job.votes, self._keep)
         except (PromptTooLongError, CutReplyError) as error:
             # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
             if halves := chunk.halves(cut_hunks=isinstance(error, PromptTooLongError)):
@@ -212,7 +211,7 @@ class Inquiry:
                 return
             self._fail(chunk, error, outcome)
             if isinstance(error, CutReplyError):
-                self._keep(anchor(salvage(error.text), chunk.pieces))
+                self._keep(poll.rescued(asker, chunk, error))
         except (BadReplyError, BrokenStreamError) as error:
             self._fail(chunk, error, outcome)
             self._broken += isinstance(error, BrokenStreamError)

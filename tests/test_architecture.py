@@ -32,7 +32,7 @@ LAYERS = {
     "options": GROUND,
     "config": (*GROUND, "judge", "models", "options", "plan", "safe_file"),
     "ask": (*GROUND, "judge", "models", "plan", "prompts"),
-    "poll": (*GROUND, "ask", "judge", "plan"),
+    "poll": (*GROUND, "ask", "judge", "models", "plan"),
     "ledger": GROUND,
     "job": (*GROUND, "judge", "models", "plan", "prompts", "source"),
     "session": (*GROUND, "ledger", "models", "source"),

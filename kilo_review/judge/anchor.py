@@ -123,12 +123,34 @@ def _locate(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
     if not quotes:
         return None
     for wanted in (quotes, quotes[:1]):  # all lines of the quote, or where there is no such run, its first
-        for match in (_exact, _folded):
-            places = [place for piece in pieces for place in _runs(piece, wanted, match)]
-            if places:
-                return _nearest(places, claim.line)
-    places = [place for piece in pieces for place in _substrings(piece, quotes[0])]
+        exact, folded = (
+            [place for piece in pieces for place in _runs(piece, wanted, match)] for match in (_exact, _folded)
+        )
+        if places := _standing(exact or folded, folded):
+            return _nearest(places, claim.line)
+    parts = [place for piece in pieces for place in _substrings(piece, quotes[0])]
+    places = _standing(parts, parts)
     return places[0] if len(places) == 1 else None
+
+
+def _standing(places: Sequence[_Place], alike: Sequence[_Place]) -> list[_Place]:
+    """Without removed lines that are added again beside them, such as indented ones: there the code stands now."""
+    again = [place for place in alike if _kind(place) == "+"]
+    gone = {_block(place) for place in places if _kind(place) == "-"} & {_block(place) for place in again}
+    kept = [place for place in places if _kind(place) != "-" or _block(place) not in gone]
+    return kept + [place for place in again if _block(place) in gone and place not in kept]
+
+
+def _kind(place: _Place) -> str:
+    return place.piece.lines[place.first].kind
+
+
+def _block(place: _Place) -> tuple[int, int]:
+    """The run of changed lines that a place is in."""
+    begin = place.first
+    while begin and place.piece.lines[begin - 1].kind != " ":
+        begin -= 1
+    return id(place.piece), begin
 
 
 def _quote_lines(code: str) -> list[str]:

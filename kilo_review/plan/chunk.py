@@ -74,11 +74,20 @@ class Piece(NamedTuple):
 
 @dataclass(slots=True)
 class Chunk:
-    """Pieces that are asked about together."""
+    """Pieces that are asked about together.
+
+    Attributes:
+        pieces: hunks, or parts of them.
+        rules_of: the project's rules that are about each of the files.
+    """
 
     pieces: list[Piece] = field(default_factory=list)
-    rules: tuple[Rule, ...] = ()
-    """The project's rules that are about them."""
+    rules_of: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules that are sent with them."""
+        return tuple(dict.fromkeys(rule for rules in self.rules_of.values() for rule in rules))
 
     @property
     def text(self) -> str:
@@ -94,9 +103,9 @@ class Chunk:
         """Two smaller chunks; a single piece is cut between its lines if that is allowed. None if impossible."""
         middle = len(self.pieces) // 2
         if middle:
-            return Chunk(self.pieces[:middle], self.rules), Chunk(self.pieces[middle:], self.rules)
+            return Chunk(self.pieces[:middle], self.rules_of), Chunk(self.pieces[middle:], self.rules_of)
         halves = self.pieces[0].halves() if cut_hunks else None
-        return (Chunk([halves[0]], self.rules), Chunk([halves[1]], self.rules)) if halves else None
+        return (Chunk([halves[0]], self.rules_of), Chunk([halves[1]], self.rules_of)) if halves else None
 
 
 def budget(window: int, fixed_tokens: int, answer_tokens: int = ANSWER_TOKENS) -> int:
@@ -123,9 +132,9 @@ def pack(pieces: Iterable[Piece], meter: TokenMeter, room: Callable[[], int], sh
         rules = tuple(dict.fromkeys((*chunk.rules, *own)))
         if chunk.pieces and (used + size + shelf.cost(rules) > room() or not shelf.fit(rules)):
             yield chunk
-            chunk, used, rules = Chunk(), 0, own
+            chunk, used = Chunk(), 0
         chunk.pieces.append(piece)
-        chunk.rules = rules
+        chunk.rules_of[piece.change.path] = own
         used += size
     if chunk.pieces:
         yield chunk

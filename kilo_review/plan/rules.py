@@ -26,6 +26,8 @@ DEFAULT_TOKENS = 1000
 """For all rules of one request; a fifth of what fits the smallest usual window beside the answer."""
 MOST_FILES = 500
 LONGEST_NAME = 80
+UNNAMED = "unnamed"
+"""A file whose name is blank: "" is what the model says where no rule is broken."""
 MORE_LANGUAGES = {
     ".sql": "sql", ".md": "markdown", ".yml": "yaml", ".yaml": "yaml", ".json": "json", ".toml": "toml",
     ".html": "html", ".css": "css", ".tf": "terraform", ".zig": "zig", ".dart": "dart", ".pl": "perl", ".r": "r",
@@ -175,7 +177,7 @@ def _rule(path: Path, origin: str) -> Rule:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{origin} is not UTF-8: {error}") from None
     head, body = front_matter.split(text, origin)
-    name = one_line(path.stem).replace('"', "'")[:LONGEST_NAME]
+    name = one_line(path.stem).replace('"', "'")[:LONGEST_NAME].strip() or UNNAMED
     globs = _words(head.get("globs"), f"{origin}: globs")
     languages = tuple(_language(word, origin) for word in _words(head.get("languages"), f"{origin}: languages"))
     rule = Rule(name, origin, body, globs, languages, _severity(head.get("severity"), origin))
