@@ -33,6 +33,7 @@ COMMANDS = {
     "stats": "memory.stats_command",
     "cache": "memory.cache",
     "bench": "bench.bench",
+    "doctor": "doctor.doctor",
     "init": "init.init_command",
     "install": "install.install_command",
     "uninstall": "install.uninstall_command",
