@@ -126,21 +126,32 @@ class Gate:
             elif kind == REFUSED:
                 self.refusal = rest
             else:
-                host, _, port = rest.rpartition(" ")
-                self._open_for(socket.socket(fileno=files[0]), (host, int(port)))
+                self._answer(words.decode("utf-8", "replace").split()[1:], files)
 
-    def _open_for(self, listener: socket.socket, place: Place) -> None:
-        """Answer whether the door is open; it stays closed where nobody would answer out here."""
-        server = self._connected(place)
-        is_open = server is not None and self._keep(self._listeners, listener)
-        if server is not None:
-            server.close()
-        if is_open:
-            self._start(self._accept, listener, place)
-        else:
-            listener.close()
+    def _answer(self, words: list[str], files: list[int]) -> None:
+        """Whether the door is open; it stays closed where nobody would answer out here."""
+        is_open = False
+        for listener in [socket.socket(fileno=descriptor) for descriptor in files]:
+            is_open = self._open_for(listener, words)
+            if not is_open:
+                listener.close()
         with suppress(OSError):  # nobody waits for the answer any more
             self._outer.send(YES if is_open else NO)
+
+    def _open_for(self, listener: socket.socket, words: list[str]) -> bool:
+        try:
+            host, port = words
+            place = host, int(port)
+        except ValueError:  # these are not our words
+            return False
+        server = self._connected(place)
+        if server is None:
+            return False
+        server.close()
+        is_kept = self._keep(self._listeners, listener)
+        if is_kept:
+            self._start(self._accept, listener, place)
+        return is_kept
 
     def _connected(self, place: Place) -> socket.socket | None:
         try:

@@ -86,9 +86,10 @@ def watch(command: Callable[[Sequence[str]], Sequence[str]], around: Surrounding
     if sys.platform == "linux":
         with Gate() as gate:
             seen = _run(command, around, gate)
-        if not gate.refusal:
+        if seen.counted is not None:
             return seen._replace(passed=gate.passed())
-        refusal = f"the kernel permits no network namespace: {gate.refusal}"
+        reason = gate.refusal or f"the attempt ended with status {seen.code}"
+        refusal = f"the kernel permits no network namespace: {reason}"
     return _run(command, around, None)._replace(refusal=refusal)
 
 
