@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 REVIEWER = "10.231.77.1"
 DECOY = "10.231.77.2"
+HARDWARE = {"reviewer": "02:00:00:00:77:01", "decoy": "02:00:00:00:77:02"}
 ALONE = """\
 ip link set lo up
 echo 0 > /proc/sys/user/max_net_namespaces
@@ -88,6 +89,7 @@ def network() -> Iterator[Network]:
             stack.callback(run, "netns", "delete", name)
         run("-n", made.here, "link", "add", "reviewer", "type", "veth", "peer", "name", made.cable, "netns", made.there)
         for name, end, address in ((made.here, "reviewer", REVIEWER), (made.there, made.cable, DECOY)):
+            run("-n", name, "link", "set", end, "address", HARDWARE[end])
             with inside(name):  # IPv6 would chatter by itself
                 quiet = Path("/proc/sys/net/ipv6/conf") / end / "disable_ipv6"
                 if quiet.exists():
@@ -95,6 +97,10 @@ def network() -> Iterator[Network]:
             run("-n", name, "address", "add", f"{address}/30", "dev", end)
             run("-n", name, "link", "set", "lo", "up")
             run("-n", name, "link", "set", end, "up")
+        # Else each side would ask now and then whether the other one is still there.
+        for name, end, address in ((made.here, "reviewer", DECOY), (made.there, made.cable, REVIEWER)):
+            other = made.cable if name == made.here else "reviewer"
+            run("-n", name, "neighbour", "add", address, "lladdr", HARDWARE[other], "dev", end, "nud", "permanent")
         run("-n", made.here, "route", "add", "default", "via", DECOY)
         yield made
 
