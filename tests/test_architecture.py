@@ -55,8 +55,9 @@ LAYERS = {
     "hooks": (*GROUND, "source"),
     "explain": (*GROUND, "ask", "job", "judge", "models", "plan", "safe_file", "session"),
     "bench": (*GROUND, "front_matter", "job", "models", "plan", "review", "session", "source"),
+    "proof": (*GROUND, "hooks", "models", "source"),
     "cli": (
-        *("acceptance", "bench", "doctor", "explain"),
+        *("acceptance", "bench", "doctor", "explain", "proof"),
         *(*GROUND, "config", "hooks", "job", "judge", "ledger", "models", "options", "prompts", "report"),
         *("plan", "review", "series", "session", "setup", "source", "standing", "background"),
     ),
