@@ -26,7 +26,7 @@ from kilo_review.source.patch import parse_patch
 
 if TYPE_CHECKING:
     from kilo_review.finding import Finding
-    from tests.conftest import Repo
+    from tests.conftest import Repo, Runner
 
 CRITICAL, MAJOR, MINOR = Severity.CRITICAL, Severity.MAJOR, Severity.MINOR
 LRE, RLE, PDF, LRO, RLO, LRI, RLI, FSI, PDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -610,3 +610,23 @@ def test_the_limits_in_the_document_are_those_of_the_program() -> None:
     assert numbers[invisible.MOST_SELECTORS] in page
     assert "eight or more private use" in page
     assert invisible.LONGEST_PRIVATE_RUN == 7
+
+
+# In the pipeline
+
+
+def test_it_blocks_a_commit_though_no_server_is_there(kilo: Runner, repo: Repo) -> None:
+    repo.stage("u.py", "def f(a):\n    x = 1  # \u202e admin\n    return a\n")
+    done = kilo("hook", "pre-commit", "--provider", "ollama", "--base-url", "http://127.0.0.1:9")
+    assert done.code == 1
+    assert "u.py:2: critical: Shown in another order than compiled: U+202E" in done.text
+    assert "not reviewed" in done.text
+    assert "\u202e" not in done.text
+
+
+def test_a_comment_with_a_reason_takes_it_out_and_removed_lines_are_not_judged(kilo: Runner, repo: Repo) -> None:
+    repo.stage("u.py", "y = 1  # \u202e old\n")
+    repo.commit("before")
+    repo.stage("u.py", "x = 1  # \u202e admin  kilo-review: ignore[unicode] a test of ours\n")
+    report = kilo("--provider", "scripted", "--format", "json").json()
+    assert [(found["line"], found["status"]) for found in report["findings"]] == [(1, "suppressed")]
