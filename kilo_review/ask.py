@@ -128,7 +128,7 @@ class Asker:
         if reply.text.strip():
             try:
                 return self._read(self._ask(self.prompts.repair(reply.text), schema))
-            except BadReplyError:
+            except (BadReplyError, PromptTooLongError):  # a long reply may fit no window
                 pass  # the next rung
         if not self.with_schema:
             raise unreadable
@@ -161,6 +161,7 @@ class Asker:
         self.usage.completion_tokens += reply.completion_tokens
         self.usage.cached_prompt_tokens += reply.cached_prompt_tokens
         self.usage.answer_seconds += reply.answer_seconds
+        self.usage.reading_seconds += reply.reading_seconds
         self._check_that_all_was_read(messages, reply)
         self.meter.learn(size, reply.prompt_tokens)
         return reply

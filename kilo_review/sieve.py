@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilo_review.display import escaped_path
+from kilo_review.errors import SourceError
 from kilo_review.finding import Finding, Status, fold
 from kilo_review.judge.baseline import COUNTED, Known
 from kilo_review.judge.categories import Switchboard
@@ -28,7 +29,10 @@ def known(job: Job, dismissals: Mapping[str, str], repository: Repository | None
         if repository is None or tree is None:
             return True  # a patch tells nothing of other files: nothing is taken for moved
         if path not in lines:
-            content = repository.file_in(tree, path) or b""
+            try:
+                content = repository.file_in(tree, path) or b""
+            except SourceError:  # the time is used up: what was found is judged all the same
+                return True
             lines[path] = {fold(line) for line in content.decode("utf-8", "replace").split("\n")}
         return fold(code) in lines[path]
 
@@ -101,7 +105,10 @@ class Sieve:
 
     def _lines(self, file: FileChange) -> dict[int, str]:
         """The new file's lines; of a patch, those that it shows."""
-        content = self._change.new_content(file)
+        try:
+            content = self._change.new_content(file)
+        except SourceError:  # the time is used up: what was found is judged by what the hunks show
+            content = None
         if content is not None:
             return numbered(content)
         shown = (line for hunk in file.hunks for line in self._change.diff.lines(hunk))
