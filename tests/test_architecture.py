@@ -65,6 +65,7 @@ ONE_HOME: dict[str, str | tuple[str, ...]] = {
     "httpx": "models/transport.py",
     "httpcore": "models/transport.py",
     "ast_grep_py": "plan/context.py",
+    "detect_secrets": "display/detectors.py",
     "pathspec": "plan/scope.py",
     "platformdirs": "config/__init__.py",
     "ruamel": ("setup/framework.py", "front_matter.py"),  # one writes, one only reads
