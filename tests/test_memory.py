@@ -65,7 +65,9 @@ def test_a_comment_takes_its_category_out(
         ("", "  # kilo-review: ignore[api] callers check", ""),
         ("    items = []  # kilo-review: ignore[bug] of this line\n", "", ""),
         ("    # kilo-review: ignore[bug] too far away\n\n", "", ""),
-        ("", ' + "kilo-review: ignore[bug] in a string"[:0]' * 0, ""),
+        ("", '; log("kilo-review: ignore[bug] in a string")', ""),
+        ("", '; log("50% # kilo-review: ignore[bug] in a string")', ""),
+        ("    '# kilo-review: ignore[bug] in a string'\n", "", ""),
     ],
 )
 def test_what_does_not_speak_of_it_leaves_it(
@@ -98,23 +100,78 @@ def test_comments_that_suppress_nothing_are_told_if_that_is_wanted(kilo: Runner,
     done = kilo(*script, "--report-unused")
     assert "note: a.py:1: kilo-review: ignore[bug] suppresses nothing" in done.text
     assert "note: a.py:3: kilo-review: ignore[security] gives no reason" in done.text
+    repo.git("commit", "-q", "-m", "with comments")
+    repo.stage("a.py", lines + "z = 3\n")  # shows both again, and changes neither
+    assert "ignore" not in kilo(*script, "--report-unused").text
 
 
 @pytest.mark.parametrize(
     "line",
     [
         *("# {}", "// {}", "/* {} */", " * {}", "-- {}", "; {}", "% {}", "<!-- {} -->", "{{- {} -}}", "(* {} *)"),
-        *("REM {}", "' {}", '" {}', "dnl {}", "! {}", "x = 1 // {}"),
+        *("REM {}", "dnl {}", "! {}", "/// {}", "/** {} */", ";; {}", "# noqa: {}", "{{/* {} */}}", "{{# {} #}}"),
+        *(
+            "<%-- {} --%>",
+            "{{{{!-- {} --}}}}",
+            "@* {} *@",
+            "x = 1 // {}",
+            "*p = 1; // {}",
+            "#define X 1 // {}",
+            "--i; // {}",
+        ),
     ],
 )
 def test_comments_of_all_languages(line: str) -> None:
-    text = line.format("kilo-review: ignore[bug] it is so").replace("{{", "{").replace("}}", "}")
+    text = line.format("kilo-review: ignore[bug] it is so")
     (found,) = ignores_in({7: text}).values()
     assert (found.line, found.categories, found.reason, found.problem) == (7, frozenset({"bug"}), "it is so", "")
+    assert found.is_alone is ("1" not in line and "i;" not in line)
+
+
+@pytest.mark.parametrize(("mark", "path"), [("'", "form.vb"), ('"', ".config/plug.vim")])
+def test_a_quotation_mark_begins_a_comment_in_few_languages(mark: str, path: str) -> None:
+    lines = {1: f"{mark} kilo-review: ignore[bug] it is so"}
+    assert ignores_in(lines, path)[1].is_alone
+    assert not ignores_in(lines, "app.py")
 
 
 def test_a_word_in_the_code_is_no_comment() -> None:
     assert not ignores_in({1: "kilo-review: ignore[bug] x", 2: 'say("please kilo-review: ignore[bug] x")'})
+
+
+@pytest.mark.parametrize("line", ["*p = 1;", "--i;", "#define X 1", "!x && y();"])
+def test_a_comment_behind_code_speaks_of_that_line_alone(
+    kilo: Runner, repo: Repo, division: dict[str, Any], line: str
+) -> None:
+    repo.stage("a.c", f"{line} // kilo-review: ignore[bug] of this line\nreturn a / b;\n")
+    finding = division | {"file": "a.c", "code": "return a / b;"}
+    assert statuses(kilo(*kilo.scripted({"findings": [finding]}), "--format", "json").json()) == ["active"]
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("a.js", "return a / b; f(`// kilo-review: ignore[bug] x`)"),
+        ("a.go", 'return a / b; f("é// kilo-review: ignore[bug] x")'),
+        ("a.sh", 'return a / b; f "# kilo-review: ignore[bug] x"'),
+    ],
+)
+def test_a_string_that_looks_like_a_comment_is_none(
+    kilo: Runner, repo: Repo, division: dict[str, Any], path: str, line: str
+) -> None:
+    repo.stage(path, line + "\n")
+    finding = division | {"file": path, "code": "return a / b;"}
+    assert statuses(kilo(*kilo.scripted({"findings": [finding]}), "--format", "json").json()) == ["active"]
+
+
+def test_an_old_comment_is_honoured_beside_a_new_one_of_a_pull_request(
+    kilo: Runner, repo: Repo, division: dict[str, Any]
+) -> None:
+    above = "    # kilo-review: ignore[bug] callers check\n"
+    repo.commit("base", calc__py=BUGGY.format(above=above, behind="").replace("len(", "count("))
+    repo.stage("calc.py", BUGGY.format(above=above, behind="  # kilo-review: ignore[bug] me too"))
+    report = kilo(*kilo.scripted({"findings": [division | {"file": "calc.py"}]}), "--format", "json", env=CI).json()
+    assert statuses(report) == ["suppressed"]
 
 
 # By path
