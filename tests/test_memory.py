@@ -375,6 +375,19 @@ def test_what_was_dismissed_stays_so_wherever_it_moves(kilo: Runner, buggy: Repo
     assert kilo("dismissed").text == "kilo-review: nothing was dismissed\n"
 
 
+def test_a_short_line_is_dismissed_in_its_own_function_alone(
+    kilo: Runner, repo: Repo, division: dict[str, Any]
+) -> None:
+    repo.stage("two.py", "def f(a):\n    return a\n\n\ndef g(a):\n    a += 1\n    return a\n")  # one hunk
+    claim = division | {"file": "two.py", "code": "return a"}
+    script = kilo.scripted({"findings": [claim | {"line": 2}, claim | {"line": 7}]})
+    first, second = kilo(*script, "--format", "json").json()["findings"]
+    assert kilo("dismiss", first["fingerprint"][:8]).code == 0
+    again = kilo(*script, "--format", "json").json()["findings"]
+    assert sorted((each["line"], each["status"]) for each in again) == [(2, "dismissed"), (7, "active")]
+    assert first["fingerprint"] != second["fingerprint"]
+
+
 def test_it_is_shared_in_the_baseline(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:
     script = kilo.scripted({"findings": [division]})
     short = identifier(kilo(*script))

@@ -99,6 +99,12 @@ def trimmed(lines: list[Line], context: Context) -> list[Line]:
     return lines[:end]
 
 
+def symbol_at(path: str, content: bytes, line: int) -> str | None:
+    """The headings that a line lies in, as `Context.symbol` has them; None if the language is not known."""
+    scopes = _scopes(path, content.decode("utf-8", "replace"), line)
+    return None if scopes is None else " > ".join(scope.signature for scope in scopes)
+
+
 def in_string(path: str, text: str, line: int, column: int) -> bool:
     """Whether a place in a file is in a string; False where its language is not known.
 
