@@ -6,34 +6,42 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilo_review.display import escaped_path
-from kilo_review.finding import Finding, Status, fold
-from kilo_review.judge.baseline import COUNTED, Known
+from kilo_review.finding import Finding, Status
+from kilo_review.judge.baseline import COUNTED, Known, Text
 from kilo_review.judge.categories import Switchboard
 from kilo_review.judge.suppress import Ignore, ignores_for, ignores_in, numbered, target_of
 from kilo_review.plan.context import in_string
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from kilo_review.job import Job
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Hunk
     from kilo_review.source.repo import Repository
 
+ESCAPE = "\\x"
+
 
 def known(job: Job, dismissals: Mapping[str, str], repository: Repository | None, tree: str | None) -> Known:
     """What is accepted or dismissed, for the findings of one tree."""
-    lines: dict[str, set[str]] = {}
+    return Known(job.baseline, dismissals, texts(repository, tree))
 
-    def has_line(path: str, code: str) -> bool:
+
+def texts(repository: Repository | None, tree: str | None) -> Callable[[str], Text | None]:
+    """What reads the files of a tree, each once; it knows nothing where there is no tree, as of a patch."""
+    known: dict[str, Text | None] = {}
+
+    def text_of(path: str) -> Text | None:
         if repository is None or tree is None:
-            return True  # a patch tells nothing of other files: nothing is taken for moved
-        if path not in lines:
-            content = repository.file_in(tree, path) or b""
-            lines[path] = {fold(line) for line in content.decode("utf-8", "replace").split("\n")}
-        return fold(code) in lines[path]
+            return None
+        if path not in known:
+            content = repository.file_in(tree, path)
+            # A path that was not UTF-8 is written with escapes, by which it is not found.
+            known[path] = None if content is None and ESCAPE in path else Text.of(content or b"")
+        return known[path]
 
-    return Known(job.baseline, dismissals, has_line)
+    return text_of
 
 
 class Sieve:

@@ -10,7 +10,7 @@ import pytest
 
 from kilo_review.errors import ConfigError
 from kilo_review.finding import Category, Finding, Severity, Status
-from kilo_review.judge.baseline import Known, accepted, combined, from_bytes, to_text
+from kilo_review.judge.baseline import Known, Text, accepted, combined, from_bytes, to_text
 from kilo_review.judge.suppress import ignores_in
 from tests.fakes.ollama import Model, Ollama
 from tests.hooked import Hooked
@@ -258,6 +258,53 @@ def test_one_more_than_was_accepted_counts(kilo: Runner, repo: Repo) -> None:
     assert sorted(statuses(kilo(*script, "--format", "json").json())) == ["active", "baseline"]
 
 
+OLD = "def f(a, b):\n    c = a + 1\n    return total(c) / count(b)\n"
+TWICE = "def g(a, b):\n    c = a + 2\n    return total(c) / count(b)\n\n\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "marked"),
+    [
+        (TWICE + OLD, {3: "active", 8: "baseline"}),  # the old one has only moved down
+        (OLD + "# x\n" * 9 + TWICE, {15: "active"}),  # it was not even touched
+        (OLD.replace("f(a", "renamed(a"), {3: "baseline"}),
+        (TWICE + OLD.replace("f(a", "renamed(a"), {3: "baseline", 8: "active"}),  # who can tell which is new?
+    ],
+    ids=["above", "below", "renamed", "renamed and doubled"],
+)
+def test_a_new_function_does_not_take_the_place_of_an_accepted_one(
+    kilo: Runner, repo: Repo, division: dict[str, Any], content: str, marked: dict[int, str]
+) -> None:
+    claim = division | {"file": "new.py", "code": "return total(c) / count(b)"}
+    repo.stage("new.py", OLD)
+    assert kilo("baseline", "create", *kilo.scripted({"findings": [claim]})).code == 0
+    if 15 in marked:
+        repo.commit("accepted")
+    repo.stage("new.py", content)
+    script = kilo.scripted({"findings": [claim | {"line": line} for line in marked]})
+    found = kilo(*script, "--format", "json").json()["findings"]
+    assert {each["line"]: each["status"] for each in found} == marked
+
+
+def test_only_code_counts_as_there_however_it_is_spaced_and_wherever_one_stands(
+    kilo: Runner, repo: Repo, division: dict[str, Any]
+) -> None:
+    (repo.path / "sub").mkdir()
+    line = b"return '\xe9' * a[0].total(b)/c^2 # \\ $x {1} +?|\n"
+    repo.stage("app.py", line)
+    claim = division | {"code": line.decode("utf-8", "replace").strip()}
+    assert kilo("baseline", "create", *kilo.scripted({"findings": [claim]})).code == 0
+    repo.commit("with the baseline, which quotes the code")
+    repo.git("mv", "app.py", "other.py")
+    repo.stage("other.py", b"if a:\n\t" + line.replace(b"/c", b" / c"))
+    for folder in (repo.path, repo.path / "sub"):
+        assert kilo("baseline", "check", cwd=folder).text == "kilo-review: 1 accepted, 0 of them gone\n"
+    repo.stage("other.py", b"more = " + line)
+    assert kilo("baseline", "check").code == 1
+    repo.git("rm", "-q", "-f", "other.py")
+    assert kilo("baseline", "check").code == 1
+
+
 def test_what_is_gone_is_told_and_forgotten(kilo: Runner, repo: Repo, division: dict[str, Any]) -> None:
     repo.stage("app.py", BUGGY.format(above="", behind=""))
     assert kilo("baseline", "create", *kilo.scripted({"findings": [division]})).code == 0
@@ -332,16 +379,17 @@ def test_nothing_is_accepted_if_nothing_was_looked_at(kilo: Runner, buggy: Repo)
 
 def test_subtraction_prefers_the_same_place() -> None:
     entries = [accepted(finding("a.py", "x = compute(all, the, things)", symbol=name), name) for name in ("f", "g")]
-    known = Known(combined(entries), {}, lambda _path, _code: True)
+    line = b"x = compute(all, the, things)\n"
+    known = Known(combined(entries), {}, lambda _path: Text.of(line * 2))
     marked = [known.mark(finding("a.py", "x = compute(all, the, things)", symbol=name)) for name in ("g", "h", "i")]
     assert [(each.status, each.reason) for each in marked] == [
         (Status.BASELINE, "g"),
         (Status.BASELINE, "f"),
         (Status.ACTIVE, None),
     ]
-    elsewhere = Known(combined(entries), {}, lambda _path, _code: True)
+    elsewhere = Known(combined(entries), {}, lambda _path: Text.of(line))
     assert elsewhere.mark(finding("b.py", "x = compute(all, the, things)")).status is Status.ACTIVE
-    gone = Known(combined(entries), {}, lambda _path, _code: False)
+    gone = Known(combined(entries), {}, lambda _path: Text.of(b""))
     assert gone.mark(finding("b.py", "x = compute(all, the, things)")).status is Status.BASELINE
 
 
