@@ -46,7 +46,9 @@ def made(job: Job, file: Path, reason: str, watch: Watch, session: Session) -> t
         for finding in outcome.findings
         if finding.status is Status.BASELINE
     ]
-    new = [accepted(finding, reason or NO_REASON) for finding in outcome.shown]
+    # A quote that is not in the code would be gone as soon as it was accepted.
+    new = [accepted(each, reason or NO_REASON) for each in outcome.shown if each.status is not Status.UNANCHORED]
+    outcome.findings = [replace(finding, blocking=False) for finding in outcome.findings]
     return combined([*met, *new, *kept, *dismissed]), outcome
 
 

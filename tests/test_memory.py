@@ -305,6 +305,28 @@ def test_only_code_counts_as_there_however_it_is_spaced_and_wherever_one_stands(
     assert kilo("baseline", "check").code == 1
 
 
+def test_two_equal_entries_hold_for_two(kilo: Runner, repo: Repo) -> None:
+    line = "return total_of_everything / count_of_everything\n"
+    repo.stage("a.txt", line + "# \n" * 9 + line)
+    claim = {"file": "a.txt", "code": line, "problem": "p", "severity": "critical", "title": "t", "type": "bug"}
+    script = kilo.scripted({"findings": [claim | {"line": 1}, claim | {"line": 11}]})
+    assert kilo("baseline", "create", *script).code == 0
+    path = repo.path / ".kilo-review/baseline.json"
+    (entry,) = json.loads(path.read_text())["findings"]
+    merged = {"version": 1, "findings": [entry | {"times": 1}] * 2}  # both sides of a merge have added it
+    path.write_text(json.dumps(merged))
+    assert statuses(kilo(*script, "--format", "json").json()) == ["baseline"] * 2
+
+
+def test_what_is_accepted_does_not_block_and_what_is_not_in_the_code_is_not_accepted(
+    kilo: Runner, buggy: Repo, division: dict[str, Any]
+) -> None:
+    script = kilo.scripted({"findings": [division, division | {"code": "launch_rockets(now)"}]})
+    report = kilo("baseline", "create", *script, "--format", "json").json()  # compares the exit code
+    assert (report["exit_code"], report["blocking"]) == (0, False)
+    assert kilo("baseline", "check").text == "kilo-review: 1 accepted, 0 of them gone\n"
+
+
 def test_what_is_gone_is_told_and_forgotten(kilo: Runner, repo: Repo, division: dict[str, Any]) -> None:
     repo.stage("app.py", BUGGY.format(above="", behind=""))
     assert kilo("baseline", "create", *kilo.scripted({"findings": [division]})).code == 0
@@ -349,7 +371,8 @@ def test_a_damaged_or_newer_file_is_no_empty_baseline(kilo: Runner, buggy: Repo,
 
 def test_wrong_values_of_an_entry() -> None:
     row = accepted(finding("a.py", "x = 1"), "why")._asdict()
-    for wrong in ({"times": 0}, {"times": "1"}, {"status": "active"}, {"category": "x"}, {"path": 1}):
+    wrong_texts = ({"code": "\ud800"}, {"code": "a\0b"}, {"path": "\ud800"}, {"path": 1}, {"category": "x"})
+    for wrong in ({"times": 0}, {"times": "1"}, {"times": True}, {"status": "active"}, *wrong_texts):
         with pytest.raises(ConfigError, match="is damaged: ValueError"):
             from_bytes(json.dumps({"version": 1, "findings": [row | wrong]}).encode(), "x")
 

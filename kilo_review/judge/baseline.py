@@ -124,7 +124,7 @@ def from_bytes(data: bytes, origin: str) -> Baseline:
     if not isinstance(rows, list):
         raise ConfigError(f"the baseline {origin} is damaged: it has no list of findings", hint=restore)
     try:
-        return tuple(_entry(row) for row in rows)
+        return combined(_entry(row) for row in rows)  # a merge may have left two of the same
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"the baseline {origin} is damaged: {error!a}", hint=restore) from None
 
@@ -132,8 +132,10 @@ def from_bytes(data: bytes, origin: str) -> Baseline:
 def _entry(row: dict[str, Any]) -> Accepted:
     if set(row) != set(FIELDS):
         raise ValueError(f"an entry has not the keys {', '.join(FIELDS)}")
-    if not all(isinstance(row[name], int if name == "times" else str) for name in FIELDS) or row["times"] < 1:
+    if not all(type(row[name]) is (int if name == "times" else str) for name in FIELDS) or row["times"] < 1:
         raise ValueError("an entry has a value of the wrong kind")
+    if any(printable(row[name]) != row[name] for name in FIELDS if name != "times"):
+        raise ValueError("an entry has a character that no text has")
     if Status(row["status"]) not in {Status.BASELINE, Status.DISMISSED}:
         raise ValueError(f"{row['status']!a} is no status of an entry")
     Category(row["category"])
