@@ -459,6 +459,19 @@ def test_a_short_line_is_dismissed_in_its_own_function_alone(
     assert first["fingerprint"] != second["fingerprint"]
 
 
+@pytest.mark.parametrize("shared", [(), ("--shared",)], ids=["own", "shared"])
+def test_a_short_line_outside_of_any_function_is_dismissed_in_its_file_alone(
+    kilo: Runner, repo: Repo, division: dict[str, Any], shared: tuple[str, ...]
+) -> None:
+    repo.stage("a.txt", "}\n")
+    repo.stage("b.txt", "}\n")
+    script = kilo.scripted({"findings": [division | {"code": "}", "file": name} for name in ("a.txt", "b.txt")]})
+    first, _ = kilo(*script, "--format", "json").json()["findings"]
+    assert kilo("dismiss", first["fingerprint"][:8], *shared).code == 0
+    again = kilo(*script, "--format", "json").json()["findings"]
+    assert [(each["path"], each["status"]) for each in again] == [("a.txt", "dismissed"), ("b.txt", "active")]
+
+
 def test_it_is_shared_in_the_baseline(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:
     script = kilo.scripted({"findings": [division]})
     short = identifier(kilo(*script))

@@ -51,7 +51,7 @@ class Accepted(NamedTuple):
     @property
     def kin(self) -> str:
         """See `Finding.kin`."""
-        return kin_of(self.category, self.code, self.symbol)
+        return kin_of(self.category, self.code, self.symbol, self.path)
 
 
 Baseline = tuple[Accepted, ...]
