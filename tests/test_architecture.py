@@ -37,7 +37,7 @@ LAYERS = {
     "job": (*GROUND, "judge", "models", "plan", "prompts", "source"),
     "session": (*GROUND, "ledger", "models", "source"),
     "packing": (*GROUND, "job", "ledger", "plan", "source"),
-    "sieve": (*GROUND, "job", "judge", "source"),
+    "sieve": (*GROUND, "job", "judge", "plan", "source"),
     "verifier": (*GROUND, "ask", "job", "judge", "ledger", "models", "packing", "plan", "session"),
     "inquiry": (
         *(*GROUND, "ask", "job", "judge", "ledger", "models", "packing", "plan", "poll", "session", "sieve", "source"),
