@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review import safe_file
@@ -16,8 +17,6 @@ from kilo_review.outcome import Usage
 from kilo_review.plan.chunk import TokenMeter, budget
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kilo_review.finding import Finding
     from kilo_review.job import Job, Watch
     from kilo_review.session import Session
@@ -50,7 +49,7 @@ def run(job: Job, finding: Finding, watch: Watch, session: Session) -> Explained
         UsageError: its code is not there any more.
         ModelError: the model could not be asked, or its answer cannot be read.
     """
-    content = _content(session.repository.top() / os.fsdecode(finding.path.encode("utf-8", "surrogateescape")))
+    content = _content(session.repository.top(), os.fsdecode(finding.path.encode("utf-8", "surrogateescape")))
     lines = content.decode("utf-8", "replace").split("\n")
     line = _line_of(finding, lines)
     if line is None:
@@ -72,11 +71,14 @@ def run(job: Job, finding: Finding, watch: Watch, session: Session) -> Explained
     return Explained(found, fix if is_accepted else b"", "" if is_accepted else REFUSED)
 
 
-def _content(path: Path) -> bytes:
+def _content(top: Path, name: str) -> bytes:
+    path = top / name
+    if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(top)):
+        raise UsageError(f"the file of this finding: {name!a} leads out of the repository")
     try:
         return safe_file.read_bytes(path, largest=LARGEST_FILE)
     except ConfigError as error:
-        raise UsageError(f"the file of this finding: {error.message}") from None
+        raise UsageError(f"the file of this finding: {error.message}", hint="Review it again: kilo-review") from None
 
 
 def _line_of(finding: Finding, lines: list[str]) -> int | None:

@@ -12,7 +12,7 @@ from kilo_review import explain
 from kilo_review.cli.dismiss import ID, shown
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
-from kilo_review.display import escaped_path, one_line
+from kilo_review.display import escaped_path, for_terminal, one_line
 from kilo_review.report import deliver
 from kilo_review.source.target import Request
 
@@ -49,9 +49,14 @@ def _lines(finding: Finding, found: Explained) -> Iterator[str]:
     if not found.patch:
         yield f"no fix: {found.why_none}"
         return
+    patch = found.patch.decode("utf-8", "surrogateescape")
+    if for_terminal(plain := patch.replace("\r\n", "\n")) != plain:
+        yield "a fix is there, but not shown: beside it stand characters that a terminal obeys or hides;"
+        yield "--format json has it"
+        return
     yield "a fix that `git apply` accepts at the top of the repository; read it first:"
     yield ""
-    yield found.patch.decode("utf-8", "surrogateescape").rstrip("\n")
+    yield patch.rstrip("\n")
 
 
 def _paragraph(head: str, text: str) -> list[str]:
