@@ -110,7 +110,7 @@ class Finding:
 
 
 def kin_of(category: str, code: str, symbol: str, path: str) -> str:
-    """See `Finding.kin`. A line such as `return None` is the same only in its function, or outside of any in its file."""
+    """See `Finding.kin`. A line such as `return None` is the same only in its function, or else in its file."""
     folded = fold(code)
     return digest(category, folded, "" if len(folded) >= TELLING_LENGTH else " ".join(symbol.split()) or path)
 

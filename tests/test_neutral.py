@@ -217,6 +217,7 @@ def test_any_text_is_shown_in_markdown_and_nothing_else(text: str) -> None:
 @settings(max_examples=100, deadline=None)
 @given(TEXT)
 @example("`").via("a span of back-quotes alone")
+@example("]:")
 @example("`a")
 @example("a`")
 @example(" `a` ")

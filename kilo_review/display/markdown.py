@@ -67,7 +67,8 @@ def for_markdown(text: str) -> str:
 def code_span(text: str) -> str:
     """Code within a line, also in a table; line breaks become spaces."""
     line = for_terminal(text).replace("\n", " ")
-    if "|" in line:  # would end a table's cell, and in a span nothing can be escaped
+    # A bar would end a table's cell, "]:" make a link's text at a line's start its definition; a span has no escapes.
+    if "|" in line or "]:" in line:
         return f"<code>{_inline(line)}</code>"
     if not line.strip(" "):
         return f"`{line}`" if line else ""
