@@ -59,7 +59,7 @@ class Rule(NamedTuple):
     @property
     def block(self) -> str:
         """What the model is shown: every line stands behind a gutter, so none can pose as an instruction."""
-        rows = [f"| {inert(line)}".rstrip() for line in self.text.strip().splitlines()]
+        rows = [f"| {inert(line.rstrip())}".rstrip() for line in self.text.strip().split("\n")]
         return "\n".join([f"RULE {self.name}", *rows])
 
 
