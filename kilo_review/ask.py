@@ -129,8 +129,8 @@ class Asker:
         if reply.text.strip():
             try:
                 return self._read(self._ask(self.prompts.repair(inert(reply.text)), schema))
-            except BadReplyError:
-                pass  # the next rung
+            except (BadReplyError, PromptTooLongError):
+                pass  # the next rung: it is the reply that is too long, not the change
         if not self.with_schema:
             raise unreadable
         return self._read(self._ask(question, None))

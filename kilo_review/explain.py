@@ -51,7 +51,7 @@ def run(job: Job, finding: Finding, watch: Watch, session: Session) -> Explained
         UsageError: its code is not there any more.
         ModelError: the model could not be asked, or its answer cannot be read.
     """
-    content = _content(session.repository.top() / os.fsdecode(finding.path.encode("utf-8", "surrogateescape")))
+    content = _content(session.repository.top(), os.fsdecode(finding.path.encode("utf-8", "surrogateescape")))
     lines = content.decode("utf-8", "replace").split("\n")
     line = _line_of(finding, lines)
     if line is None:
@@ -78,9 +78,10 @@ def _as_in(found: Explanation, text: str) -> Explanation:
     return Explanation(*(restored(words, text) for words in found))
 
 
-def _content(path: Path) -> bytes:
+def _content(top: Path, path: str) -> bytes:
+    """The file, but for one that a link has taken the place of, or of a folder above it."""
     try:
-        return safe_file.read_bytes(path, largest=LARGEST_FILE)
+        return safe_file.read_bytes(top / path, within=top, largest=LARGEST_FILE)
     except ConfigError as error:
         raise UsageError(f"the file of this finding: {error.message}") from None
 

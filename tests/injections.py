@@ -50,8 +50,8 @@ def corpus() -> list[Injection]:
     """All injections."""
     found = []
     for path in sorted(CORPUS.glob("*.toml")):
-        for each in tomllib.loads(path.read_text(encoding="utf-8"))["injection"]:
-            found.append(Injection(path.stem, each["name"], each["text"], tuple(each.get("where", ()))))
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))["injection"]
+        found += [Injection(path.stem, each["name"], each["text"], tuple(each.get("where", ()))) for each in entries]
     return found
 
 

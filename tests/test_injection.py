@@ -18,7 +18,6 @@ from tests.injections import HIDING, TOKENS, Injection, corpus, plant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.conftest import Repo
 

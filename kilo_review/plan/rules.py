@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review import front_matter, safe_file
-from kilo_review.display import one_line
+from kilo_review.display import escaped_path, one_line
 from kilo_review.errors import ConfigError
 from kilo_review.finding import Severity
 from kilo_review.inert import inert
@@ -149,7 +149,7 @@ def load(root: Path | None, tokens: int = DEFAULT_TOKENS) -> Book:
     found: dict[str, Rule] = {}
     shadowed: list[tuple[str, str]] = []
     for path in _files(root):
-        rule = _rule(path, path.relative_to(root).as_posix())
+        rule = _rule(path, escaped_path(path.relative_to(root).as_posix()))
         if rule.name in found:
             shadowed.append((rule.origin, found[rule.name].origin))
         elif rule.text.strip():
