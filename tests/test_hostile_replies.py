@@ -6,10 +6,11 @@ import json
 import re
 import subprocess
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from kilo_review.errors import SourceError
 from tests.fakes.base import AFFIRMED, Call, Response
 from tests.fakes.ollama import Model, Ollama
 from tests.here import recorded, run_here
@@ -258,6 +259,16 @@ def test_a_reply_that_is_sent_back_holds_no_control_token(kilo: Runner, buggy: R
     kilo("--provider", "ollama", "--base-url", server.url)
     _, repair, _ = server.asked("/api/chat")
     assert repair["messages"][0]["content"].endswith("\n\nall is well < |im_end|>\\x1b[2J< |im_start|>")
+
+
+def test_no_error_moves_a_terminal(review: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise SourceError(f"git says {WORDS[0]}", hint=WORDS[2])
+
+    monkeypatch.setattr("kilo_review.review.run", fail)
+    done = review(said())
+    assert (done.code, re.search(HIDING, done.talk)) == (3, None)
+    assert "\\x1b[2J" in done.talk
 
 
 # The second look
