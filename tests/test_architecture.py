@@ -13,7 +13,7 @@ from kilo_review.models import PROVIDERS
 PACKAGE = Path(__file__).parent.parent / "kilo_review"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-GROUND = ("errors", "deadline", "display", "finding", "outcome")
+GROUND = ("errors", "deadline", "display", "finding", "inert", "outcome")
 PIPELINE = ("inquiry", "job", "memory", "packing", "session", "sieve", "verifier")
 LAYERS = {
     # A room may import the rooms to its right, and itself.
@@ -21,6 +21,7 @@ LAYERS = {
     "display": (),
     "deadline": ("errors",),
     "finding": (),
+    "inert": ("display",),
     "outcome": ("finding",),
     "source": GROUND,
     "front_matter": GROUND,
