@@ -19,6 +19,7 @@ from kilo_review.errors import (
     SchemaRejectedError,
     ServerFailedError,
 )
+from kilo_review.inert import inert
 from kilo_review.judge.parse import Claim, parse, salvage
 from kilo_review.judge.remedy import Explanation, parse_explanation
 from kilo_review.judge.verify import Ruling, parse_ruling
@@ -127,9 +128,9 @@ class Asker:
     ) -> list[Claim]:
         if reply.text.strip():
             try:
-                return self._read(self._ask(self.prompts.repair(reply.text), schema))
-            except (BadReplyError, PromptTooLongError):  # a long reply may fit no window
-                pass  # the next rung
+                return self._read(self._ask(self.prompts.repair(inert(reply.text)), schema))
+            except (BadReplyError, PromptTooLongError):
+                pass  # the next rung: it is the reply that is too long, not the change
         if not self.with_schema:
             raise unreadable
         return self._read(self._ask(question, None))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kilo_review import poll
 from kilo_review.ask import Asker
 from kilo_review.deadline import Deadline
+from kilo_review.display import printable
 from kilo_review.errors import (
     BadReplyError,
     BrokenStreamError,
@@ -21,6 +22,7 @@ from kilo_review.errors import (
     PromptTooLongError,
     SourceError,
 )
+from kilo_review.finding import Status
 from kilo_review.judge.anchor import merged
 from kilo_review.judge.verify import holding, unverified
 from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, answer_identity
@@ -28,6 +30,7 @@ from kilo_review.outcome import Entry, State
 from kilo_review.packing import Pace, Packer
 from kilo_review.plan import scope
 from kilo_review.plan.chunk import Chunk, TokenMeter
+from kilo_review.plan.context import symbol_at
 from kilo_review.plan.rules import blocks
 from kilo_review.sieve import Sieve
 from kilo_review.verifier import Verifier
@@ -239,7 +242,15 @@ class Inquiry:
 
     def _keep(self, found: list[Anchored]) -> None:
         for finding, hunk in found:
-            self._found.setdefault(hunk, []).append(finding)
+            self._found.setdefault(hunk, []).append(self._in_its_symbol(finding, hunk))
+
+    def _in_its_symbol(self, finding: Finding, hunk: Hunk) -> Finding:
+        """A hunk may reach over several functions; a finding is known by the one that its line is in."""
+        content = self._change.new_content(self._file_of[hunk])
+        if content is None or finding.status is Status.UNANCHORED:
+            return finding
+        symbol = symbol_at(finding.path, content, finding.line)
+        return finding if symbol is None else replace(finding, symbol=printable(symbol))
 
     def _fail(self, chunk: Chunk, error: ModelError) -> None:
         for piece in chunk.pieces:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from kilo_review.finding import Category, Severity, Status
 from kilo_review.judge import bidi, invisible
 from kilo_review.judge.categories import Switch, Switchboard
-from kilo_review.judge.suppress import ignore_for, ignores_in
+from kilo_review.judge.suppress import ignores_for, ignores_in
 from kilo_review.judge.unicode import deceptive
 from kilo_review.source.diff import Line
 from kilo_review.source.patch import parse_patch
@@ -577,8 +577,7 @@ def test_a_comment_is_known_far_below_its_beginning() -> None:
 def test_a_comment_silences_it() -> None:
     text = f"x = 'ad{ZWSP}min'  # kilo-review: ignore[unicode] the name under test"
     (finding,) = found("a.py", text)
-    ignore = ignore_for(finding, ignores_in({10: text}))
-    assert ignore
+    (ignore,) = ignores_for(finding, ignores_in({10: text}))
     assert (ignore.problem, ignore.reason) == ("", "the name under test")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.display import escaped_path, printable
 from kilo_review.finding import Finding, Status
+from kilo_review.inert import inert
 from kilo_review.judge.contradict import contradiction
 
 if TYPE_CHECKING:
@@ -108,13 +109,18 @@ def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Anchored:
 def _spoken_of(file: str, pieces: Sequence[Piece]) -> Sequence[Piece]:
     """The pieces of the file that the model names; all of them if it names none of these files."""
     name = re.sub(_NOTE, "", file.strip().strip("`\"'").removeprefix("FILE ").strip())
-    exact = [piece for piece in pieces if name in {piece.change.path, escaped_path(piece.change.path)}]
+    exact = [piece for piece in pieces if name in _names(piece.change.path)]
     if exact or not name:
         return exact or pieces
     ending = [
         piece for piece in pieces if piece.change.path.endswith("/" + name) or name.endswith("/" + piece.change.path)
     ]
     return ending if len({piece.change.path for piece in ending}) == 1 else pieces
+
+
+def _names(path: str) -> set[str]:
+    """A path as it is, and as the model was shown it."""
+    return {path, escaped_path(path), inert(escaped_path(path))}
 
 
 def _locate(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
@@ -168,8 +174,12 @@ def _exact(line: str, quote: str) -> bool:
 
 
 def _folded(line: str, quote: str) -> bool:
-    folded = _fold(line)
-    return bool(folded) and folded in {_fold(quote), _fold(re.sub(_GUTTER, "", quote))}
+    return not _folds(line).isdisjoint({_fold(quote), _fold(re.sub(_GUTTER, "", quote))})
+
+
+def _folds(line: str) -> set[str]:
+    """A line without white space, as it is and as the model was shown it; none of a blank line."""
+    return {_fold(line), _fold(inert(line.rstrip()))} - {""}
 
 
 def _fold(text: str) -> str:
@@ -193,7 +203,7 @@ def _substrings(piece: Piece, quote: str) -> list[_Place]:
     return [
         _Place(piece, index, index)
         for index, line in enumerate(piece.lines)
-        if wanted in (text := _fold(line.text)) or (len(text) >= SHORTEST_SUBSTRING and text in wanted)
+        if any(wanted in text or (len(text) >= SHORTEST_SUBSTRING and text in wanted) for text in _folds(line.text))
     ]
 
 

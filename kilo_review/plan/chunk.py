@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.display import escaped_path, printable
+from kilo_review.display import escaped_path
 from kilo_review.errors import PromptTooLongError
+from kilo_review.inert import inert
 from kilo_review.plan.context import Context, trimmed
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def pieces_of(
 
 def essence(change: FileChange, hunk: Hunk, lines: list[Line], context: Context) -> str:
     """All that a model is shown of a hunk, but for the numbers of its lines: code that moves is the same code."""
-    rows = (f"{line.kind}{printable(line.text)}" for line in (*context.before, *trimmed(lines, context)))
+    rows = (f"{line.kind}{inert(line.text)}" for line in (*context.before, *trimmed(lines, context)))
     return "\n".join([*_head(change, hunk, context), *rows])
 
 
@@ -208,15 +209,15 @@ def _piece(change: FileChange, hunk: Hunk, lines: tuple[Line, ...], context: Con
 def _head(change: FileChange, hunk: Hunk, context: Context) -> list[str]:
     words = {"A": "new file", "D": "deleted file", "R": "renamed", "C": "copied"}
     note = f" ({words[change.status]})" if change.status in words else ""
-    head = [f"FILE {escaped_path(change.path)}{note}"]
+    head = [f"FILE {inert(escaped_path(change.path))}{note}"]
     shown_from = context.before[0].new if context.before else hunk.new_start
     inside = [heading.text for heading in context.headings if heading.line < (shown_from or 0)]
     if inside:
-        head.append(f"IN {printable(' > '.join(inside))}")
+        head.append(f"IN {inert(' > '.join(inside))}")
     return head
 
 
 def _row(line: Line) -> str:
     """`  12 + text`: every line of the change stands behind a gutter, so none can pose as a heading."""
     number = "" if line.new is None else str(line.new)
-    return f"{number:>4} {line.kind} {printable(line.text)}".rstrip()
+    return f"{number:>4} {line.kind} {inert(line.text.rstrip())}".rstrip()

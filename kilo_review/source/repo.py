@@ -32,6 +32,8 @@ START_BYTES = 65536
 """Enough of a file to tell whether it is binary, generated or minified."""
 YOUNGER_THAN_ANY_FILE = 2**31 - 1
 """A time that every file system can keep."""
+LONGEST_PATTERN = 1000
+"""Characters of a line that is looked for; more would not tell it from others any better."""
 _HEX = r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
 
 
@@ -244,10 +246,26 @@ class Repository(Git):
         content = self._answered(size)
         return content if kind == b"blob" else None
 
-    def holds(self, tree: str, text: str) -> bool:
-        """Whether a line of any file of a tree contains a text."""
-        status, _ = self.status("grep", "--quiet", "--fixed-strings", "--text", "-e", text, tree)
+    def holds(self, tree: str, code: str, *, but_for: str = "") -> bool:
+        """Whether any file of a tree has a line of this code, however it is spaced.
+
+        Args:
+            tree: its id.
+            code: a line; U+FFFD stands for bytes that are not UTF-8.
+            but_for: a file, from the top, that does not count, such as one that quotes the code.
+        """
+        places = (":(top)", f":(top,exclude,literal){but_for}") if but_for else (":(top)",)
+        status, _ = self.status(
+            *("grep", "--quiet", "--extended-regexp", "--text", "-e", _pattern(code), tree, "--", *places)
+        )
+        if status > 1:
+            raise SourceError(f"git grep failed with status {status}")
         return status == 0
+
+    def inside(self, path: Path) -> str:
+        """A path from the top of the working tree; "" for one that is not below it."""
+        top, real = Path(os.path.realpath(self.top())), Path(os.path.realpath(path))
+        return real.relative_to(top).as_posix() if real.is_relative_to(top) else ""
 
     def accepts(self, patch: bytes) -> bool:
         """Whether a patch applies to the working tree as it is; nothing is applied."""
@@ -365,6 +383,17 @@ def _oid(output: bytes) -> str:
     if not re.match(_HEX, text):
         raise SourceError(f"git answered {text[:80]!r} where an object id was expected")
     return text
+
+
+def _pattern(code: str) -> str:
+    """A whole line of this code for `git grep -E` in the C locale, with blanks anywhere."""
+    letters = "".join(code.split())
+    gap, end = "[[:space:]]*", "$" if len(letters) <= LONGEST_PATTERN else ""
+    escaped = (
+        "[^ -~]+" if letter == "\ufffd" else f"\\{letter}" if letter in ".[]()*+?{}|^$\\" else letter
+        for letter in letters[:LONGEST_PATTERN]
+    )
+    return f"^{gap}{gap.join(escaped)}{gap if end else ''}{end}"
 
 
 def _quoted(path: str) -> str:

@@ -105,7 +105,7 @@ def parts(text: str, size: int = 7) -> list[str]:
 
 def asks_again(body: dict[str, Any]) -> bool:
     """Whether a request puts one claim to the test."""
-    return '- "confirmed": true only if' in body["messages"][-1]["content"]
+    return '\n- "confirmed": true only if' in body["messages"][-1]["content"]  # no line of a change begins so
 
 
 def said(answer: Says, ruling: Says, body: dict[str, Any]) -> str:
