@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kilo_review import poll
 from kilo_review.ask import Asker
 from kilo_review.deadline import Deadline
+from kilo_review.display import printable
 from kilo_review.errors import (
     BadReplyError,
     BrokenStreamError,
@@ -21,14 +22,15 @@ from kilo_review.errors import (
     PromptTooLongError,
     SourceError,
 )
-from kilo_review.judge.anchor import anchor, merged
-from kilo_review.judge.parse import salvage
+from kilo_review.finding import Status
+from kilo_review.judge.anchor import merged
 from kilo_review.judge.verify import holding, unverified
 from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, answer_identity
 from kilo_review.outcome import Entry, State
 from kilo_review.packing import Pace, Packer
 from kilo_review.plan import scope
 from kilo_review.plan.chunk import Chunk, TokenMeter
+from kilo_review.plan.context import symbol_at
 from kilo_review.plan.rules import blocks
 from kilo_review.sieve import Sieve
 from kilo_review.verifier import Verifier
@@ -80,9 +82,11 @@ class Inquiry:
         self._keys: dict[Hunk, str] = {}
         self._hunks_of: dict[str, list[Hunk]] = {}
         self._lines_done: Counter[Hunk] = Counter()
+        self._asked_whole: set[Hunk] = set()
         self._found: dict[Hunk, list[Finding]] = {}
         self._states: dict[Hunk, State] = {}
         self._failed: dict[Hunk, str] = {}
+        self._next_step = ""
         self._broken = 0
         self._sieve = Sieve(job, change, decided)
         self._packer: Packer | None = None
@@ -98,10 +102,11 @@ class Inquiry:
             self._ask_all(outcome)
         except (ModelError, SourceError) as error:
             reason = error.message
-            outcome.next_step = error.hint
+            self._next_step = error.hint or self._next_step
         except KeyboardInterrupt:
             reason = "interrupted"
             outcome.interrupted = True
+        outcome.next_step = self._next_step
         self._give_up(outcome, reason)
         outcome.findings += [finding for _, hunk in self._chosen for finding in self._settled.get(hunk, ())]
         outcome.entries[:0] = [self._entry(hunk, reason) for _, hunk in self._chosen]
@@ -124,7 +129,7 @@ class Inquiry:
         try:
             for chunk in packer.chunks(self._chosen, self._is_known, self._too_long):
                 self._review_in_time(chunk, asker, packer, outcome)
-                self._settle(chunk.hunks)
+                self._settle(hunk for hunk in chunk.hunks if hunk in self._asked_whole)
                 self._watch.progress(len(self._states) + len(self._failed), len(self._chosen))
             self._settle(hunk for _, hunk in self._chosen)
         except DeadlineError:
@@ -189,7 +194,7 @@ class Inquiry:
         if left is not None and expected > left and outcome.usage.requests:
             limit = f"{left:.0f} s of the time limit of {self._job.deadline.seconds:g} s were left"
             hint = "Raise it with --max-seconds, or use a smaller model"
-            self._fail(chunk, DeadlineError(f"it takes about {expected:.0f} s, and {limit}", hint=hint), outcome)
+            self._fail(chunk, DeadlineError(f"it takes about {expected:.0f} s, and {limit}", hint=hint))
             return
         self._watch.model_chosen(asker.model.info)
         started = time.monotonic()
@@ -203,18 +208,18 @@ class Inquiry:
     def _review(self, chunk: Chunk, asker: Asker, outcome: Outcome) -> None:
         """Ask about one chunk; halve it where it or its answer was too long."""
         try:
-            found = poll.found(asker, chunk, self._job.votes)
+            found = poll.found(asker, chunk, self._job.votes, self._keep)
         except (PromptTooLongError, CutReplyError) as error:
             # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
             if halves := chunk.halves(cut_hunks=isinstance(error, PromptTooLongError)):
                 for half in halves:
                     self._review(half, asker, outcome)
                 return
-            self._fail(chunk, error, outcome)
+            self._fail(chunk, error)
             if isinstance(error, CutReplyError):
-                self._keep(anchor(salvage(error.text), chunk.pieces))
+                self._keep(poll.rescued(asker, chunk, error))
         except (BadReplyError, BrokenStreamError) as error:
-            self._fail(chunk, error, outcome)
+            self._fail(chunk, error)
             self._broken += isinstance(error, BrokenStreamError)
             if self._broken >= MOST_BROKEN:
                 raise  # it is the server that fails, not the hunk
@@ -232,20 +237,33 @@ class Inquiry:
                 finished.append(piece.hunk)
                 if piece.hunk not in self._failed:
                     self._states[piece.hunk] = State.REVIEWED
+        self._asked_whole.update(finished)
         self._remember(finished)
 
     def _keep(self, found: list[Anchored]) -> None:
         for finding, hunk in found:
-            self._found.setdefault(hunk, []).append(finding)
+            self._found.setdefault(hunk, []).append(self._in_its_symbol(finding, hunk))
 
-    def _fail(self, chunk: Chunk, error: ModelError, outcome: Outcome) -> None:
+    def _in_its_symbol(self, finding: Finding, hunk: Hunk) -> Finding:
+        """A hunk may reach over several functions; a finding is known by the one that its line is in."""
+        try:
+            content = self._change.new_content(self._file_of[hunk])
+        except SourceError:  # the time is used up: what was found is told all the same
+            return finding
+        if content is None or finding.status is Status.UNANCHORED:
+            return finding
+        symbol = symbol_at(finding.path, content, finding.line)
+        return finding if symbol is None else replace(finding, symbol=printable(symbol))
+
+    def _fail(self, chunk: Chunk, error: ModelError) -> None:
         for piece in chunk.pieces:
             self._failed.setdefault(piece.hunk, error.message)
             self._copy_to_twins(piece.hunk)
-        outcome.next_step = outcome.next_step or error.hint
+        self._next_step = self._next_step or error.hint
 
     def _too_long(self, hunk: Hunk, error: PromptTooLongError) -> None:
         self._failed[hunk] = error.message
+        self._next_step = self._next_step or error.hint
         self._copy_to_twins(hunk)
 
     # Judging

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kilo_review import memory, sieve
 from kilo_review.deadline import PROCESS_START
@@ -23,12 +24,15 @@ from kilo_review.source import change as changes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kilo_review.finding import Finding
     from kilo_review.job import Job, Watch
     from kilo_review.judge.baseline import Known
     from kilo_review.prompts import Message
     from kilo_review.session import Session
     from kilo_review.source.change import Change
 
+UNICODE = "kilo_review.judge.unicode"
+"""Loaded for the first hunk that is not ASCII; most commits have none, and start-up is a feature."""
 RULING_FILES = frozenset({".kilocodeignore", ".kilo-review.toml", ".gitattributes"})
 
 
@@ -49,6 +53,7 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
     if selection.chosen:
         Inquiry(job, watch, change, selection, session, ledger, _decided(job, change, session)).ask(outcome)
         memory.fall_back(job, outcome, ledger, _decided(job, change, session))
+        outcome.findings += _deceptive(job, change, selection, _decided(job, change, session))
     outcome.findings = mark_blocking(merged(outcome.findings), job.fail_on)
     outcome.usage.seconds = time.monotonic() - PROCESS_START
     if outcome.entries:
@@ -86,6 +91,17 @@ def _read(job: Job, session: Session) -> Change:
 
 def _decided(job: Job, change: Change, session: Session) -> Known:
     return sieve.known(job, session.dismissals if change.repo else {}, change.repo, change.target.head)
+
+
+def _deceptive(job: Job, change: Change, selection: scope.Selection, decided: Known) -> list[Finding]:
+    """Characters that show a reader something else than a compiler; no model is needed to see them."""
+    suspects = [each for each in selection.chosen if not change.diff.data[each[1].begin : each[1].end].isascii()]
+    if not suspects:
+        return []
+    unicode: Any = import_module(UNICODE)
+    judge = sieve.Sieve(job, change, decided)
+    found = (each for file, hunk in suspects for each in unicode.deceptive(file.path, change.diff.lines(hunk)))
+    return [judge.sift(finding) for finding in found]
 
 
 def _outcome(job: Job, change: Change, selection: scope.Selection) -> Outcome:

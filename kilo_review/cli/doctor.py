@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,15 @@ import click
 from kilo_review import config, doctor, models, prompts
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import Run, prepare
+from kilo_review.deadline import Deadline
 from kilo_review.doctor import here, servers, settings
 from kilo_review.doctor.speed import speed
 from kilo_review.errors import ConfigError, KiloReviewError
 from kilo_review.judge.policy import ExitCode
 from kilo_review.models.survey import look
+from kilo_review.proof import report as proof_report
+from kilo_review.proof.run import prove
+from kilo_review.proof.verdict import Verdict
 from kilo_review.report import deliver
 from kilo_review.report import doctor as report
 
@@ -25,11 +30,19 @@ if TYPE_CHECKING:
     from kilo_review.session import Session
 
 
+OF_THE_REPORT = frozenset({"format_", "output", "color", "quiet", "verbose"})
+"""Options that say how it is told of; the review that is watched tells nobody but us."""
+CODES = {Verdict.PROVED: ExitCode.PASS, Verdict.DISPROVED: ExitCode.BLOCKED, Verdict.NOT_RUN: ExitCode.NOT_REVIEWED}
+
+
 @click.command("doctor", context_settings=CONTEXT)
+@click.option("--prove-local", is_flag=True, help="Review a built-in change, and show all that it connects to.")
 @with_options
 @click.pass_context
-def doctor_command(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
+def doctor_command(ctx: click.Context, /, prove_local: bool, **flags: Any) -> int:  # noqa: ANN401
     """Look at everything that a review needs, and say what to do about what is missing (exit 3)."""
+    if prove_local:
+        return _proved(ctx, flags)
     checks = [here.git(Path.cwd())]
     code = ExitCode.NOT_REVIEWED
     try:
@@ -41,6 +54,27 @@ def doctor_command(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
     code = code if doctor.has_problem(checks) else ExitCode.PASS
     text = report.json_of(checks, code) if flags["format_"] == "json" else report.text_of(checks)
     return deliver.deliver(text, flags["output"], code)
+
+
+def _proved(ctx: click.Context, flags: dict[str, Any]) -> int:
+    """The proof that nothing leaves: exit 0 if it holds, 1 if something else was reached, 3 if no review ran."""
+    proof = prove(tuple(_given(ctx)), Deadline(flags["max_seconds"] or None), config.environment())
+    is_json = flags["format_"] == "json"
+    text = json.dumps(proof_report.facts(proof), indent=1) if is_json else "\n".join(proof_report.lines(proof))
+    return deliver.deliver(text, flags["output"], CODES[proof.verdict])
+
+
+def _given(ctx: click.Context) -> Iterator[str]:
+    """The options of a review that stand on the command line; those of the environment are there for it anyway."""
+    own = {"prove_local", *OF_THE_REPORT}
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if name in own or ctx.get_parameter_source(name) is not click.core.ParameterSource.COMMANDLINE:
+            continue
+        value = ctx.params[name]
+        long = next(each for each in parameter.opts if each.startswith("--"))
+        for each in value if isinstance(value, tuple) else (value,):
+            yield from (long,) if each is True else (long, str(each))
 
 
 def _checked(ctx: click.Context, run: Run, *, has_git: bool) -> Iterator[Check]:

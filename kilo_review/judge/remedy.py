@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,8 +43,10 @@ def parse_explanation(text: str, reasoning: str = "") -> Explanation:
     values = [found.get(name, "") for name in FIELDS]
     if not all(isinstance(value, str) for value in values) or not values[0].strip():
         raise BadReplyError("the model's answer explains nothing")
-    cause, example, remove, write = (printable(value)[:LONGEST] for value in values)
-    return Explanation(cause, example, remove.strip("\n"), write.strip("\n"))
+    cause, example, remove, write = (printable(value) for value in values)
+    if max(len(remove), len(write)) > LONGEST:
+        remove = write = ""  # half of a fix is none
+    return Explanation(cause[:LONGEST], example[:LONGEST], remove.strip("\n"), write.strip("\n"))
 
 
 def patch(path: str, content: bytes, explanation: Explanation, line: int) -> bytes:
@@ -95,6 +96,8 @@ def _shifted(row: str, shift: tuple[str, str]) -> str:
 
 def _rendered(path: str, old: Sequence[str], new: Sequence[str]) -> bytes:
     names = (_quoted(f"a/{path}"), _quoted(f"b/{path}"))
+    import difflib  # noqa: PLC0415  only `explain` needs it
+
     rows = (
         row if row.endswith("\n") else f"{row}\n\\ No newline at end of file\n"
         for row in difflib.unified_diff(old, new, *names)

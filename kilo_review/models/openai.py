@@ -171,10 +171,15 @@ def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> S
     offers = (_offer(entry) for entry in listed)
     return Survey(
         *("openai", SERVERS.get(owner, "an OpenAI-compatible server"), endpoint.url, _string(told)),
-        tuple(replace(each, is_loaded=owner in SERVERS, window=each.window or window) for each in offers),
+        tuple(_shown(replace(each, is_loaded=owner in SERVERS, window=each.window or window)) for each in offers),
         is_local=endpoint.is_local,
         slots=_number(facts.get("total_slots")) or None,
     )
+
+
+def _shown(offer: Offer) -> Offer:
+    """With where it runs; a review that would choose it is refused with that reason (`refuse_cloud`)."""
+    return replace(offer, elsewhere="ollama.com" if locality.is_cloud_name(offer.name) else "")
 
 
 def refuse_cloud(client: Client, name: str) -> None:
@@ -232,7 +237,6 @@ def _offer(entry: Mapping[str, Any]) -> Offer:
         window=window if isinstance(window, int) else None,
         size=_number(facts.get("size")),
         largest=_number(facts.get("n_ctx_train")) or None,
-        elsewhere="ollama.com" if locality.is_cloud_name(entry["id"]) else "",
     )
 
 
