@@ -21,7 +21,7 @@ from kilo_review.judge.policy import OnUnavailable, exit_code
 from kilo_review.ledger import store
 from kilo_review.models import retry, transport
 from kilo_review.models.base import ModelRequest
-from kilo_review.report import FORMATS
+from kilo_review.report import renderer
 from kilo_review.report.view import View
 from kilo_review.session import Session
 from kilo_review.source.target import Request
@@ -170,11 +170,11 @@ def _job(plan: Plan, url: str, deadline: Deadline) -> Job:
 
 
 def _take_outcome(seen: Seen, outcome: Outcome, code: ExitCode) -> None:
-    text = FORMATS["text"](View(outcome, code, color=False, verbosity=1, held=""))
+    text = renderer("text")(View(outcome, code, color=False, verbosity=1, held=""))
     odd = {letter for letter in text if letter != "\n" and not letter.isprintable() and letter != "\t"}
     if odd:
         seen.troubles.append(f"the text report holds {sorted(odd)!a}")
-    _take_report(seen, json.loads(FORMATS["json"](View(outcome, code, color=False, verbosity=0, held=""))))
+    _take_report(seen, json.loads(renderer("json")(View(outcome, code, color=False, verbosity=0, held=""))))
     seen.next_step = outcome.next_step
 
 

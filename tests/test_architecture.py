@@ -51,7 +51,7 @@ LAYERS = {
     "background": ("ledger",),
     "standing": (*GROUND, "job", "judge", "ledger", "series", "session", "source"),
     "doctor": (*(*GROUND, "hooks", "ledger", "models", "plan", "prompts", "safe_file", "session", "setup", "source"),),
-    "report": (*GROUND, "doctor", "judge", "standing"),
+    "report": (*GROUND, "doctor", "judge", "source", "standing"),
     "setup": GROUND,
     "hooks": (*GROUND, "source"),
     "explain": (*GROUND, "ask", "job", "judge", "models", "plan", "safe_file", "session"),

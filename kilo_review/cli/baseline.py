@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kilo_review import acceptance, config
-from kilo_review.cli.options import CONTEXT, PATH, with_options
+from kilo_review.cli.options import CONTEXT, PATH, with_options, with_reports
 from kilo_review.cli.run import prepare
 from kilo_review.display import escaped_path, one_line
 from kilo_review.errors import ConfigError, UsageError
@@ -37,7 +37,7 @@ def baseline() -> None:
 
 def _reviewing(function: Callable[..., int]) -> Callable[..., int]:
     """The arguments of commands that review something."""
-    for decorate in (FILE, TARGET, REASON, with_options, click.pass_context):
+    for decorate in (FILE, TARGET, REASON, with_reports, click.pass_context):
         function = decorate(function)
     return function
 

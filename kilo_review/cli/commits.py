@@ -10,7 +10,7 @@ import click
 
 from kilo_review import series, standing
 from kilo_review.background import Turn
-from kilo_review.cli.options import CONTEXT, with_options
+from kilo_review.cli.options import CONTEXT, with_options, with_reports
 from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.hooks.post_commit import MAX_SECONDS, NICENESS
 from kilo_review.judge.policy import ExitCode
@@ -46,7 +46,7 @@ def status_command(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
 
 @click.command("catch-up", context_settings=CONTEXT)
 @click.option("--in-background", is_flag=True, hidden=True, help="As the hook post-commit starts it.")
-@with_options
+@with_reports
 @click.pass_context
 def catch_up_command(ctx: click.Context, /, in_background: bool, **flags: Any) -> int:  # noqa: ANN401
     """Review the commits that no review has seen yet; can be stopped and resumed at any point."""

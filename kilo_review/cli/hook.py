@@ -9,7 +9,7 @@ import click
 
 from kilo_review import config, review, series
 from kilo_review.background import Turn
-from kilo_review.cli.options import CONTEXT, with_options
+from kilo_review.cli.options import CONTEXT, with_reports
 from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.deadline import Deadline
 from kilo_review.display import escaped_path, one_line
@@ -51,7 +51,7 @@ def hook() -> None:
 
 @hook.command("pre-commit", context_settings=CONTEXT)
 @click.argument("ignored", nargs=-1, type=click.UNPROCESSED, metavar="")
-@with_options
+@with_reports
 @click.pass_context
 def hook_pre_commit(ctx: click.Context, /, ignored: Sequence[str], **flags: Any) -> int:  # noqa: ANN401, ARG001
     """Review what is being committed."""
@@ -81,7 +81,7 @@ def _pushed(run: Run, found: Iterable[Series], session: Session) -> Iterator[Out
 
 @hook.command("pre-push", context_settings=CONTEXT)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[REMOTE URL]")
-@with_options
+@with_reports
 @click.pass_context
 def hook_pre_push(ctx: click.Context, /, arguments: Sequence[str], **flags: Any) -> int:  # noqa: ANN401
     """Review what is being pushed."""
@@ -100,7 +100,7 @@ def hook_pre_push(ctx: click.Context, /, arguments: Sequence[str], **flags: Any)
 
 
 @hook.command("post-commit", cls=_KeepsArguments, context_settings=CONTEXT)
-@with_options
+@with_reports
 @click.pass_context
 def hook_post_commit(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
     """Review the new commit in the background, so that the push need not wait."""

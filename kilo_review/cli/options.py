@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,16 @@ def _odd(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
     return value
 
 
+class _Output(click.types.StringParamType):
+    """`FILE`, or `FORMAT=FILE`; several in the variable are parted as in PATH."""
+
+    name = "output"
+    envvar_list_splitter = os.pathsep
+
+
 PATH = click.Path(path_type=Path)
+PLAIN = ("text", "json")
+"""Forms of what is no review."""
 OPTIONS = (
     option("--provider", type=click.Choice(PROVIDERS), help="Kind of server; auto finds what runs."),
     option("--model", metavar="NAME", help="The server's name for the model; for embedded, a GGUF file."),
@@ -81,12 +91,29 @@ OPTIONS = (
         help="Time limit for the whole run, 0 for none. [default: none; at commit: 20; at push: 120]",
     ),
     option("--no-cache", is_flag=True, help="Ask anew about everything, and remember nothing."),
-    option("--format", "format_", type=_choice(FORMATS), default="text", help="Form of the report. [default: text]"),
+    option("--format", "format_", type=_choice(PLAIN), default="text", help="Form of the answer. [default: text]"),
     option("--output", type=PATH, metavar="FILE", help="Write the report there, not to standard output."),
     option("--color", type=_choice(("auto", "always", "never")), default="auto", help="Colours. [default: auto]"),
     option("-q", "--quiet", is_flag=True, help="Say nothing but findings and what was not reviewed."),
     option("-v", "--verbose", is_flag=True, help="Say everything: skipped files, what was sent where."),
 )  # fmt: skip
+REPORTS = (
+    option(
+        "--format",
+        "formats",
+        type=_choice(FORMATS),
+        multiple=True,
+        help="Form of the report; repeatable, each further one with a file. [default: text]",
+    ),
+    option(
+        "--output",
+        "outputs",
+        type=_Output(),
+        metavar="[FORMAT=]FILE",
+        multiple=True,
+        help="Write the report there, not to standard output; repeatable.",
+    ),
+)
 BASE = option(
     "--base",
     metavar="REVISION",
@@ -107,6 +134,13 @@ SHOW_PROMPT = option("--show-prompt", is_flag=True, help="Show the exact message
 def with_options(function: Any) -> Any:  # noqa: ANN401  decorators of click are not typed
     """Every option in `OPTIONS`."""
     return with_options_but()(function)
+
+
+def with_reports(function: Any) -> Any:  # noqa: ANN401
+    """The same for what ends in the report of a review, which has many forms."""
+    for decorate in reversed(REPORTS):
+        function = decorate(function)
+    return with_options_but("--format", "--output")(function)
 
 
 def with_options_but(*own: str) -> Callable[[Any], Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kilo_review import review
-from kilo_review.cli.options import BASE, CONTEXT, DRY_RUN, SHOW_PROMPT, VOTES, with_options
+from kilo_review.cli.options import BASE, CONTEXT, DRY_RUN, SHOW_PROMPT, VOTES, with_reports
 from kilo_review.cli.run import Run, prepare
 from kilo_review.errors import UsageError
 from kilo_review.judge.policy import ExitCode
@@ -44,7 +44,7 @@ class _Review(click.Command):
 @DRY_RUN
 @SHOW_PROMPT
 @VOTES
-@with_options
+@with_reports
 @click.pass_context
 def review_command(ctx: click.Context, /, target: str, dry_run: bool, show_prompt: bool, **flags: Any) -> int:  # noqa: ANN401
     """Review a change (the default command)."""
@@ -59,13 +59,14 @@ def review_command(ctx: click.Context, /, target: str, dry_run: bool, show_promp
         )
     run = prepare(ctx, flags, has_repository=target != PATCH)
     request = Request(target, run.settings.base, ctx.meta.get("paths", ()))
-    job = run.job(request, _patch() if target == PATCH else None)
+    patch = _patch() if target == PATCH else None
+    job = run.job(request, patch)
     with run.session() as session:
         if show_prompt:
             return _show_prompts(run, job, session)
         if dry_run:
-            return run.report(review.plan(job, session))
-        return run.conclude((review.run(each, run.talk, session) for each in [job]), session)
+            return run.report(review.plan(job, session), patch=patch)
+        return run.conclude((review.run(each, run.talk, session) for each in [job]), session, patch=patch)
 
 
 def _check_paths(paths: Sequence[str]) -> None:
@@ -83,17 +84,18 @@ def _patch() -> bytes:
 
 def _show_prompts(run: Run, job: Job, session: Session) -> int:
     """The messages, for reading (text) or for another program (json)."""
-    if run.flags["format_"] == "json":
+    (form, path), *_ = run.reports
+    if form == "json":
         import json  # noqa: PLC0415
 
         requests = [
             [{"role": each.role, "content": each.content} for each in messages]
             for messages in review.prompts(job, session)
         ]
-        return deliver.deliver(json.dumps(requests, indent=1), run.flags["output"], ExitCode.PASS)
+        return deliver.deliver(json.dumps(requests, indent=1), path, ExitCode.PASS)
     parts = [
         f"--- request {number}, {message.role} ---\n{message.content}\n"
         for number, messages in enumerate(review.prompts(job, session), 1)
         for message in messages
     ]
-    return deliver.deliver("".join(parts) or "nothing would be asked\n", run.flags["output"], ExitCode.PASS)
+    return deliver.deliver("".join(parts) or "nothing would be asked\n", path, ExitCode.PASS)

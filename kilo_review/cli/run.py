@@ -12,16 +12,19 @@ from kilo_review.cli.options import API_KEY_VARIABLE, HOST_VARIABLES, VARIABLES
 from kilo_review.config.values import hosts, language
 from kilo_review.deadline import Deadline
 from kilo_review.display import for_terminal
-from kilo_review.errors import KiloReviewError
+from kilo_review.errors import KiloReviewError, SourceError
 from kilo_review.job import Job
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code
 from kilo_review.outcome import Outcome, TargetKind
 from kilo_review.plan import rules
-from kilo_review.report import FORMATS, deliver
+from kilo_review.report import deliver, renderer
 from kilo_review.report.masking import mask_for
 from kilo_review.report.progress import Talk, say
 from kilo_review.report.view import View
+from kilo_review.report.wanted import Wanted, check, wanted
 from kilo_review.session import Session
+from kilo_review.source import change as changes
+from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from kilo_review.config import Settings
     from kilo_review.outcome import Target
-    from kilo_review.source.target import Request
+    from kilo_review.source.diff import Diff
 
 
 class Caller(NamedTuple):
@@ -68,6 +71,7 @@ class Run:
     caller: Caller
     root: Path | None
     talk: Talk
+    reports: tuple[Wanted, ...] = (Wanted("text"),)
 
     def session(self) -> Session:
         """What the reviews of this invocation share."""
@@ -101,13 +105,21 @@ class Run:
             in_background=not self.caller.is_seen,
         )
 
-    def conclude(self, outcomes: Iterable[Outcome], session: Session, *, whole: Target | None = None) -> int:
+    def conclude(
+        self,
+        outcomes: Iterable[Outcome],
+        session: Session,
+        *,
+        whole: Target | None = None,
+        patch: bytes | None = None,
+    ) -> int:
         """Go through the reviews of one invocation; one report, one exit code.
 
         Args:
             outcomes: one or more, each made when it is asked for.
             session: what they share.
             whole: what all of them together are the review of.
+            patch: the change itself, if it came on standard input.
 
         Raises:
             KiloReviewError: there is nothing to report. If a later one fails, the report on those before says so.
@@ -129,20 +141,41 @@ class Run:
         outcome.egress = session.egress
         if problem is not None:
             outcome.failure = str(problem)
-        return self.report(outcome, session)
+        return self.report(outcome, session, patch)
 
-    def report(self, outcome: Outcome, session: Session | None = None) -> int:
-        """Write the report; the exit code. With a session, the run is counted in its ledger."""
+    def report(self, outcome: Outcome, session: Session | None = None, patch: bytes | None = None) -> int:
+        """Write the reports; the exit code. With a session, the run is counted in its ledger."""
         code = exit_code(outcome, self.on_unavailable)
         if session is not None and outcome.target.kind is not TargetKind.PATCH:
             held = code == ExitCode.BLOCKED and bool(self.caller.held)
             session.ledger.count(self.caller.kind, outcome, held=held)
-        if outcome.failure and self.flags["format_"] != "text":  # the contract has no place for it
+        if outcome.failure and Wanted("text") not in self.reports:  # the contract has no place for it
             say(f"kilo-review: not reviewed: {for_terminal(outcome.failure)}")
-        verbosity = -1 if self.flags["quiet"] else int(self.flags["verbose"])
-        color = self.flags["output"] is None and _wants_color(self.flags["color"])
-        view = View(outcome, code, color, verbosity, self.caller.held, mask_for(config.environment()))
-        return deliver.deliver(FORMATS[self.flags["format_"]](view), self.flags["output"], code)
+        view = View(
+            outcome,
+            code,
+            verbosity=-1 if self.flags["quiet"] else int(self.flags["verbose"]),
+            held=self.caller.held,
+            mask=mask_for(config.environment()),
+            diff=lambda: _diff(outcome.target, session, patch),
+        )
+        result = int(code)
+        for form, path in self.reports:
+            shown = view._replace(color=path is None and _wants_color(self.flags["color"]))
+            result = deliver.deliver(renderer(form)(shown), path, result)
+        return result
+
+
+def _diff(target: Target, session: Session | None, patch: bytes | None) -> Diff | None:
+    """The change once more, for a report that shows it; None where it has no two ends, or the time is used up."""
+    if patch is not None:
+        return changes.of_patch(patch).diff
+    if session is None or not (target.base and target.head):
+        return None
+    try:
+        return changes.of_repository(session.repository, Request(target=target)).diff
+    except SourceError:
+        return None
 
 
 HAND = Caller()
@@ -162,9 +195,17 @@ def prepare(
     )
     ctx.obj.on_unavailable = settings.on_unavailable or ctx.obj.on_unavailable
     seconds = caller.max_seconds if settings.max_seconds is None else settings.max_seconds
-    deliver.check(flags["output"])
+    reports = _reports(flags)
     talk = Talk(quiet=flags["quiet"], animated=not caller.held and _is_watched())
-    return Run(settings, flags, Deadline(seconds or None), ctx.obj.on_unavailable, caller, root, talk)
+    return Run(settings, flags, Deadline(seconds or None), ctx.obj.on_unavailable, caller, root, talk, reports)
+
+
+def _reports(flags: dict[str, Any]) -> tuple[Wanted, ...]:
+    """Of a review as many as are asked for, of anything else one."""
+    if "formats" in flags:
+        return wanted(flags["formats"], flags["outputs"])
+    check(flags["output"])
+    return (Wanted(flags["format_"], flags["output"]),)
 
 
 def _settings_from(flags: dict[str, Any], environment: Any) -> dict[str, Any]:  # noqa: ANN401

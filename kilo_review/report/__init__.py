@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
-
-from kilo_review.report import json, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kilo_review.report.view import View
 
-FORMATS: dict[str, Callable[[View], str]] = {"text": text.render, "json": json.render}
+FORMATS = ("text", "json")
+"""Each is a module of this folder with a function `render`, loaded when it is wanted (start-up is a feature)."""
+
+
+def renderer(form: str) -> Callable[[View], str]:
+    """What makes the report in this format."""
+    render: Callable[[View], str] = import_module(f"{__name__}.{form}").render
+    return render

@@ -9,21 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kilo_review.display import for_terminal
-from kilo_review.errors import ConfigError
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.progress import say
-
-
-def check(path: Path | None) -> None:
-    """A wrong --output is told before the review, not after it."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise ConfigError(f"--output: {str(path)!a} is a folder")
-    if not path.parent.is_dir():
-        raise ConfigError(f"--output: the folder {str(path.parent)!a} does not exist")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ConfigError(f"--output: {str(path)!a} may not be written")
 
 
 def deliver(text: str, output: Path | None, code: int) -> int:

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
 
     from kilo_review.judge.policy import ExitCode
     from kilo_review.outcome import Outcome
+    from kilo_review.source.diff import Diff
+
+
+def _no_diff() -> None:
+    """There is none."""
 
 
 class View(NamedTuple):
@@ -20,6 +25,7 @@ class View(NamedTuple):
         color: whether the text goes to a terminal that shows colours.
         verbosity: -1 quiet, 0 normal, 1 everything.
         mask: what words of the model and lines of the code go through.
+        diff: reads the change itself, for a format that shows it; None where there is not one, or not any more.
         held: what goes on although something was not reviewed: "the commit", "the push", or "".
     """
 
@@ -29,3 +35,4 @@ class View(NamedTuple):
     verbosity: int = 0
     held: str = ""
     mask: Callable[[str], str] = str
+    diff: Callable[[], Diff | None] = _no_diff
