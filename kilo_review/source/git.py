@@ -67,15 +67,19 @@ class Git:
             pinned: False to see the user's configuration as it is, which only its installer wants.
         """
         runner, self._git_missing = _load_git()
-        # GitPython would expand variables in a folder's name, so it is told after that.
         self._git = runner()
-        self._git._working_dir = str(directory)  # noqa: SLF001
+        self.work_in(directory)
         self._deadline = deadline
         self._config = PINNED_CONFIG if pinned else ()
         self._overlay: dict[str, str] = {}
         self._watches: list[threading.Timer] = []
         traces = {name: "" for name in os.environ if name.startswith("GIT_TRACE")}
         self._environment = PINNED_ENVIRONMENT | traces
+
+    def work_in(self, directory: Path) -> None:
+        """Run git in this folder from now on."""
+        # GitPython would expand variables in a folder's name, so it is told after it was made.
+        self._git._working_dir = str(directory)  # noqa: SLF001
 
     def __enter__(self) -> Self:
         return self

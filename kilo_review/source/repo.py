@@ -63,6 +63,7 @@ class Repository(Git):
         self._last_blob: tuple[str, bytes] = ("", b"")
         self._index_tree = ""  # the tree that our private index holds
         self._index_seen: tuple[int, ...] = ()
+        self._top: Path | None = None  # the checkout's, once git stands apart from it
         self.layout = self._read_layout()
 
     def close(self) -> None:
@@ -162,6 +163,20 @@ class Repository(Git):
         rows = [row.partition(b"\t") for row in output.split(b"\0") if row]
         found = [(decode_path(path), *about.decode("ascii").split()) for about, _, path in rows]
         return [(path, mode, oid) for path, mode, kind, oid in found if kind == "blob"]
+
+    def stand_apart(self, tree: str) -> None:
+        """Have git heed the attributes of a tree, and look at nothing in the checkout from now on.
+
+        Git reads `.gitattributes` in its working tree, or else in the index: so it gets an empty working tree, and
+        an index of this tree (`git --attr-source` does the same, but is not there before 2.41).
+        """
+        folder = self._lay_over(copy_index=False).with_name("empty")
+        folder.mkdir(exist_ok=True)
+        self.run("read-tree", tree)
+        self._index_tree = tree
+        self._top = self.top()
+        self._environment = self._environment | {"GIT_DIR": str(self.layout.git_dir), "GIT_WORK_TREE": str(folder)}
+        self.work_in(folder)
 
     def mode_of(self, tree: str, path: str) -> str:
         """Six octal digits of a tree's entry; "" where there is none."""
@@ -319,7 +334,7 @@ class Repository(Git):
         Raises:
             SourceError: there is none.
         """
-        return Path(os.fsdecode(self.run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
+        return self._top or Path(os.fsdecode(self.run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
 
     def blob_start(self, oid: str) -> bytes:
         """The first 64 KiB of a blob, without holding the rest in memory; raises as `blob` does."""
