@@ -147,7 +147,7 @@ class Asker:
             reply = self._timed(messages, schema if self.with_schema else None, sampling)
         except PromptTooLongError as error:
             self.meter.learn(size, error.prompt_tokens or 0)
-            raise
+            raise self._with_numbers(error, size) from None
         except SchemaRejectedError:
             if schema is None or not self.with_schema:
                 raise
@@ -160,6 +160,14 @@ class Asker:
         self._check_that_all_was_read(messages, reply)
         self.meter.learn(size, reply.prompt_tokens)
         return reply
+
+    def _with_numbers(self, error: PromptTooLongError, size: int) -> PromptTooLongError:
+        """The error; where the server tells no numbers, with our own."""
+        if error.prompt_tokens or error.window:
+            return error
+        window, tokens = self.model.info.window, self.meter.estimate_bytes(size)
+        ours = f"it takes about {tokens} of the {window} tokens that were asked for"
+        return PromptTooLongError(f"{error.message}; {ours}", hint=error.hint)
 
     def _timed(self, messages: Sequence[Message], schema: dict[str, Any] | None, sampling: Mapping[str, Any]) -> Reply:
         """The answer, by a second try where that is worth it."""

@@ -27,6 +27,9 @@ Each message is one sentence about the cause; `hint` is the next step.
 """
 
 
+LARGER_WINDOW = "Give the model a larger window (num_ctx, context length)"
+
+
 class KiloReviewError(Exception):
     """Base of everything that this program raises on purpose."""
 
@@ -133,6 +136,9 @@ class DeadlineError(ModelError):
 
 class BadReplyError(ModelError):
     """The model answered something that is not a list of findings."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint or "Another model may keep to the form: kilo-review bench compares them")
 
 
 class CutReplyError(BadReplyError):

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kilo_review import poll
@@ -122,7 +123,7 @@ class Inquiry:
         self._verifier = Verifier(self._job, self._session, self._ledger, self._pace, asker)
         packer.room()
         try:
-            for chunk in packer.chunks(self._chosen, self._is_known, self._too_long):
+            for chunk in packer.chunks(self._chosen, self._is_known, partial(self._too_long, outcome)):
                 self._review_in_time(chunk, asker, packer, outcome)
                 self._settle(chunk.hunks)
                 self._watch.progress(len(self._states) + len(self._failed), len(self._chosen))
@@ -202,9 +203,13 @@ class Inquiry:
 
     def _review(self, chunk: Chunk, asker: Asker, outcome: Outcome) -> None:
         """Ask about one chunk; halve it where it or its answer was too long."""
+        assert self._packer
         try:
+            self._packer.check(chunk)
             found = poll.found(asker, chunk, self._job.votes)
         except (PromptTooLongError, CutReplyError) as error:
+            if isinstance(error, PromptTooLongError):
+                self._packer.learn(error, chunk)
             # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
             if halves := chunk.halves(cut_hunks=isinstance(error, PromptTooLongError)):
                 for half in halves:
@@ -244,9 +249,10 @@ class Inquiry:
             self._copy_to_twins(piece.hunk)
         outcome.next_step = outcome.next_step or error.hint
 
-    def _too_long(self, hunk: Hunk, error: PromptTooLongError) -> None:
+    def _too_long(self, outcome: Outcome, hunk: Hunk, error: PromptTooLongError) -> None:
         self._failed[hunk] = error.message
         self._copy_to_twins(hunk)
+        outcome.next_step = outcome.next_step or error.hint
 
     # Judging
 

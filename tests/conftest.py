@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review.models.embedded import is_installed, packaged_model
+from tests.inprocess import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -187,6 +188,13 @@ class Runner:
 def kilo(repo: Repo, tmp_path: Path) -> Runner:
     """The program, run in `repo`."""
     return Runner(repo.path, tmp_path / "script.json")
+
+
+@pytest.fixture
+def program(repo: Repo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    """The program, run in `repo` and in this process."""
+    monkeypatch.chdir(repo.path)
+    return Program(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ from kilo_review.errors import (
     WrongServerError,
 )
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, count
 from kilo_review.models.choose import Offer, choose, same_name
-from kilo_review.models.faults import Asked, fault, message_of
-from kilo_review.models.loops import LoopWatch
+from kilo_review.models.draft import Draft
+from kilo_review.models.faults import Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 
@@ -43,7 +43,7 @@ PULL = "ollama pull NAME"
 LOCAL = ":local"
 """Behind a name it forbids Ollama to use a model that runs elsewhere, whatever the name leads to."""
 SINCE_LOCAL = (0, 18)
-OK = 200
+OK, UNAUTHORIZED = 200, 401
 NANOSECONDS = 1e9
 TOP_LEVEL = {"keep_alive": "10m", "think": False}
 """Parameters that stand beside `options`, with what we ask for."""
@@ -158,31 +158,30 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
         NotLocalError: a line says that another machine answers.
         ModelError: the server reported a failure inside the stream.
     """
-    reply, loops = Reply(), LoopWatch()
+    draft = Draft()
     for raw in lines:
         if not raw.strip():
             continue
         try:
             line = json.loads(raw)
         except (ValueError, RecursionError):
-            raise BrokenStreamError(
-                f"{SERVER} sent a line that is not JSON", hint="Is the base URL right? It has no /v1"
-            ) from None
+            said = raw.decode("utf-8", "replace")
+            raise not_json(asked, said, "Is the base URL right? It has no /v1") from None
         if not isinstance(line, dict) or line.get("error"):
             raise fault(asked, OK, raw.decode("utf-8", "replace"))
         locality.refuse_remote_model(asked.model, line, sent=True)
         message = line.get("message")
         if isinstance(message, dict):
-            text, thought = str(message.get("content") or ""), str(message.get("thinking") or "")
-            reply.text += text
-            reply.reasoning += thought
-            loops.feed(thought + text)
+            draft.add(str(message.get("content") or ""), str(message.get("thinking") or ""))
         if line.get("done") is True:
-            reply.is_cut = line.get("done_reason") == "length"
-            reply.prompt_tokens = _count(line.get("prompt_eval_count"))
-            reply.completion_tokens = _count(line.get("eval_count"))
-            reply.answer_seconds = _count(line.get("eval_duration")) / NANOSECONDS
-            reply.reading_seconds = _count(line.get("prompt_eval_duration")) / NANOSECONDS
+            reply = Reply(
+                is_cut=line.get("done_reason") == "length",
+                prompt_tokens=count(line.get("prompt_eval_count")),
+                completion_tokens=count(line.get("eval_count")),
+                answer_seconds=count(line.get("eval_duration")) / NANOSECONDS,
+                reading_seconds=count(line.get("prompt_eval_duration")) / NANOSECONDS,
+            )
+            draft.write(reply)
             return reply
     raise BrokenStreamError(
         f"the answer of {SERVER} ended before its end",
@@ -202,7 +201,8 @@ def version_of(client: Client, asked: Asked) -> str:
     if answer.status != OK or not isinstance(data, dict) or not isinstance(data.get("version"), str):
         said = answer.body.decode("utf-8", "replace")
         problem = fault(asked, answer.status, said)
-        if answer.status == OK or isinstance(problem, (ServerFailedError, ServerBusyError)):
+        is_another = isinstance(problem, (ServerFailedError, ServerBusyError)) and answer.status != UNAUTHORIZED
+        if answer.status == OK or is_another:
             raise WrongServerError(
                 f"something answers at {asked.url}, but not as {SERVER} does ({message_of(said)})",
                 hint=f"Is the base URL right? {SERVER}: {DEFAULT_URL}, without /v1",
@@ -224,7 +224,7 @@ def _offers(client: Client, asked: Asked) -> list[Offer]:
         Offer(
             name=str(entry["name"]),
             is_loaded=str(entry["name"]) in running,
-            size=_count(entry.get("size")),
+            size=count(entry.get("size")),
             is_chat="completion" in (entry.get("capabilities") or ["completion"]),
         )
         for entry in tags
@@ -285,8 +285,8 @@ def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelR
     trained = _trained_window(shown)
     if isinstance(wanted, int):
         return min(wanted, trained) if trained else wanted
-    loaded = _running(client, name).get("context_length")
-    if isinstance(loaded, int) and loaded >= DEFAULT_WINDOW // 2:
+    loaded = count(_running(client, name).get("context_length"))
+    if loaded >= DEFAULT_WINDOW // 2:
         return loaded
     written = re.search(r"^num_ctx\s+(\d+)\s*$", str(shown.get("parameters") or ""), re.MULTILINE)
     window = int(written.group(1)) if written else DEFAULT_WINDOW
@@ -296,7 +296,7 @@ def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelR
 def _trained_window(shown: Mapping[str, Any]) -> int:
     facts = shown.get("model_info")
     facts = facts if isinstance(facts, dict) else {}
-    return _count(facts.get(f"{facts.get('general.architecture')}.context_length"))
+    return count(facts.get(f"{facts.get('general.architecture')}.context_length"))
 
 
 def _running(client: Client, name: str) -> dict[str, Any]:
@@ -304,7 +304,3 @@ def _running(client: Client, name: str) -> dict[str, Any]:
     models = data.get("models") if isinstance(data, dict) else None
     entries = [entry for entry in models or [] if isinstance(entry, dict)]
     return next((entry for entry in entries if same_name(str(entry.get("name")), name)), {})
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

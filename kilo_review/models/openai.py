@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import BrokenStreamError, ModelError, NotLocalError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, count, measure
 from kilo_review.models.choose import Offer, choose
-from kilo_review.models.faults import Asked, fault, message_of
-from kilo_review.models.loops import LoopWatch
+from kilo_review.models.draft import Draft
+from kilo_review.models.faults import ANY_SERVER, Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 
@@ -136,7 +136,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
 def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: Deadline) -> OpenAIModel:
     """Connect to one server: find its model and the model's window."""
     endpoint = locality.endpoint(with_v1(url), request.consent)
-    asked = Asked("the server", endpoint.url, request.name or "")
+    asked = Asked(ANY_SERVER, endpoint.url, request.name or "")
     with Client(endpoint, egress, deadline, api_key=request.api_key).closed_on_failure() as client:
         try:
             listed = _models(client, asked)
@@ -147,7 +147,7 @@ def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: 
         window = _window(request, offer, client)
         owner = next((str(entry.get("owned_by")) for entry in listed if entry.get("id") == offer.name), "")
         extra = {"chat_template_kwargs": {"enable_thinking": False}} if owner in THINKING_SWITCH else {}
-        asked = Asked("the server", endpoint.url, offer.name)
+        asked = Asked(ANY_SERVER, endpoint.url, offer.name)
         info = ModelInfo("openai", offer.name, endpoint.url, window, local=endpoint.is_local, why=why)
         return OpenAIModel(client, info, request.parameters, asked, extra, PENALTIES.get(owner, ""))
 
@@ -199,8 +199,7 @@ def _models(client: Client, asked: Asked) -> list[dict[str, Any]]:
 
 
 def _offer(entry: Mapping[str, Any]) -> Offer:
-    window = entry.get("max_model_len")
-    return Offer(entry["id"], window=window if isinstance(window, int) else None)
+    return Offer(entry["id"], window=count(entry.get("max_model_len")) or None)
 
 
 def _window(request: ModelRequest, offer: Offer, client: Client) -> int:
@@ -218,8 +217,7 @@ def llama_window(client: Client) -> int | None:
     """llama-server's tokens per slot, or None from any other server. `/props` lies beside `/v1`, not in it."""
     data = client.get("/props", beside="/v1").json()
     settings = data.get("default_generation_settings") if isinstance(data, dict) else None
-    window = settings.get("n_ctx") if isinstance(settings, dict) else None
-    return window if isinstance(window, int) and window > 0 else None
+    return (count(settings.get("n_ctx")) if isinstance(settings, dict) else 0) or None
 
 
 def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
@@ -229,7 +227,7 @@ def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
         BrokenStreamError: it ended before a finish reason came.
         ModelError: the server reported a failure inside the stream.
     """
-    reply, loops = Reply(), LoopWatch()
+    reply, draft = Reply(), Draft()
     finished = False
     for kind, data in _events(lines):
         if data == "[DONE]":
@@ -237,18 +235,15 @@ def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
         try:
             event = json.loads(data)
         except (ValueError, RecursionError):
-            raise BrokenStreamError(
-                f"{asked.server} sent an event that is not JSON", hint="Is the base URL right?"
-            ) from None
+            raise not_json(asked, data, "Is the base URL right?") from None
         if not isinstance(event, dict) or kind == "error" or event.get("error"):
             raise fault(asked, OK, data)
         reply.model = reply.model or _string(event.get("model"))
         _count(reply, event)
-        known = len(reply.text), len(reply.reasoning)
-        finished = _take_choice(reply, event) or finished
-        loops.feed(reply.reasoning[known[1] :] + reply.text[known[0] :])
+        finished = _take_choice(reply, draft, event) or finished
     if not finished:
         raise BrokenStreamError(f"the answer of {asked.server} ended before its end", hint="Its log tells why")
+    draft.write(reply)
     return reply
 
 
@@ -269,20 +264,20 @@ def _events(lines: Iterator[bytes]) -> Iterator[tuple[str, str]]:
             kind = value
         elif name == "data":
             data.append(value)
-        elif name.lstrip().startswith("{"):  # an error body where a stream was expected
+        elif name.lstrip().startswith(("{", "<")):  # an error body, or a page, where a stream was expected
             yield "error", line
     if data:
         yield kind, "\n".join(data)
 
 
-def _take_choice(reply: Reply, event: Mapping[str, Any]) -> bool:
+def _take_choice(reply: Reply, draft: Draft, event: Mapping[str, Any]) -> bool:
     """Add one piece of the answer; True when the server says that it is complete."""
     choices = event.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     delta = choice.get("delta") or choice.get("message") or {}
     if isinstance(delta, dict):
-        reply.text += _string(delta.get("content"))
-        reply.reasoning += _string(delta.get("reasoning_content")) or _string(delta.get("reasoning"))
+        thought = _string(delta.get("reasoning_content")) or _string(delta.get("reasoning"))
+        draft.add(_string(delta.get("content")), thought)
     reason = choice.get("finish_reason")
     if reason == "length":
         reply.is_cut = True
@@ -292,26 +287,20 @@ def _take_choice(reply: Reply, event: Mapping[str, Any]) -> bool:
 def _count(reply: Reply, event: Mapping[str, Any]) -> None:
     usage = event.get("usage")
     if isinstance(usage, dict):
-        reply.prompt_tokens = _number(usage.get("prompt_tokens"))
-        reply.completion_tokens = _number(usage.get("completion_tokens"))
+        reply.prompt_tokens = count(usage.get("prompt_tokens"))
+        reply.completion_tokens = count(usage.get("completion_tokens"))
         details = usage.get("prompt_tokens_details")
         if isinstance(details, dict):
-            reply.cached_prompt_tokens = _number(details.get("cached_tokens"))
+            reply.cached_prompt_tokens = count(details.get("cached_tokens"))
     timings = event.get("timings")
     if isinstance(timings, dict):
-        reply.cached_prompt_tokens = _number(timings.get("cache_n")) or reply.cached_prompt_tokens
-        spent = timings.get("predicted_ms")
-        reply.answer_seconds = spent / 1000 if isinstance(spent, (int, float)) and spent > 0 else 0.0
-        read = timings.get("prompt_ms")
-        reply.reading_seconds = read / 1000 if isinstance(read, (int, float)) and read > 0 else 0.0
+        reply.cached_prompt_tokens = count(timings.get("cache_n")) or reply.cached_prompt_tokens
+        reply.answer_seconds = measure(timings.get("predicted_ms")) / 1000
+        reply.reading_seconds = measure(timings.get("prompt_ms")) / 1000
 
 
 def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _text(lines: Iterator[bytes]) -> str:

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import (
-    BadReplyError,
     BrokenStreamError,
     DeadlineError,
     StalledError,
     UnreachableError,
     WrongServerError,
 )
+from kilo_review.models.faults import flood
 from kilo_review.outcome import Egress
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ class Patience:
 
     deadline: Deadline
     first: float = METADATA_SECONDS
-    between: float = SILENCE_SECONDS
     flowing: bool = False
     since: float = 0.0
     """Of the last piece, or of the question, on the monotonic clock."""
@@ -80,7 +79,7 @@ class Patience:
             DeadlineError: the deadline is over.
             StalledError: no piece has come for too long.
         """
-        limit = self.between if self.flowing else self.first
+        limit = SILENCE_SECONDS if self.flowing else self.first
         left = limit - (time.monotonic() - self.since)
         if left <= 0:
             raise self.expired(limit)
@@ -137,9 +136,12 @@ class _Stream:
         self._sock.close()
 
     def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002  our own limits hold
     ) -> _Stream:
-        self._sock.settimeout(timeout or CONNECT_SECONDS)
+        self._sock.settimeout(self._client.patience.deadline.cap(CONNECT_SECONDS))
         try:
             wrapped = ssl_context.wrap_socket(self._sock, server_hostname=server_hostname)
         except OSError as error:
@@ -230,12 +232,12 @@ class Client:
 
     def get(self, path: str, *, beside: str = "") -> Answer:
         """GET, the whole answer; `beside` is an end of the base URL that this path does not lie below."""
-        with self._send("GET", self.endpoint.url.removesuffix(beside) + path, None) as response:
+        with self._send("GET", self.endpoint.url.removesuffix(beside) + path, None, METADATA_SECONDS) as response:
             return Answer(response.status_code, self._masked(_limited(response)))
 
     def post(self, path: str, body: Mapping[str, Any], *, beside: str = "") -> Answer:
         """POST a JSON object, the whole answer; `beside` as for `get`."""
-        with self._send("POST", self.endpoint.url.removesuffix(beside) + path, body) as response:
+        with self._send("POST", self.endpoint.url.removesuffix(beside) + path, body, METADATA_SECONDS) as response:
             return Answer(response.status_code, self._masked(_limited(response)))
 
     def _masked(self, data: bytes) -> bytes:
@@ -255,7 +257,7 @@ class Client:
 
     @contextmanager
     def _send(
-        self, method: str, url: str, body: Mapping[str, Any] | None, first: float = METADATA_SECONDS
+        self, method: str, url: str, body: Mapping[str, Any] | None, first: float
     ) -> Iterator[httpx.Response]:
         import httpcore  # noqa: PLC0415
         import httpx  # noqa: PLC0415
@@ -284,7 +286,7 @@ class Client:
             self.patience.seconds()  # raises when the time is over, also while bytes drip in
             total += len(piece)
             if total > LARGEST_BODY or len(pending) > LARGEST_LINE:
-                raise BadReplyError(f"the server sent more than {total // 1024} KiB for one answer")
+                raise flood(LARGEST_LINE if len(pending) > LARGEST_LINE else LARGEST_BODY)
             pending += piece
             if b"\n" in piece:
                 *lines, rest = bytes(pending).split(b"\n")
@@ -306,7 +308,7 @@ def _limited(response: httpx.Response) -> bytes:
     for piece in response.iter_raw():
         body += piece
         if len(body) > LARGEST_BODY:
-            raise BadReplyError(f"the server sent more than {LARGEST_BODY // 1024} KiB")
+            raise flood(LARGEST_BODY)
     return bytes(body)
 
 
@@ -338,7 +340,7 @@ def _refuse_web_page(response: httpx.Response, url: str) -> None:
 
 
 def _lowered(error: Exception) -> str:
-    text = str(error) or type(error).__name__
+    text = (str(error) or type(error).__name__).rstrip(".")
     return text[:1].lower() + text[1:]
 
 

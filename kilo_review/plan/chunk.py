@@ -44,8 +44,8 @@ class TokenMeter:
         return int(size * self.tokens_per_byte) + 1
 
     def learn(self, size: int, tokens: int) -> None:
-        """Correct the ratio upwards: `tokens` were counted by the server for `size` bytes."""
-        if size > 0 and tokens > 0:
+        """Correct the ratio upwards: `tokens` were counted by the server for `size` bytes; a token has at least one."""
+        if 0 < tokens <= size:
             self.tokens_per_byte = max(self.tokens_per_byte, tokens / size)
 
 
@@ -107,12 +107,17 @@ def budget(window: int, fixed_tokens: int, answer_tokens: int = ANSWER_TOKENS) -
     """
     room = window - fixed_tokens - answer_tokens - SAFETY_TOKENS
     if room < SAFETY_TOKENS:
-        raise PromptTooLongError(
-            f"the model's window of {window} tokens is too small for a review",
-            window=window,
-            hint=f"Load it with {fixed_tokens + answer_tokens + 1024} tokens or more (num_ctx, context length)",
-        )
+        raise too_small(window, fixed_tokens, answer_tokens)
     return min(room, LARGEST_CHUNK)
+
+
+def too_small(window: int, fixed_tokens: int, answer_tokens: int) -> PromptTooLongError:
+    """The error for a window that holds no review."""
+    return PromptTooLongError(
+        f"the model's window of {window} tokens is too small for a review",
+        window=window,
+        hint=f"Load it with {fixed_tokens + answer_tokens + 1024} tokens or more (num_ctx, context length)",
+    )
 
 
 def pack(pieces: Iterable[Piece], meter: TokenMeter, room: Callable[[], int], shelf: Shelf) -> Iterator[Chunk]:
@@ -175,6 +180,7 @@ def _parts(
                 f"line {number} alone takes about {size} tokens and {room} fit into one request",
                 prompt_tokens=size,
                 window=room,
+                hint="Leave the file out if nobody wrote that line: --exclude PATTERN",
             )
         if part and used + size > room:
             yield tuple(part)
