@@ -19,13 +19,14 @@ from kilo_review.errors import (
     SchemaRejectedError,
     ServerFailedError,
 )
-from kilo_review.judge.parse import Claim, parse
+from kilo_review.inert import inert
+from kilo_review.judge.parse import Claim, parse, salvage
 from kilo_review.judge.remedy import Explanation, parse_explanation
 from kilo_review.judge.verify import Ruling, parse_ruling
 from kilo_review.models.base import AS_EVER
 from kilo_review.models.retry import Patience, Try
 from kilo_review.plan.chunk import Chunk, TokenMeter
-from kilo_review.plan.rules import Rule, blocks
+from kilo_review.plan.rules import blocks
 from kilo_review.prompts import EXPLAIN_SCHEMA, VERIFY_SCHEMA, Message, Prompts, reply_schema
 
 if TYPE_CHECKING:
@@ -77,7 +78,11 @@ class Asker:
             raise
         except BadReplyError as unreadable:
             claims = self._climb_down(question, schema, reply, unreadable)
-        return [_ruled(self._own(claim), chunk.rules) for claim in claims]
+        return [self._own(claim) for claim in claims]
+
+    def rescued(self, error: CutReplyError) -> list[Claim]:
+        """The complete claims of an answer that was cut off."""
+        return [self._own(claim) for claim in salvage(error.text)]
 
     def ruling(self, question: Sequence[Message]) -> Ruling:
         """Whether a claim stands; asked once more, without a schema, if the answer cannot be read.
@@ -123,9 +128,9 @@ class Asker:
     ) -> list[Claim]:
         if reply.text.strip():
             try:
-                return self._read(self._ask(self.prompts.repair(reply.text), schema))
-            except BadReplyError:
-                pass  # the next rung
+                return self._read(self._ask(self.prompts.repair(inert(reply.text)), schema))
+            except (BadReplyError, PromptTooLongError):
+                pass  # the next rung: it is the reply that is too long, not the change
         if not self.with_schema:
             raise unreadable
         return self._read(self._ask(question, None))
@@ -211,11 +216,3 @@ class Asker:
                 f"the server read only {reply.prompt_tokens} tokens of a prompt of {size} characters",
                 hint="Give the model a larger window (context length); for Ollama use --provider ollama",
             )
-
-
-def _ruled(claim: Claim, rules: Sequence[Rule]) -> Claim:
-    """A claim with the rule that it names, if there is such a rule, and that rule's severity."""
-    rule = next((rule for rule in rules if rule.name.lower() == claim.rule.strip().lower()), None)
-    if rule is None:
-        return claim._replace(rule="")
-    return claim._replace(rule=rule.name, severity=rule.severity or claim.severity)

@@ -26,7 +26,6 @@
 Each message is one sentence about the cause; `hint` is the next step.
 """
 
-
 LARGER_WINDOW = "Give the model a larger window (num_ctx, context length)"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kilo_review import poll
 from kilo_review.ask import Asker
 from kilo_review.deadline import Deadline
+from kilo_review.display import printable
 from kilo_review.errors import (
     BadReplyError,
     BrokenStreamError,
@@ -22,14 +23,15 @@ from kilo_review.errors import (
     PromptTooLongError,
     SourceError,
 )
-from kilo_review.judge.anchor import anchor, merged
-from kilo_review.judge.parse import salvage
+from kilo_review.finding import Status
+from kilo_review.judge.anchor import merged
 from kilo_review.judge.verify import holding, unverified
 from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, answer_identity
 from kilo_review.outcome import Entry, State
 from kilo_review.packing import Pace, Packer
 from kilo_review.plan import scope
 from kilo_review.plan.chunk import Chunk, TokenMeter
+from kilo_review.plan.context import symbol_at
 from kilo_review.plan.rules import blocks
 from kilo_review.sieve import Sieve
 from kilo_review.verifier import Verifier
@@ -206,7 +208,7 @@ class Inquiry:
         assert self._packer
         try:
             self._packer.check(chunk)
-            found = poll.found(asker, chunk, self._job.votes)
+            found = poll.found(asker, chunk, self._job.votes, self._keep)
         except (PromptTooLongError, CutReplyError) as error:
             if isinstance(error, PromptTooLongError):
                 self._packer.learn(error, chunk)
@@ -217,7 +219,7 @@ class Inquiry:
                 return
             self._fail(chunk, error, outcome)
             if isinstance(error, CutReplyError):
-                self._keep(anchor(salvage(error.text), chunk.pieces))
+                self._keep(poll.rescued(asker, chunk, error))
         except (BadReplyError, BrokenStreamError) as error:
             self._fail(chunk, error, outcome)
             self._broken += isinstance(error, BrokenStreamError)
@@ -241,7 +243,15 @@ class Inquiry:
 
     def _keep(self, found: list[Anchored]) -> None:
         for finding, hunk in found:
-            self._found.setdefault(hunk, []).append(finding)
+            self._found.setdefault(hunk, []).append(self._in_its_symbol(finding, hunk))
+
+    def _in_its_symbol(self, finding: Finding, hunk: Hunk) -> Finding:
+        """A hunk may reach over several functions; a finding is known by the one that its line is in."""
+        content = self._change.new_content(self._file_of[hunk])
+        if content is None or finding.status is Status.UNANCHORED:
+            return finding
+        symbol = symbol_at(finding.path, content, finding.line)
+        return finding if symbol is None else replace(finding, symbol=printable(symbol))
 
     def _fail(self, chunk: Chunk, error: ModelError, outcome: Outcome) -> None:
         for piece in chunk.pieces:

@@ -12,8 +12,8 @@ import pytest
 
 from kilo_review.deadline import Deadline
 from kilo_review.errors import ConfigError, KiloReviewError, NotLocalError, UnreachableError, WrongServerError
+from kilo_review.models.consent import Consent
 from kilo_review.models.locality import (
-    Consent,
     endpoint,
     is_loopback,
     ollama_url,

@@ -111,6 +111,13 @@ def test_a_finding_in_the_words_of_the_instructions_does_not_count(
     assert done.json()["usage"]["requests"] == 1
 
 
+def test_what_is_rescued_of_a_cut_answer_is_held_against_them_too(kilo: Runner, buggy: Repo) -> None:
+    text = json.dumps({"findings": [PARROTED | {"rule": "any at all"}]})[:-2]
+    done = kilo(*kilo.scripted({"text": text, "cut": True}), "--format", "json")
+    (found,) = done.json()["findings"]
+    assert (done.code, found["status"], found["reason"]) == (3, "refuted", "it repeats the instructions")
+
+
 def test_a_ruling_in_the_words_of_the_question_confirms_nothing(
     kilo: Runner, buggy: Repo, server: Ollama, division: dict[str, Any]
 ) -> None:

@@ -150,11 +150,11 @@ def test_the_engine_ends_with_the_review(buggy: Repo, gguf: Path, number: signal
     assert not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes()
 
 
-# What a 135M model can be made to say about a change: words of ours, in its own answer.
+# What a 135M model can be made to say about a change: words of ours, too few of them to count as a repetition.
 OBEDIENT = """\
 You answer with JSON, always with this JSON and nothing else:
-{"findings": [{"code": "return sum(items) / len(items)", "file": "app.py", "line": 2, "problem": "An empty list divides \
-by zero.", "severity": "major", "title": "Division by zero", "type": "bug"}]}
+{"findings": [{"code": "return sum(items) / len(items)", "file": "app.py", "line": 2, "problem": "It divides by \
+zero.", "severity": "major", "title": "Division by zero", "type": "bug"}]}
 """
 
 

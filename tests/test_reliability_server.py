@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from kilo_review.models import retry
 from tests.fakes.base import Response
-from tests.fakes.lmstudio import TEXTS, LMStudio, nested, plain
+from tests.fakes.lmstudio import TEXTS, LMStudio, plain
 from tests.fakes.lmstudio import Model as Loaded
-from tests.fakes.ollama import CLOUD, Model, Ollama, error
-from tests.fakes.openai import VLLM, LlamaServer, llama_error
+from tests.fakes.ollama import CLOUD, Model, Ollama
+from tests.fakes.openai import VLLM, LlamaServer
 from tests.fakes.wires import LMSTUDIO, OLLAMA, OPENAI, Wire, text_of
 from tests.reliability import ALL, TOKEN, Row, cases, check, run
 
@@ -45,15 +45,25 @@ STARTS = {
 WRONG = "something answers at {url}, but not as Ollama does (…)"
 ITS_URL = "Is the base URL right? Ollama: http://127.0.0.1:11434, without /v1"
 ANY_URL = "Is the base URL right? Ollama: http://127.0.0.1:11434, LM Studio: http://127.0.0.1:1234/v1"
-NOT_LISTED = ("something answers at {url}, but not with a list of models (…)", "Is the base URL right? It usually ends in /v1")
+NOT_LISTED = (
+    "something answers at {url}, but not with a list of models (…)",
+    "Is the base URL right? It usually ends in /v1",
+)
 NOT_AS = ("something answers at {url}, but not as a model server does (…)", ANY_URL)
-NOT_LMS = ("something answers at {url}, but not as LM Studio does (…)", "Is the base URL right? LM Studio: http://127.0.0.1:1234/v1")
+NOT_LMS = (
+    "something answers at {url}, but not as LM Studio does (…)",
+    "Is the base URL right? LM Studio: http://127.0.0.1:1234/v1",
+)
 CLOUDY = "Choose a local model (`ollama list` shows sizes; a cloud model has none)"
 
 
 def first(answer: Response) -> Callable[[Wire], dict[str, Plan]]:
     """The first questions to each server are answered so."""
     return lambda wire: {path: [answer] for path in FIRST[wire.provider]}
+
+
+def nothing_loaded(server: LMStudio) -> None:
+    server.models, server.jit = [Loaded(LMSTUDIO.model)], False
 
 
 def moved(code: int) -> Response:
@@ -211,7 +221,7 @@ ROWS = (
         ids=("E8",),
         key="E8",
         what="LM Studio has no model loaded and may not load one by itself",
-        knobs=lambda server: (setattr(server, "models", [Loaded(LMSTUDIO.model)]), setattr(server, "jit", False)),
+        knobs=nothing_loaded,
         wires=(LMSTUDIO,),
         says="LM Studio has no model loaded",
         then="Load one: lms load NAME (lms ls shows names), or switch on just-in-time loading",
@@ -263,7 +273,9 @@ ROWS = (
         outcome="clean",
         knobs=lambda server: setattr(server.models[0], "size_vram", server.models[0].size // 2),
         chat=lambda wire: [wire.sends(wire.says('{"findings": []}'), wire.ends(answer=20, seconds=10))],
-        instead=lambda wire: {"/api/ps": [Response(pieces=[b'{"models": [{"name": "qwen2.5-coder:7b", "size": 8, "size_vram": 2}]}'])]},
+        instead=lambda _wire: {
+            "/api/ps": [Response(pieces=[b'{"models": [{"name": "qwen2.5-coder:7b", "size": 8, "size_vram": 2}]}'])]
+        },
         wires=(OLLAMA,),
         says="{model} is slow here: 2.0 tokens a second, 75 % of the model does not fit the GPU and runs on the CPU",
         then="A smaller model would answer sooner (docs/models.md)",

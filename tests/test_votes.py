@@ -112,6 +112,48 @@ def test_an_answer_that_cannot_be_read_has_no_vote_and_nothing_is_lost(
     )
 
 
+def test_an_answer_that_repeats_the_instructions_is_no_vote(
+    vote: Callable[..., Result], division: dict[str, Any]
+) -> None:
+    parroted = division | {"title": "The defect in at most ten words."}
+    done = vote(saying(parroted), saying(division), saying(division))
+    (found,) = done.json()["findings"]
+    assert (done.code, found["status"], found["title"]) == (1, "active", division["title"])
+
+
+def test_most_answers_must_see_it_in_words_of_their_own(vote: Callable[..., Result], division: dict[str, Any]) -> None:
+    parroted = saying(division | {"title": "The defect in at most ten words."})
+    (found,) = vote(saying(division), parroted, parroted).json()["findings"]
+    assert (found["status"], found["reason"]) == ("refuted", "seen in 1 of 3 answers")
+
+
+def test_a_first_answer_that_cannot_be_read_does_not_stand_for_the_others(
+    vote: Callable[..., Result], division: dict[str, Any]
+) -> None:
+    done = vote(*["Hm."] * 3, saying(division), saying(division))
+    assert [found["status"] for found in done.json()["findings"]] == ["active"]
+
+
+def test_without_an_answer_that_can_be_read_nothing_was_reviewed(vote: Callable[..., Result]) -> None:
+    done = vote(*["Hm."] * 9)
+    assert (done.code, done.json()["outcome"]) == (3, "not_reviewed")
+
+
+def test_what_was_seen_before_the_server_died_is_not_lost(
+    kilo: Runner, buggy: Repo, server: Ollama, division: dict[str, Any]
+) -> None:
+    def dying(_body: dict[str, Any]) -> str:
+        if len(first_answers(server)) > 1:
+            raise ConnectionResetError
+        return saying(division)
+
+    server.answer = dying
+    done = kilo("--provider", "ollama", "--base-url", server.url, "--votes", "3", "--format", "json")
+    report = done.json()
+    assert (done.code, report["coverage"]["not_reviewed"]) == (3, 1)
+    assert [(found["status"], found["blocking"]) for found in report["findings"]] == [("unverified", False)]
+
+
 def test_a_vote_is_remembered_apart_from_a_single_answer(
     vote: Callable[..., Result], kilo: Runner, server: Ollama, division: dict[str, Any]
 ) -> None:

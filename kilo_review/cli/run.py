@@ -11,7 +11,7 @@ from kilo_review import config, options, prompts
 from kilo_review.cli.options import API_KEY_VARIABLE, HOST_VARIABLES, VARIABLES
 from kilo_review.config.values import hosts, language
 from kilo_review.deadline import Deadline
-from kilo_review.display import printable
+from kilo_review.display import for_terminal
 from kilo_review.errors import KiloReviewError
 from kilo_review.job import Job
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code
@@ -137,7 +137,7 @@ class Run:
             held = code == ExitCode.BLOCKED and bool(self.caller.held)
             session.ledger.count(self.caller.kind, outcome, held=held)
         if outcome.failure and self.flags["format_"] != "text":  # the contract has no place for it
-            say(f"kilo-review: not reviewed: {printable(outcome.failure)}")
+            say(f"kilo-review: not reviewed: {for_terminal(outcome.failure)}")
         verbosity = -1 if self.flags["quiet"] else int(self.flags["verbose"])
         color = self.flags["output"] is None and _wants_color(self.flags["color"])
         view = View(outcome, code, color, verbosity, self.caller.held)
@@ -189,7 +189,7 @@ def _warn_of_unknown_variables(ctx: click.Context, environment: Mapping[str, str
     for name in config.unknown_variables(environment, VARIABLES):
         nearest = config.nearest(name, VARIABLES)
         step = f"did you mean {nearest}?" if nearest else f"{ctx.command_path} --help shows the options"
-        say(f"kilo-review: the variable {printable(name)} means nothing; {step}")
+        say(f"kilo-review: the variable {for_terminal(name)} means nothing; {step}")
 
 
 def _is_watched() -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.judge.policy import FailOn, OnUnavailable, Verify
 from kilo_review.models.base import ModelRequest
-from kilo_review.models.locality import Consent
+from kilo_review.models.consent import Consent
 from kilo_review.plan.rules import DEFAULT_TOKENS
 
 if TYPE_CHECKING:

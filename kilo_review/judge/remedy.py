@@ -44,8 +44,10 @@ def parse_explanation(text: str, reasoning: str = "") -> Explanation:
     values = [found.get(name, "") for name in FIELDS]
     if not all(isinstance(value, str) for value in values) or not values[0].strip():
         raise BadReplyError("the model's answer explains nothing")
-    cause, example, remove, write = (printable(value)[:LONGEST] for value in values)
-    return Explanation(cause, example, remove.strip("\n"), write.strip("\n"))
+    cause, example, remove, write = (printable(value) for value in values)
+    if max(len(remove), len(write)) > LONGEST:
+        remove = write = ""  # half of a fix is none
+    return Explanation(cause[:LONGEST], example[:LONGEST], remove.strip("\n"), write.strip("\n"))
 
 
 def patch(path: str, content: bytes, explanation: Explanation, line: int) -> bytes:

@@ -30,6 +30,8 @@ class _Place(NamedTuple):
 def majority(samples: Sequence[Sample], votes: int, unread: int = 0) -> list[Anchored]:
     """Each finding once; one that not more than half of the votes saw does not count.
 
+    What was refuted is no vote, and does not stand for an answer that was not.
+
     Args:
         samples: what each answer found that could be read.
         votes: answers that were wanted.
@@ -37,7 +39,7 @@ def majority(samples: Sequence[Sample], votes: int, unread: int = 0) -> list[Anc
     """
     seen = _tally(samples)
     first: dict[_Place, Anchored] = {}
-    for each in (each for sample in samples for each in sample):
+    for each in sorted((each for sample in samples for each in sample), key=_is_refuted):
         first.setdefault(_place(each), each)
     return [
         each
@@ -54,7 +56,11 @@ def is_decided(samples: Sequence[Sample], votes: int, left: int) -> bool:
 
 
 def _tally(samples: Sequence[Sample]) -> Counter[_Place]:
-    return Counter(place for sample in samples for place in {_place(each) for each in sample})
+    return Counter(place for sample in samples for place in {_place(each) for each in sample if not _is_refuted(each)})
+
+
+def _is_refuted(each: Anchored) -> bool:
+    return each.finding.status is Status.REFUTED
 
 
 def _place(each: Anchored) -> _Place:

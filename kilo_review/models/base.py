@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from kilo_review.models.locality import NO_CONSENT, Consent
+from kilo_review.models.consent import NO_CONSENT, Consent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kilo_review.deadline import Deadline
+    from kilo_review.models.choose import Offer
     from kilo_review.outcome import ModelInfo
     from kilo_review.prompts import Message
 
@@ -84,6 +85,30 @@ class Reply:
     model: str = ""
 
 
+class Survey(NamedTuple):
+    """What one running server offers.
+
+    Attributes:
+        provider: registry name of the client that speaks with it.
+        server: its name as its users say it.
+        url: its base URL.
+        version: as it tells; "" if it does not.
+        offers: its models, those that are never asked included.
+        is_local: whether it is on this machine.
+        cloud: whether it may pass requests on to its maker; None if nothing tells.
+        slots: requests that it works on at the same time; None if nothing tells.
+    """
+
+    provider: str
+    server: str
+    url: str
+    version: str
+    offers: tuple[Offer, ...]
+    is_local: bool = True
+    cloud: bool | None = None
+    slots: int | None = None
+
+
 class Model(Protocol):
     """A model that is ready to be asked. `close` ends whatever was started for it."""
 
@@ -129,8 +154,9 @@ def count(value: object) -> int:
 
 def measure(value: object) -> float:
     """A measure that a server tells; 0 for what is none or cannot be true, such as NaN."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number and 0 < value < MOST else 0.0
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0.0
+    return float(value) if 0 < value < MOST else 0.0
 
 
 NO_INFLUENCE = frozenset({"num_ctx", "keep_alive"})

@@ -5,6 +5,7 @@ A crash or a lack of memory in the engine is an ordinary "model unavailable", si
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import secrets
@@ -18,7 +19,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from kilo_review.errors import DeadlineError, ModelNotFoundError, ServerFailedError, UnreachableError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER
+from kilo_review.models.base import AS_EVER, Survey
+from kilo_review.models.choose import Offer
 from kilo_review.models.faults import Asked
 from kilo_review.models.openai import PENALTY, OpenAIModel, with_v1
 from kilo_review.models.transport import FIRST_BYTE_SECONDS, Client
@@ -83,6 +85,16 @@ def packaged_model() -> Path | None:
     spec = importlib.util.find_spec(MODEL_PACKAGE)
     folders = spec.submodule_search_locations if spec else None
     return next((path for folder in folders or () for path in sorted(Path(folder).glob("*.gguf"))), None)
+
+
+def survey(request: ModelRequest) -> Survey | None:
+    """What the engine would run, without starting it; None if it is not installed."""
+    if not is_installed():
+        return None
+    named = Path(request.name).expanduser() if request.name and request.name.endswith(".gguf") else None
+    path = named or packaged_model()
+    offers = (Offer(path.name, size=path.stat().st_size),) if path and path.is_file() else ()
+    return Survey("embedded", SERVER, "", importlib.metadata.version(ENGINE), offers)
 
 
 def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> EmbeddedModel:

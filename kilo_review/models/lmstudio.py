@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import ModelNotFoundError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, count
+from kilo_review.models.base import AS_EVER, Survey, count
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked, fault, message_of
 from kilo_review.models.openai import OK, PENALTY, OpenAIModel, refuse_cloud, with_v1
@@ -55,6 +55,17 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         info = ModelInfo("lmstudio", offer.name, endpoint.url, window, local=endpoint.is_local, why=why)
         asked = Asked(SERVER, endpoint.url, offer.name, GET)
         return LMStudioModel(client, info, request.parameters, asked, {"ttl": KEEP_SECONDS}, PENALTY)
+
+
+def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Survey:
+    """What this server offers; raises as `connect` does."""
+    endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URL), request.consent)
+    client = Client(endpoint, egress, deadline, api_key=request.api_key or request.lmstudio_key)
+    try:
+        offers = tuple(_offers(client, Asked(SERVER, endpoint.url, get=GET)))
+    finally:
+        client.close()
+    return Survey("lmstudio", SERVER, endpoint.url, "", offers, is_local=endpoint.is_local)
 
 
 class LMStudioModel(OpenAIModel):
@@ -124,8 +135,11 @@ def _offers_v1(entry: dict[str, Any]) -> list[Offer]:
     key = entry["key"]
     size, is_chat = _positive(entry.get("size_bytes")) or 0, entry.get("type") != "embedding"
     first = windows.get(key) or next(iter(windows.values()), None)
-    named = [Offer(name, True, window, size, is_chat) for name, window in windows.items() if name != key]
-    return [Offer(key, bool(instances), first, size, is_chat), *named]
+    largest = _positive(entry.get("max_context_length"))
+    named = [
+        Offer(name, True, window, size, is_chat, largest=largest) for name, window in windows.items() if name != key
+    ]
+    return [Offer(key, bool(instances), first, size, is_chat, largest=largest), *named]
 
 
 def _native_v0(data: dict[str, Any]) -> list[Offer] | None:
@@ -138,6 +152,7 @@ def _native_v0(data: dict[str, Any]) -> list[Offer] | None:
             is_loaded=entry.get("state") == "loaded",
             window=_positive(entry.get("loaded_context_length")),
             is_chat=entry.get("type") != "embeddings",
+            largest=_positive(entry.get("max_context_length")),
         )
         for entry in models
         if isinstance(entry, dict) and isinstance(entry.get("id"), str)

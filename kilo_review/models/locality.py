@@ -9,36 +9,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kilo_review.errors import ConfigError, NotLocalError, UnreachableError
+from kilo_review.models.consent import NO_CONSENT, Consent, plain_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 HIGHEST_PORT = 65535
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """Hosts that are not this machine and may be asked all the same: the user's word, never a repository's.
-
-    Attributes:
-        hosts: by name or address, exactly as in the base URL; compared without case and a last dot.
-        plain: of those, the ones that may be asked over http, readable for whoever is on the way.
-    """
-
-    hosts: frozenset[str] = frozenset()
-    plain: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, hosts: Iterable[str] = (), plain: Iterable[str] = ()) -> Consent:
-        """From names as people write them."""
-        return cls(frozenset(map(_plain_name, hosts)), frozenset(map(_plain_name, plain)))
-
-    def covers(self, host: str) -> bool:
-        """Whether this host was allowed by name."""
-        return _plain_name(host) in self.hosts
-
-
-NO_CONSENT = Consent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +88,7 @@ def addresses_of(host: str, port: int) -> tuple[str, ...]:
     Raises:
         UnreachableError: there are none.
     """
-    if _plain_name(host) == "localhost":
+    if plain_name(host) == "localhost":
         return ("127.0.0.1", "::1")  # by RFC 6761, whatever a resolver may say
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -132,15 +108,11 @@ def _make_sure_of_consent(host: str, address: str, scheme: str, consent: Consent
             hint="Only a server on a loopback address (127.0.0.1, ::1) is asked, or a host that you allow by name "
             "in your own settings (allow_hosts)",
         )
-    if scheme != "https" and _plain_name(host) not in consent.plain:
+    if scheme != "https" and plain_name(host) not in consent.plain:
         raise NotLocalError(
             f"{name} is not this machine, and over http the code could be read on its way; nothing was sent",
             hint="Use https, or allow it in your own settings, as well (allow_http_hosts)",
         )
-
-
-def _plain_name(host: str) -> str:
-    return host.strip().strip("[]").rstrip(".").lower()
 
 
 def is_loopback(address: str) -> bool:
@@ -190,9 +162,14 @@ def refuse_remote_name(name: str) -> None:
     Raises:
         NotLocalError: the name says so.
     """
-    tag = name.lower().strip().rpartition(":")[2]
-    if tag == "cloud" or name.lower().strip().endswith("-cloud"):
+    if is_cloud_name(name):
         raise _remote(name, "ollama.com")
+
+
+def is_cloud_name(name: str) -> bool:
+    """Whether a name says that the model runs on Ollama's servers."""
+    tag = name.lower().strip().rpartition(":")[2]
+    return tag == "cloud" or name.lower().strip().endswith("-cloud")
 
 
 def refuse_remote_model(name: str, facts: Mapping[str, Any], *, sent: bool = False) -> None:

@@ -21,7 +21,7 @@ from kilo_review.errors import (
     WrongServerError,
 )
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, count
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count
 from kilo_review.models.choose import Offer, choose, same_name
 from kilo_review.models.draft import Draft
 from kilo_review.models.faults import Asked, fault, message_of, not_json
@@ -40,6 +40,7 @@ DEFAULT_URL = "http://127.0.0.1:11434"
 SERVER = "Ollama"
 START_HINT = "Start it with `ollama serve` (or its app), or give its address with --base-url"
 PULL = "ollama pull NAME"
+CLOUD = "ollama.com"
 LOCAL = ":local"
 """Behind a name it forbids Ollama to use a model that runs elsewhere, whatever the name leads to."""
 SINCE_LOCAL = (0, 18)
@@ -105,12 +106,12 @@ class OllamaModel:
         """Whether the model lies partly or wholly outside of the GPU's memory, by `/api/ps`."""
         self._client.patience.deadline = deadline
         loaded = _running(self._client, self.info.name)
-        size, on_gpu = loaded.get("size"), loaded.get("size_vram", 0)
-        if not isinstance(size, int) or not isinstance(on_gpu, int) or size <= 0 or on_gpu >= size:
+        share = _share_on_gpu(loaded)
+        if share is None or share == 1:
             return ""
-        if on_gpu == 0:
+        if share == 0:
             return "the model runs wholly on the CPU"
-        return f"{100 * (size - on_gpu) // size} % of the model does not fit the GPU and runs on the CPU"
+        return f"{100 * (1 - share):.0f} % of the model does not fit the GPU and runs on the CPU"
 
     def close(self) -> None:
         """Close the connections."""
@@ -216,25 +217,60 @@ def _chosen(client: Client, asked: Asked) -> tuple[str, str]:
     return offer.name, why
 
 
+def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Survey:
+    """What this server offers, cloud stubs included; raises as `connect` does."""
+    url = request.base_url or (locality.ollama_url(request.ollama_host) if request.ollama_host else DEFAULT_URL)
+    endpoint = locality.endpoint(url, request.consent)
+    asked = Asked(SERVER, endpoint.url)
+    client = Client(endpoint, egress, deadline, api_key=request.api_key)
+    try:
+        version = version_of(client, asked)
+        offers = tuple(_offers(client, asked))
+        status = client.get("/api/status").json()  # since 0.16.2
+    finally:
+        client.close()
+    cloud = status.get("cloud") if isinstance(status, dict) else None
+    is_disabled = cloud.get("disabled") if isinstance(cloud, dict) else None
+    return Survey(
+        *("ollama", SERVER, endpoint.url, version, offers),
+        is_local=endpoint.is_local,
+        cloud=None if is_disabled is None else not is_disabled,
+    )
+
+
 def _offers(client: Client, asked: Asked) -> list[Offer]:
-    """Local models that can chat; cloud stubs are left out."""
+    """Its models; cloud stubs are marked as running elsewhere."""
     tags = _models(client, "/api/tags", asked)
-    running = {str(entry.get("name")) for entry in _models(client, "/api/ps", asked)}
-    return [
-        Offer(
-            name=str(entry["name"]),
-            is_loaded=str(entry["name"]) in running,
-            size=count(entry.get("size")),
-            is_chat="completion" in (entry.get("capabilities") or ["completion"]),
-        )
-        for entry in tags
-        if entry.get("name") and not _is_remote(str(entry["name"]), entry)
-    ]
+    running = {str(entry.get("name")): entry for entry in _models(client, "/api/ps", asked)}
+    return [_offer(entry, running.get(str(entry["name"]))) for entry in tags if entry.get("name")]
 
 
-def _is_remote(name: str, entry: Mapping[str, Any]) -> bool:
-    tag = name.lower().rpartition(":")[2]
-    return bool(entry.get("remote_host") or entry.get("remote_model")) or tag == "cloud" or tag.endswith("-cloud")
+def _offer(entry: Mapping[str, Any], loaded: Mapping[str, Any] | None) -> Offer:
+    details = entry.get("details")
+    return Offer(
+        name=str(entry["name"]),
+        is_loaded=loaded is not None,
+        window=count(loaded.get("context_length")) or None if loaded else None,
+        size=count(entry.get("size")),
+        is_chat="completion" in (entry.get("capabilities") or ["completion"]),
+        elsewhere=_elsewhere(str(entry["name"]), entry),
+        largest=count(details.get("context_length")) or None if isinstance(details, dict) else None,
+        on_gpu=_share_on_gpu(loaded or {}),
+    )
+
+
+def _elsewhere(name: str, entry: Mapping[str, Any]) -> str:
+    """Where a model runs that is not on the server's machine, or ""."""
+    if entry.get("remote_host") or entry.get("remote_model"):
+        return str(entry.get("remote_host") or "another machine")
+    return CLOUD if locality.is_cloud_name(name) else ""
+
+
+def _share_on_gpu(loaded: Mapping[str, Any]) -> float | None:
+    size, on_gpu = loaded.get("size"), loaded.get("size_vram", 0)
+    if not isinstance(size, int) or not isinstance(on_gpu, int) or size <= 0:
+        return None
+    return min(1.0, max(0.0, on_gpu / size))
 
 
 def _models(client: Client, path: str, asked: Asked) -> list[dict[str, Any]]:

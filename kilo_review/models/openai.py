@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import BrokenStreamError, ModelError, NotLocalError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, count, measure
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count, measure
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.draft import Draft
 from kilo_review.models.faults import ANY_SERVER, Asked, fault, message_of, not_json
@@ -34,6 +35,8 @@ THINKING_SWITCH = {"llamacpp", "vllm"}
 """Servers (`owned_by`) that take `chat_template_kwargs`; others may refuse an unknown field."""
 
 
+SERVERS = {"llamacpp": "llama-server", "vllm": "vLLM"}
+"""By `owned_by` of their listings."""
 PENALTY = "repeat_penalty"
 PENALTIES = {"llamacpp": PENALTY, "vllm": "repetition_penalty"}
 
@@ -152,6 +155,33 @@ def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: 
         return OpenAIModel(client, info, request.parameters, asked, extra, PENALTIES.get(owner, ""))
 
 
+def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Survey:
+    """What the server at the given address offers; raises as `connect_to` does."""
+    endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URLS[0]), request.consent)
+    client = Client(endpoint, egress, deadline, api_key=request.api_key)
+    try:
+        listed = _models(client, Asked(ANY_SERVER, endpoint.url))
+        owner = next((str(entry.get("owned_by")) for entry in listed), "")
+        facts = _props(client) if owner == "llamacpp" else {}
+        version = client.get("/version", beside="/v1").json() if owner == "vllm" else None
+    finally:
+        client.close()
+    window, told = _slot_window(facts), facts.get("build_info")
+    told = version.get("version") if isinstance(version, dict) else told
+    offers = (_offer(entry) for entry in listed)
+    return Survey(
+        *("openai", SERVERS.get(owner, "an OpenAI-compatible server"), endpoint.url, _string(told)),
+        tuple(_shown(replace(each, is_loaded=owner in SERVERS, window=each.window or window)) for each in offers),
+        is_local=endpoint.is_local,
+        slots=count(facts.get("total_slots")) or None,
+    )
+
+
+def _shown(offer: Offer) -> Offer:
+    """With where it runs; a review that would choose it is refused with that reason (`refuse_cloud`)."""
+    return replace(offer, elsewhere="ollama.com" if locality.is_cloud_name(offer.name) else "")
+
+
 def refuse_cloud(client: Client, name: str) -> None:
     """Ollama speaks this wire too, and hides on it that a model is a cloud model: its native wire is asked.
 
@@ -199,7 +229,14 @@ def _models(client: Client, asked: Asked) -> list[dict[str, Any]]:
 
 
 def _offer(entry: Mapping[str, Any]) -> Offer:
-    return Offer(entry["id"], window=count(entry.get("max_model_len")) or None)
+    meta = entry.get("meta")
+    facts = meta if isinstance(meta, dict) else {}
+    return Offer(
+        entry["id"],
+        window=count(entry.get("max_model_len")) or None,
+        size=count(facts.get("size")),
+        largest=count(facts.get("n_ctx_train")) or None,
+    )
 
 
 def _window(request: ModelRequest, offer: Offer, client: Client) -> int:
@@ -214,10 +251,19 @@ def _window(request: ModelRequest, offer: Offer, client: Client) -> int:
 
 
 def llama_window(client: Client) -> int | None:
-    """llama-server's tokens per slot, or None from any other server. `/props` lies beside `/v1`, not in it."""
+    """llama-server's tokens per slot, or None from any other server."""
+    return _slot_window(_props(client))
+
+
+def _props(client: Client) -> dict[str, Any]:
+    """What llama-server tells of itself; `/props` lies beside `/v1`, not in it. Other servers do not have it."""
     data = client.get("/props", beside="/v1").json()
-    settings = data.get("default_generation_settings") if isinstance(data, dict) else None
-    return (count(settings.get("n_ctx")) if isinstance(settings, dict) else 0) or None
+    return data if isinstance(data, dict) else {}
+
+
+def _slot_window(facts: Mapping[str, Any]) -> int | None:
+    settings = facts.get("default_generation_settings")
+    return (count(settings.get("n_ctx")) or None) if isinstance(settings, dict) else None
 
 
 def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:

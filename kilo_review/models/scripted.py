@@ -77,7 +77,7 @@ class ScriptedModel:
         """See `Model.ask`."""
         deadline.cap(1.0)
         prompt = "\n".join(message.content for message in messages)
-        is_ruling = '- "confirmed": true only if' in messages[-1].content
+        is_ruling = '\n- "confirmed": true only if' in messages[-1].content  # no line of a change begins so
         reply = (self._rulings if is_ruling else self._replies).next(messages[-1].content)
         if "error" in reply:
             raise ServerFailedError(str(reply["error"]), hint="The script says so")

@@ -256,9 +256,7 @@ class Client:
             yield response.status_code, map(self._masked, self._lines(response))
 
     @contextmanager
-    def _send(
-        self, method: str, url: str, body: Mapping[str, Any] | None, first: float
-    ) -> Iterator[httpx.Response]:
+    def _send(self, method: str, url: str, body: Mapping[str, Any] | None, first: float) -> Iterator[httpx.Response]:
         import httpcore  # noqa: PLC0415
         import httpx  # noqa: PLC0415
 

@@ -122,7 +122,7 @@ def parts(text: str, size: int = 7) -> list[str]:
 
 def asks_again(body: dict[str, Any]) -> bool:
     """Whether a request puts one claim to the test."""
-    return '- "confirmed": true only if' in body["messages"][-1]["content"]
+    return '\n- "confirmed": true only if' in body["messages"][-1]["content"]  # no line of a change begins so
 
 
 def said(answer: Says, ruling: Says, body: dict[str, Any]) -> str:
@@ -146,6 +146,7 @@ class Fake:
     Attributes:
         host: the address of this machine that it listens on.
         piece: bytes in one chunk of a streamed body; None sends each event or line as one.
+        port: the port; 0 takes one that is free.
         instead: what a path is answered with instead, one request after the other, the last one for ever; None is the
             ordinary answer.
         calls: every request so far.
@@ -155,6 +156,7 @@ class Fake:
 
     host: str = "127.0.0.1"
     piece: int | None = None
+    port: int = 0
     instead: dict[str, list[Response | Failure | None]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list, init=False)
     connections: int = field(default=0, init=False)
@@ -227,7 +229,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.address_family = socket.AF_INET6 if ":" in fake.host else socket.AF_INET
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        super().__init__((fake.host, 0), _Handler)
+        super().__init__((fake.host, fake.port), _Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         sock, address = super().get_request()

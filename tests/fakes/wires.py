@@ -14,7 +14,7 @@ from tests.fakes.openai import LlamaServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tests.fakes.base import Ending, Fake
+    from tests.fakes.base import Ending
 
 
 @dataclass(frozen=True)
