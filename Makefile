@@ -1,8 +1,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+REVIEWS ?= 2000
+SEED ?=
 
-.PHONY: demo test lint types tests bench clean
+.PHONY: demo test lint types tests bench soak clean
 
 # The program with its embedded engine and the small demonstration model: all that `make demo` needs.
 $(VENV)/.program: pyproject.toml
@@ -34,6 +36,10 @@ tests: $(VENV)/.developer
 
 bench: $(VENV)/.program
 	$(BIN)/python -m benchmarks
+
+# One of them again: .venv/bin/python -m soak --seed SEED --only NUMBER
+soak: $(VENV)/.developer
+	$(BIN)/python -m soak --reviews $(REVIEWS) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache dist

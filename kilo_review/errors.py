@@ -136,8 +136,8 @@ class DeadlineError(ModelError):
 class BadReplyError(ModelError):
     """The model answered something that is not a list of findings."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message, hint=hint or "Another model may keep to the form: kilo-review bench compares them")
+    def __init__(self, message: str, *, hint: str = "Another model may do better (docs/models.md)") -> None:
+        super().__init__(message, hint=hint)
 
 
 class CutReplyError(BadReplyError):

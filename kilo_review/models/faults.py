@@ -106,7 +106,7 @@ def flood(limit: int) -> ServerFailedError:
     """Nobody reads an answer to its end that is longer than this."""
     return ServerFailedError(
         f"the server sent more than {limit // 1024} KiB for one answer, and was not listened to any longer",
-        hint="Is it a model server? Its log may tell more",
+        hint="Is it a model server that the base URL names? Its log tells what it sent",
     )
 
 

@@ -114,9 +114,7 @@ class _Stream:
         except TimeoutError:
             raise self._client.patience.expired(allowed) from None
         except OSError as error:
-            raise BrokenStreamError(
-                f"the server closed the connection ({error.strerror or error})", hint="Its log tells why"
-            ) from None
+            raise _broken(self._client.endpoint.origin, error.strerror or str(error)) from None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         allowed = self._client.patience.seconds()
@@ -176,7 +174,9 @@ class _Backend:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return _Stream(sock, self._client.receipt(address), self._client)
         reason = "no answer" if isinstance(refusal, TimeoutError) else (refusal and refusal.strerror) or "no address"
-        raise UnreachableError(f"cannot connect to {endpoint.origin} ({reason.lower()})")
+        raise UnreachableError(
+            f"cannot connect to {endpoint.origin} ({reason.lower()})", hint="Start the server, then try again"
+        )
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -272,10 +272,7 @@ class Client:
                 _refuse_compression(response, self.endpoint.url)
                 yield response
         except (httpx.HTTPError, httpcore.ProtocolError, httpcore.NetworkError) as error:
-            raise BrokenStreamError(
-                f"the answer of {self.endpoint.origin} broke off ({_lowered(error)})",
-                hint="The server's log tells why",
-            ) from None
+            raise _broken(self.endpoint.origin, str(error) or type(error).__name__) from None
 
     def _lines(self, response: httpx.Response) -> Iterator[bytes]:
         """Lines split at LF alone: U+2028 inside a JSON text is no line end."""
@@ -337,9 +334,9 @@ def _refuse_web_page(response: httpx.Response, url: str) -> None:
         )
 
 
-def _lowered(error: Exception) -> str:
-    text = (str(error) or type(error).__name__).rstrip(".")
-    return text[:1].lower() + text[1:]
+def _broken(origin: str, reason: str) -> BrokenStreamError:
+    said = reason[:1].lower() + reason[1:].rstrip(".")
+    return BrokenStreamError(f"the answer of {origin} broke off ({said})", hint="The server's log tells why")
 
 
 def _httpx_client(client: Client, api_key: str | None) -> httpx.Client:

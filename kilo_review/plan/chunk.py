@@ -45,8 +45,12 @@ class TokenMeter:
         return int(size * self.tokens_per_byte) + 1
 
     def learn(self, size: int, tokens: int) -> None:
-        """Correct the ratio upwards: `tokens` were counted by the server for `size` bytes; a token has at least one."""
-        if 0 < tokens <= size:
+        """Correct the ratio upwards: `tokens` were counted by the server for `size` bytes.
+
+        No tokenizer makes more tokens than bytes. Such a count is a server's mistake: if it were believed, no window
+        would seem large enough, in this run and, by the ledger, in all that follow.
+        """
+        if 0 < tokens <= size + SAFETY_TOKENS:
             self.tokens_per_byte = max(self.tokens_per_byte, tokens / size)
 
 
@@ -185,13 +189,7 @@ def _parts(
     for line in lines:
         size = meter.estimate(_row(line)) + 1
         if head + size > room:
-            number = line.new or line.old
-            raise PromptTooLongError(
-                f"line {number} alone takes about {size} tokens and {room} fit into one request",
-                prompt_tokens=size,
-                window=room,
-                hint="Leave the file out if nobody wrote that line: --exclude PATTERN",
-            )
+            raise _too_long(line, head + size, room)
         if part and used + size > room:
             yield tuple(part)
             part, used = [], head
@@ -199,6 +197,16 @@ def _parts(
         used += size
     if part:
         yield tuple(part)
+
+
+def _too_long(line: Line, size: int, room: int) -> PromptTooLongError:
+    larger = "" if room >= LARGEST_CHUNK else "; or load the model with a larger window (num_ctx, context length)"
+    return PromptTooLongError(
+        f"line {line.new or line.old} alone takes about {size} tokens and {room} fit into one request",
+        prompt_tokens=size,
+        window=room,
+        hint=f"Leave the file out if nobody wrote that line (--exclude PATTERN){larger}",
+    )
 
 
 def _piece(change: FileChange, hunk: Hunk, lines: tuple[Line, ...], context: Context, of_lines: int, gap: int) -> Piece:
