@@ -24,15 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tests.conftest import Repo
-    from tests.fakes.base import Failure, Fake, Response
+    from tests.fakes.base import Fake, Step
     from tests.inprocess import Program, Told
 
-    Plan = list[Response | Failure | None]
+    Plan = list[Step]
 
 BOTH = (OLLAMA, OPENAI)
 ALL = (OLLAMA, OPENAI, LMSTUDIO)
 TOKEN = "sk-Zebra42:hushhush"
 """In the environment of every run, and never seen again."""
+MOST_SENT = 32 * 1024 * 1024
+"""Bytes that a server can get rid of before the program leaves: what is read of one answer, and what is in buffers."""
 DIVISION = {
     "code": "return sum(items) / len(items)",
     "file": "app.py",
@@ -45,14 +47,13 @@ DIVISION = {
 FOUND = json.dumps({"findings": [DIVISION]})
 CODES = {
     "clean": ExitCode.PASS,
-    "findings": ExitCode.BLOCKED,
     "incomplete": ExitCode.NOT_REVIEWED,
     "not_reviewed": ExitCode.NOT_REVIEWED,
 }
 WORDS = {
     "clean": "reviewed",
     "findings": "reviewed, with what was found",
-    "incomplete": "not reviewed; what was found is kept",
+    "incomplete": "in part reviewed",
     "not_reviewed": "not reviewed",
 }
 """Outcomes as the document has them."""
@@ -91,6 +92,7 @@ class Row:
         change: what is staged.
         arguments: further ones of the command line.
         patches: clocks and limits that are turned, by their full names.
+        finds: what the model has found is reported; None: if that is the outcome.
         requests: questions that the server sees.
         waits: seconds before further tries, give or take the jitter.
         leaves: the program closes the connection before the answer's end.
@@ -113,10 +115,21 @@ class Row:
     change: Callable[[Repo], None] = mended
     arguments: tuple[str, ...] = ()
     patches: Mapping[str, object] = field(default_factory=dict)
+    finds: bool | None = None
     requests: int = 1
     waits: tuple[float, ...] = ()
     leaves: bool = False
     seconds: float = 5.0
+
+    @property
+    def is_found(self) -> bool:
+        """The mistake in the change is reported."""
+        return self.outcome == "findings" if self.finds is None else self.finds
+
+    @property
+    def code(self) -> ExitCode:
+        """How the program ends."""
+        return ExitCode.BLOCKED if self.is_found else CODES[self.outcome]
 
     def server(self, wire: Wire) -> Fake:
         """The server, ready to misbehave."""
@@ -157,18 +170,19 @@ def run(row: Row, wire: Wire, program: Program, patch: pytest.MonkeyPatch, *comm
 def check(row: Row, wire: Wire, told: Told, server: Fake) -> None:
     """The outcome, the message and the time are those of the row."""
     text, outcome = told.text, told.outcome
-    assert (told.code, outcome.word) == (CODES[row.outcome], row.outcome), text + told.talk
+    assert (told.code, outcome.word) == (row.code, row.outcome), text + told.talk
     check_coverage(row, told)
     for words in row.told(wire, url=server.url + wire.suffix, origin=server.url):
         assert re.search(pattern(words), text), f"{words}\n\nis not in\n\n{text}"
     assert ("no findings" in text) >= (row.outcome == "clean")
-    assert ("app.py:2: critical: Division by zero" in text) == (row.outcome in {"findings", "incomplete"})
+    assert ("app.py:2: critical: Division by zero" in text) == row.is_found
     asked = [call for call in server.calls if call.path == wire.chat]
     assert len(asked) == row.requests, text
     assert len(told.waits) == len(row.waits)
     for waited, meant in zip(told.waits, row.waits, strict=True):
         assert abs(waited - meant) <= retry.JITTER * meant
     assert told.seconds < row.seconds
+    assert all(sent < MOST_SENT for sent in server.left)
     assert TOKEN not in text + told.talk
 
 

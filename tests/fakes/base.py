@@ -9,12 +9,13 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
@@ -95,6 +96,10 @@ class Failure:
         return as_json(self.body, self.status)
 
 
+Step = Response | Failure | None | Callable[[Call], Response | Failure | None]
+"""What one request is answered with instead; None is the ordinary answer."""
+
+
 def as_json(value: Any, status: int = 200) -> Response:
     return Response(status, JSON, [json.dumps(value, ensure_ascii=False).encode()])
 
@@ -147,8 +152,8 @@ class Fake:
         host: the address of this machine that it listens on.
         piece: bytes in one chunk of a streamed body; None sends each event or line as one.
         port: the port; 0 takes one that is free.
-        instead: what a path is answered with instead, one request after the other, the last one for ever; None is the
-            ordinary answer.
+        instead: what a path is answered with instead, one request after the other, the last one for ever, or a function
+            of the request that tells it; None is the ordinary answer.
         calls: every request so far.
         connections: accepted TCP connections.
         left: for each answer that the client did not wait for the end of, the bytes that were sent of it.
@@ -157,7 +162,7 @@ class Fake:
     host: str = "127.0.0.1"
     piece: int | None = None
     port: int = 0
-    instead: dict[str, list[Response | Failure | None]] = field(default_factory=dict)
+    instead: dict[str, list[Step]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list, init=False)
     connections: int = field(default=0, init=False)
     left: list[int] = field(default_factory=list, init=False)
@@ -170,7 +175,8 @@ class Fake:
     def planned(self, call: Call) -> Response:
         """The answer to a request, or what comes instead."""
         plan = self.instead.get(call.path) or [None]
-        now = plan.pop(0) if len(plan) > 1 else plan[0]
+        step = plan.pop(0) if len(plan) > 1 else plan[0]
+        now = step(call) if callable(step) else step
         return self.respond(call) if now is None else now.response()
 
     def saw_the_client_leave(self) -> bool:
