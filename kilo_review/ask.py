@@ -23,7 +23,7 @@ from kilo_review.inert import inert
 from kilo_review.judge.parse import Claim, parse, salvage
 from kilo_review.judge.remedy import Explanation, parse_explanation
 from kilo_review.judge.verify import Ruling, parse_ruling
-from kilo_review.models.base import AS_EVER
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW
 from kilo_review.models.retry import Patience, Try
 from kilo_review.plan.chunk import Chunk, TokenMeter
 from kilo_review.plan.rules import blocks
@@ -126,7 +126,7 @@ class Asker:
     def _climb_down(
         self, question: Sequence[Message], schema: dict[str, Any], reply: Reply, unreadable: BadReplyError
     ) -> list[Claim]:
-        if reply.text.strip():
+        if reply.text.strip() and self._fits_another_question(reply.text):
             try:
                 return self._read(self._ask(self.prompts.repair(inert(reply.text)), schema))
             except (BadReplyError, PromptTooLongError):
@@ -134,6 +134,10 @@ class Asker:
         if not self.with_schema:
             raise unreadable
         return self._read(self._ask(question, None))
+
+    def _fits_another_question(self, text: str) -> bool:
+        """A reply that fills the window would be cut, or refused, before it could be written again."""
+        return 2 * self.meter.estimate(text) <= (self.model.info.window or DEFAULT_WINDOW)
 
     def _read(self, reply: Reply) -> list[Claim]:
         if reply.is_cut:

@@ -47,6 +47,7 @@ DIVISION = {
 FOUND = json.dumps({"findings": [DIVISION]})
 CODES = {
     "clean": ExitCode.PASS,
+    "findings": ExitCode.PASS,
     "incomplete": ExitCode.NOT_REVIEWED,
     "not_reviewed": ExitCode.NOT_REVIEWED,
 }
