@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from kilo_review.models.embedded import is_installed, packaged_model
-from tests.inprocess import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from tests.here import Program
 
 ROOT = Path(__file__).parent.parent
 FOREIGN_VARIABLES = ("GIT_", "GITHUB_", "KILO_REVIEW_", "PRE_COMMIT", "OLLAMA_", "LM_API_TOKEN", "SKIP", "NO_COLOR")
@@ -191,10 +192,12 @@ def kilo(repo: Repo, tmp_path: Path) -> Runner:
 
 
 @pytest.fixture
-def program(repo: Repo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+def program(repo: Repo, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Program:
     """The program, run in `repo` and in this process."""
+    from tests.here import Program  # noqa: PLC0415  it is made of parts of this module
+
     monkeypatch.chdir(repo.path)
-    return Program(monkeypatch, capsys)
+    return Program(monkeypatch, capsysbinary)
 
 
 @pytest.fixture

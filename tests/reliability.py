@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Repo
     from tests.fakes.base import Fake, Step
-    from tests.inprocess import Program, Told
+    from tests.here import Program, Told
 
     Plan = list[Step]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Repo
     from tests.fakes.base import Step
-    from tests.inprocess import Program
+    from tests.here import Program
     from tests.reliability import Plan
 
 NOTHING = '{"findings": []}'
@@ -43,6 +43,11 @@ def says_then_as_usual(*texts: str) -> Callable[[Wire], Plan]:
 def found(**facts: Any) -> str:
     """The finding, with other facts."""
     return json.dumps({"findings": [DIVISION | facts]})
+
+
+def many(number: int) -> str:
+    """So many findings, no two of them alike."""
+    return json.dumps({"findings": [DIVISION | {"title": f"{each}"} for each in range(number)]})
 
 
 def thinks(thought: str, text: str = "", reason: str = "stop") -> Callable[[Wire], Step]:
@@ -255,10 +260,10 @@ ROWS = (
         ids=("E24",),
         key="E24-many",
         what="There are more findings than anybody reads",
-        chat=says(json.dumps({"findings": [DIVISION | {"title": f"{number}"} for number in range(51)]})),
+        chat=lambda wire: [wire.sends(wire.says(many(51)), wire.ends(prompt=4000))],
         says="the model's answer has 51 findings; nobody reads more than 50",
         then=OTHER,
-        requests=2,
+        requests=REPAIRED,
     ),
     Row(
         ids=("a number as a string",),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.conftest import Repo
-    from tests.inprocess import Program
+    from tests.here import Program
     from tests.reliability import Plan
 
 HANGS = Response(bare=True, ending="hang")
