@@ -91,7 +91,8 @@ class Row:
         is_gone: nobody listens.
         wires: on which it is tried.
         change: what is staged.
-        arguments: further ones of the command line.
+        arguments: further ones of the command line, with the server's `{port}`.
+        environment: further variables.
         patches: clocks and limits that are turned, by their full names.
         finds: what the model has found is reported; None: if that is the outcome.
         requests: questions that the server sees.
@@ -115,6 +116,7 @@ class Row:
     wires: tuple[Wire, ...] = BOTH
     change: Callable[[Repo], None] = mended
     arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
     patches: Mapping[str, object] = field(default_factory=dict)
     finds: bool | None = None
     requests: int = 1
@@ -155,11 +157,14 @@ def cases(rows: Iterable[Row]) -> list[Any]:
 def run(row: Row, wire: Wire, program: Program, patch: pytest.MonkeyPatch, *command: str) -> tuple[Told, Fake]:
     """Review the staged change while the server misbehaves."""
     patch.setenv("KILO_REVIEW_API_KEY", TOKEN)
+    for name, value in row.environment.items():
+        patch.setenv(name, value)
     for name, value in row.patches.items():
         patch.setattr(name, value)
     with row.server(wire) as server:
-        where = server.url
-        arguments = (*command, "--provider", wire.provider, "--base-url", where, *row.arguments)
+        port = server.url.rpartition(":")[2]
+        further = [argument.replace("{port}", port) for argument in row.arguments]
+        arguments = (*command, "--provider", wire.provider, "--base-url", server.url, *further)
         if not row.is_gone:
             told = program(*arguments)
             assert not row.leaves or server.saw_the_client_leave()

@@ -66,6 +66,10 @@ def nothing_loaded(server: LMStudio) -> None:
     server.models, server.jit = [Loaded(LMSTUDIO.model)], False
 
 
+def two_models() -> LMStudio:
+    return LMStudio(models=[Loaded(LMSTUDIO.model, loaded_window=8192), Loaded("qwen3-coder-30b")])
+
+
 def moved(code: int) -> Response:
     return Response(code, headers=(("Location", "http://192.0.2.1/"),))
 
@@ -104,6 +108,25 @@ ROWS = (
         requests=0,
     ),
     Row(
+        ids=("E2",),
+        key="E2-host",
+        what="Ollama refuses the name by which it is called (403)",
+        knobs=lambda server: setattr(server, "refuses_host", True),
+        wires=(OLLAMA,),
+        says="Ollama refuses the host name in {url}",
+        then="Use 127.0.0.1 in the base URL",
+        requests=0,
+    ),
+    Row(
+        ids=("E2",),
+        key="E2-tls",
+        what="The base URL says https, and the server does not speak it",
+        arguments=("--base-url", "https://127.0.0.1:{port}"),
+        says="no TLS connection to https://127.0.0.1:… (…)",
+        then="Does the server speak https?",
+        requests=0,
+    ),
+    Row(
         ids=("E3", "captive portal"),
         key="E3-page",
         what="The base URL is that of a proxy or of a login page: a web page comes back",
@@ -123,6 +146,22 @@ ROWS = (
         then=ANY_URL,
         unlike={"openai": NOT_AS},
         requests=0,
+    ),
+    Row(
+        ids=("E3",),
+        key="E3-variables",
+        what="The environment names a proxy: it is not asked",
+        outcome="clean",
+        environment=dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9"),
+        wires=ALL,
+    ),
+    Row(
+        ids=("E4",),
+        key="E4",
+        what="`localhost` may be ::1, where nobody listens: 127.0.0.1 is tried first",
+        outcome="clean",
+        arguments=("--base-url", "http://localhost:{port}"),
+        wires=ALL,
     ),
     Row(
         ids=("E5",),
@@ -218,6 +257,17 @@ ROWS = (
         unlike={"openai": ("the server at {url} has no model '{model}'", "Its list of models tells what it has")},
     ),
     Row(
+        ids=("E7",),
+        key="E7-other",
+        what="LM Studio answers with another model than the one that was asked for",
+        knobs=lambda server: setattr(server, "loaded_answers", True),
+        makes={"lmstudio": two_models},
+        arguments=("--model", "qwen3-coder-30b"),
+        wires=(LMSTUDIO,),
+        says="LM Studio answered with '{model}' instead of 'qwen3-coder-30b'",
+        then="Load it: lms load qwen3-coder-30b",
+    ),
+    Row(
         ids=("E8",),
         key="E8",
         what="LM Studio has no model loaded and may not load one by itself",
@@ -256,6 +306,15 @@ ROWS = (
         says="the server is busy (Loading model)",
         then="Try again in a moment",
         requests=0,
+    ),
+    Row(
+        ids=("E10",),
+        key="E10-gives-up",
+        what="Ollama itself gives up: loading takes too long, or a part of it is missing",
+        chat=lambda wire: [text_of(wire, 500, "timed out waiting for llama-server to start - progress 0.70")],
+        wires=(OLLAMA,),
+        says="Ollama at {url} failed (500: timed out waiting for llama-server to start - progress 0.70)",
+        then="Its log may tell more",
     ),
     Row(
         ids=("E11",),

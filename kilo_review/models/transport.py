@@ -143,7 +143,7 @@ class _Stream:
         try:
             wrapped = ssl_context.wrap_socket(self._sock, server_hostname=server_hostname)
         except OSError as error:
-            raise UnreachableError(
+            raise WrongServerError(
                 f"no TLS connection to {self._egress.url} ({error})", hint="Does the server speak https?"
             ) from None
         return _Stream(wrapped, self._egress, self._client)
