@@ -1,7 +1,7 @@
-"""What a table of failures is made of, how a row is put to the test, and how it stands in docs/reliability.md.
+"""What a table of failures is made of, and how a row is put to the test.
 
-A row says how a server misbehaves, on which wires, and what comes of it. The tests and the document are made of the
-same rows.
+A row says how a server misbehaves, on which wires, and what comes of it. The tests and docs/reliability.md are made of
+the same rows.
 """
 
 from __future__ import annotations
@@ -51,13 +51,6 @@ CODES = {
     "incomplete": ExitCode.NOT_REVIEWED,
     "not_reviewed": ExitCode.NOT_REVIEWED,
 }
-WORDS = {
-    "clean": "reviewed",
-    "findings": "reviewed, with what was found",
-    "incomplete": "in part reviewed",
-    "not_reviewed": "not reviewed",
-}
-"""Outcomes as the document has them."""
 
 
 def mended(repo: Repo) -> None:
@@ -114,7 +107,7 @@ class Row:
     makes: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     is_gone: bool = False
     wires: tuple[Wire, ...] = BOTH
-    change: Callable[[Repo], None] = mended
+    change: Callable[[Repo], object] = mended
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     patches: Mapping[str, object] = field(default_factory=dict)
@@ -159,8 +152,8 @@ def run(row: Row, wire: Wire, program: Program, patch: pytest.MonkeyPatch, *comm
     patch.setenv("KILO_REVIEW_API_KEY", TOKEN)
     for name, value in row.environment.items():
         patch.setenv(name, value)
-    for name, value in row.patches.items():
-        patch.setattr(name, value)
+    for name, clock in row.patches.items():
+        patch.setattr(name, clock)
     with row.server(wire) as server:
         port = server.url.rpartition(":")[2]
         further = [argument.replace("{port}", port) for argument in row.arguments]

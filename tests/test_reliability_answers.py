@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fakes.base import Call, Failure
+from tests.fakes.base import Call, Failure, Response
 from tests.fakes.lmstudio import TEXTS
 from tests.fakes.wires import LMSTUDIO, OLLAMA, OPENAI, Wire, text_of
 from tests.reliability import ALL, DIVISION, FOUND, Row, cases, check, mended, run
@@ -65,7 +65,7 @@ def rejects_form(wire: Wire, status: int, text: str) -> Callable[[Call], Failure
     return lambda call: refusal if has_form(call.body) else None
 
 
-def empty_with_form(wire: Wire) -> Callable[[Call], Step]:
+def empty_with_form(wire: Wire) -> Callable[[Call], Response | None]:
     return lambda call: wire.sends(wire.ends()) if has_form(call.body) else None
 
 
@@ -249,6 +249,53 @@ ROWS = (
     ),
     Row(
         ids=("E24",),
+        key="E24-type",
+        what="A finding has a type that there is not",
+        chat=says(found(type="poetry")),
+        says="a finding of the model has the unknown type 'poetry'",
+        then=OTHER,
+        requests=REPAIRED,
+    ),
+    Row(
+        ids=("E24",),
+        key="E24-item",
+        what="A finding is a number",
+        chat=says('{"findings": [7]}'),
+        says="a finding of the model is not an object",
+        then=OTHER,
+        requests=REPAIRED,
+    ),
+    Row(
+        ids=("E24",),
+        key="E24-broken",
+        what="The list, in prose, is broken",
+        chat=says(f'Look: {{"findings": [oops]}} or {FOUND}'),
+        says="the model's answer holds a list of findings that is not JSON",
+        then=OTHER,
+        requests=REPAIRED,
+    ),
+    Row(
+        ids=("E24",),
+        key="E24-ruling",
+        what="Asked whether its finding stands, the model says neither yes nor no: the finding is shown, and stops nothing",
+        outcome="findings",
+        finds=False,
+        chat=says(found(title="Zero"), '{"confirmed": "perhaps"}'),
+        says="the model's answer neither confirms nor refutes",
+        requests=3,
+    ),
+    Row(
+        ids=("E24",),
+        key="E24-rulings",
+        what="Asked so, it says both",
+        outcome="findings",
+        finds=False,
+        chat=says(found(title="Zero"), 'Either {"confirmed": true} or {"confirmed": false}'),
+        says="the model's answer holds several objects that differ",
+        requests=3,
+    ),
+    Row(
+        ids=("E24",),
         key="E24-two",
         what="There are two lists that differ",
         chat=says(f"{NOTHING}\n{FOUND}"),
@@ -356,6 +403,15 @@ ROWS = (
         says="the model's answer is not JSON",
         then=OTHER,
         requests=3,
+    ),
+    Row(
+        ids=("E27",),
+        key="E27-always",
+        what="It cannot, and says so although no form is asked for",
+        chat=lambda wire: [text_of(wire, 400, "Failed to initialize samplers: failed to parse grammar")],
+        says="{server} cannot enforce the reply's form (Failed to initialize samplers: failed to parse grammar)",
+        then="A newer version of it, or another model, may",
+        requests=2,
     ),
     Row(
         ids=("E27", "ollama#8185", "ollama#8325", "llama.cpp#27087", "vllm#45592", "OllamaSharp#245"),

@@ -26,6 +26,7 @@ HANGS = Response(bare=True, ending="hang")
 PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head></html>"
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 CRASHED = "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error"
+NOBODY = "http://127.0.0.1:9"
 FIRST = {
     "ollama": ("/api/version",),
     "openai": ("/v1/models",),
@@ -84,6 +85,33 @@ ROWS = (
         says="Ollama: cannot connect to {origin} (connection refused)",
         then="Start it with `ollama serve` (or its app), or give its address with --base-url",
         unlike=STARTS,
+        requests=0,
+    ),
+    Row(
+        ids=("E1",),
+        key="E1-none",
+        what="No server is named, and none listens where servers usually do",
+        is_gone=True,
+        arguments=("--provider", "auto", "--base-url", ""),
+        patches={
+            "kilo_review.models.auto.candidates": lambda _request: [("ollama", NOBODY), ("lmstudio", NOBODY)],
+            "kilo_review.models.embedded.is_installed": lambda: False,
+        },
+        wires=(OLLAMA,),
+        says=f"no model server is running on this machine (tried {NOBODY}, {NOBODY})",
+        then="Start one (`ollama serve`, or `lms server start` for LM Studio), or install the embedded engine",
+        requests=0,
+    ),
+    Row(
+        ids=("E1",),
+        key="E1-openai",
+        what="The same, and a server of the OpenAI kind is wanted",
+        is_gone=True,
+        arguments=("--base-url", ""),
+        patches={"kilo_review.models.openai.DEFAULT_URLS": (NOBODY,)},
+        wires=(OPENAI,),
+        says=f"no OpenAI-compatible server answers at {NOBODY}",
+        then="Start it, for example: llama-server -m MODEL.gguf, or give its address with --base-url",
         requests=0,
     ),
     Row(
@@ -214,6 +242,17 @@ ROWS = (
     ),
     Row(
         ids=("E6",),
+        key="E6-unknown",
+        what="Ollama, asked as any server of the OpenAI kind, does not tell where the model runs",
+        instead=lambda _wire: {"/api/show": [Response(500)]},
+        makes={"openai": Ollama},
+        wires=(OPENAI,),
+        says="Ollama at {origin} does not tell where 'qwen2.5-coder:7b' runs; nothing was sent",
+        then="Use --provider ollama, which asks it in its own way",
+        requests=0,
+    ),
+    Row(
+        ids=("E6",),
         key="E6-answer",
         what="Only the answer tells that another machine has given it",
         chat=lambda wire: [wire.sends(wire.says("{", remote_host=CLOUD), wire.ends())],
@@ -244,6 +283,22 @@ ROWS = (
                 "LM Studio at {url} has no model 'qwen2.5-codr:7b'",
                 "Did you mean {model}? It has: {model}. Get it: lms get qwen2.5-codr:7b",
             ),
+        },
+        requests=0,
+    ),
+    Row(
+        ids=("E7",),
+        key="E7-none",
+        what="No model is installed, or none that answers questions",
+        knobs=lambda server: server.models.clear(),
+        wires=(OLLAMA, LMSTUDIO),
+        says="Ollama at {url} has no model that can answer",
+        then="Get one with: ollama pull NAME (docs/models.md says which)",
+        unlike={
+            "lmstudio": (
+                "LM Studio at {url} has no model that can answer",
+                "Get one with: lms get NAME (docs/models.md says which)",
+            )
         },
         requests=0,
     ),
@@ -293,7 +348,7 @@ ROWS = (
         "and nobody asks again, which would begin the load anew",
         chat=lambda _wire: [HANGS],
         patches={"kilo_review.models.transport.FIRST_BYTE_SECONDS": 0.6},
-        says="the server sent no part of an answer for 1 s",
+        says="the server sent no part of an answer for … s",
         then="Is it still loading, or stuck? Its log tells; then try again",
         leaves=True,
     ),
@@ -348,6 +403,16 @@ ROWS = (
         then="Try again in a moment",
         requests=4,
         waits=retry.BUSY_SECONDS,
+    ),
+    Row(
+        ids=("E12",),
+        key="E12-limit",
+        what="It is full, and another try would come after the time limit",
+        chat=lambda wire: [text_of(wire, 503, BUSY)],
+        patches={"kilo_review.models.retry.BUSY_SECONDS": (90.0,)},
+        arguments=("--max-seconds", "30"),
+        says="{server} is busy (server busy, please try again. maximum pending requests exceeded)",
+        then="Try again in a moment",
     ),
     Row(
         ids=("E12",),
@@ -426,13 +491,6 @@ ROWS = (
         wires=(LMSTUDIO,),
         requests=2,
         waits=(retry.RESTART_SECONDS,),
-    ),
-    Row(
-        ids=("llama.cpp#26508",),
-        key="port",
-        what="llama-server has its new port",
-        outcome="clean",
-        wires=(OPENAI,),
     ),
 )
 

@@ -13,22 +13,23 @@ from kilo_review.models import retry
 from tests.fakes.base import NOTHING_FOUND, TEXT, Response, as_json, asks_again
 from tests.fakes.lmstudio import LMStudio
 from tests.fakes.lmstudio import Model as Loaded
-from tests.fakes.ollama import Ollama
-from tests.fakes.openai import VLLM, LlamaServer
+from tests.fakes.ollama import Model as Small
+from tests.fakes.openai import VLLM
 from tests.fakes.wires import LMSTUDIO, OLLAMA, OPENAI, Wire, text_of
-from tests.reliability import ALL, BOTH, DIVISION, FOUND, Row, cases, check, many_files, run
+from tests.reliability import ALL, DIVISION, FOUND, Row, cases, check, many_files, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.conftest import Repo
-    from tests.fakes.base import Call, Step
+    from tests.fakes.base import Call
     from tests.here import Program
     from tests.reliability import Plan
 
 ROOM = 1600
 """Tokens of a prompt that fit a server which said that it has more."""
 ITS_LOG = "Its log tells why"
+SILENT_END = "Its log tells why; a repetition loop ends like this too"
 THE_LOG = "The server's log tells why"
 LARGER = "Give the model a larger window (num_ctx, context length)"
 STUCK = "Is it still loading, or stuck? Its log tells; then try again"
@@ -68,9 +69,9 @@ def cut(text: str) -> Callable[[Wire], Plan]:
     return lambda wire: [wire.sends(wire.says(text), wire.ends("length", answer=1024))]
 
 
-def cut_if_long(wire: Wire) -> Callable[[Call], Step]:
+def cut_if_long(wire: Wire) -> Callable[[Call], Response | None]:
     """Questions about two files get an answer that stops at its limit."""
-    (answer,) = cut(NOTHING_FOUND)(wire)
+    answer = wire.sends(wire.says(NOTHING_FOUND), wire.ends("length", answer=1024))
     return lambda call: answer if call.body["messages"][-1]["content"].count("FILE ") > 1 else None
 
 
@@ -83,6 +84,11 @@ def a_long_line(repo: Repo) -> None:
     """A hunk that no cut makes shorter."""
     words = " ".join(f"word{number}" for number in range(700))
     repo.stage("page.txt", f"{words}\n")
+
+
+def two_long_lines(repo: Repo) -> None:
+    a_long_line(repo)
+    repo.stage("other.txt", "".join(f"more{number} " for number in range(700)))
 
 
 def much(repo: Repo) -> None:
@@ -152,7 +158,7 @@ def with_comments(wire: Wire) -> Plan:
     return [found, None]
 
 
-def stranger(call: Call) -> Step:
+def stranger(call: Call) -> Response | None:
     """The finding, with letters of which a character is more than one byte; the claim is affirmed as usual."""
     text = json.dumps({"findings": [DIVISION | {"problem": NOT_ASCII}]}, ensure_ascii=False)
     wire = OLLAMA if call.path == OLLAMA.chat else OPENAI
@@ -256,6 +262,24 @@ ROWS = (
         then="Load it with … tokens or more (num_ctx, context length)",
     ),
     Row(
+        ids=("E16",),
+        key="E16-next",
+        what="Another line is as long: it is not even asked about",
+        knobs=narrow(),
+        change=two_long_lines,
+        says="the prompt takes about … tokens and does not fit the model's window of 1600",
+        then=LARGER,
+    ),
+    Row(
+        ids=("E16",),
+        key="E16-line",
+        what="One line is longer than any question may be",
+        change=lambda repo: repo.stage("bundle.txt", "abc " * 10_000),
+        says="line 1 alone takes about … tokens and … fit into one request",
+        then="Leave the file out if nobody wrote that line (--exclude PATTERN)",
+        requests=0,
+    ),
+    Row(
         ids=("E17", "ollama#17427", "ollama#17889"),
         key="E17",
         what="Ollama cuts the question in silence, to half of its window, although it is told not to",
@@ -321,7 +345,7 @@ ROWS = (
         wires=ALL,
         says="the answer of {server} ended before its end",
         then=ITS_LOG,
-        unlike={"ollama": ("the answer of Ollama ended before its end", "Its log tells why; …")},
+        unlike={"ollama": ("the answer of Ollama ended before its end", SILENT_END)},
         requests=2,
         waits=AGAIN,
     ),
@@ -416,6 +440,19 @@ ROWS = (
         leaves=True,
     ),
     Row(
+        ids=("E20",),
+        key="E20-next",
+        what="The next answer would not come before the time limit: it is not asked for",
+        outcome="incomplete",
+        chat=lambda wire: [lambda _call: wire.streams([wire.says(NOTHING_FOUND), wire.ends()], pause=1.0)],
+        change=many_files,
+        knobs=lambda server: server.models.insert(0, Small(OLLAMA.model, parameters="num_ctx 4096")),
+        wires=(OLLAMA,),
+        arguments=("--max-seconds", "3.6"),
+        says="it takes about … s, and … s of the time limit of 3.6 s were left",
+        then="Raise it with --max-seconds, or use a smaller model",
+    ),
+    Row(
         ids=("E25", "repetition loop", "ollama#15502"),
         key="E25",
         what="The model repeats itself without end, and again with another seed: the connection is closed early",
@@ -466,7 +503,7 @@ ROWS = (
         chat=ends("early", '{"findings": [', *["\n"] * 30),
         wires=(OLLAMA,),
         says="the answer of Ollama ended before its end",
-        then="Its log tells why; …",
+        then=SILENT_END,
         requests=2,
         waits=AGAIN,
     ),

@@ -141,7 +141,9 @@ def _overflow(asked: Asked, text: str, said: str) -> ModelError:
 
 
 def _schema(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
-    return SchemaRejectedError(f"{asked.server} cannot enforce the reply's form ({said})")
+    return SchemaRejectedError(
+        f"{asked.server} cannot enforce the reply's form ({said})", hint="A newer version of it, or another model, may"
+    )
 
 
 def _memory(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
