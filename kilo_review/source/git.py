@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -187,7 +187,7 @@ def drained(stream: Any) -> list[bytes]:  # noqa: ANN401
     said: list[bytes] = []
 
     def read() -> None:
-        with stream:
+        with suppress(ValueError, OSError), stream:  # a child that is given up has its pipes closed meanwhile
             for line in stream:
                 if len(said) < MOST_COMPLAINTS:
                     said.append(line)
