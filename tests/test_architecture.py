@@ -64,7 +64,7 @@ LAYERS = {
     "cli": (
         *("acceptance", "bench", "doctor", "explain", "proof"),
         *(*GROUND, "config", "hooks", "job", "judge", "ledger", "models", "options", "prompts", "report"),
-        *("plan", "readiness", "review", "series", "session", "setup", "source", "standing", "background"),
+        *("plan", "readiness", "review", "safe_file", "series", "session", "setup", "source", "standing", "background"),
     ),
 }
 ONE_HOME: dict[str, str | tuple[str, ...]] = {

@@ -98,6 +98,7 @@ class Run:
             baseline=() if accepts_anew else config.baseline(self.settings, self.root),
             is_pull_request=config.is_pull_request(environment),
             jobs=self.flags.get("jobs", 1),
+            shard=self.flags.get("shard"),
             votes=int(self.flags.get("votes", 1)),
             report_unused=bool(self.flags["report_unused"]),
             prompts=prompts.load(self.settings.prompts, self.settings.language),
@@ -147,10 +148,12 @@ class Run:
             outcome.failure = str(problem)
         return self.report(outcome, session, patch)
 
-    def report(self, outcome: Outcome, session: Session | None = None, patch: bytes | None = None) -> int:
+    def report(
+        self, outcome: Outcome, session: Session | None = None, patch: bytes | None = None, *, counts: bool = True
+    ) -> int:
         """Write the reports; the exit code. With a session, the run is counted in its ledger."""
         code = exit_code(outcome, self.on_unavailable)
-        if session is not None and outcome.target.kind is not TargetKind.PATCH:
+        if session is not None and counts and outcome.target.kind is not TargetKind.PATCH:
             held = code == ExitCode.BLOCKED and bool(self.caller.held)
             session.ledger.count(self.caller.kind, outcome, held=held)
         if outcome.failure and Wanted("text") not in self.reports:  # the contract has no place for it

@@ -32,6 +32,9 @@ def render(view: View) -> str:
         model=json.dumps(_model(outcome)),
         findings=_rows(_finding(finding, view.mask) for finding in outcome.findings),
         coverage=_coverage(outcome),
+        shard=json.dumps(outcome.shard and {"index": outcome.shard[0], "of": outcome.shard[1]}),
+        failure=json.dumps(outcome.failure or None),
+        notes=_texts([view.mask(note) for note in outcome.notes]),
         usage=json.dumps(_usage(outcome)),
         egress=_rows(
             {"url": row.url, "address": row.address, "bytes_sent": row.bytes_sent, "requests": row.requests}
@@ -43,6 +46,10 @@ def render(view: View) -> str:
 def _object(**members: str) -> str:
     """An object from encoded members. `indent` would make the encoder ten times slower on a huge change."""
     return "{" + ",\n ".join(f"{json.dumps(name)}: {value}" for name, value in members.items()) + "}"
+
+
+def _texts(texts: list[str]) -> str:
+    return json.dumps([printable(text) for text in texts])
 
 
 def _rows(rows: Iterable[dict[str, Any]]) -> str:
