@@ -44,12 +44,14 @@ class Caller(NamedTuple):
         held: what waits for the review: "the commit", "the push", or "".
         max_seconds: time limit unless the settings say otherwise; 0 for none.
         is_seen: whether somebody is shown the report.
+        is_public: whether whatever is written is published, so that secrets in it are masked.
     """
 
     kind: str = "hand"
     held: str = ""
     max_seconds: float = 0.0
     is_seen: bool = True
+    is_public: bool = False
 
 
 @dataclass(slots=True)
@@ -73,9 +75,9 @@ class Run:
     talk: Talk
     reports: tuple[Wanted, ...] = (Wanted("text"),)
 
-    def session(self) -> Session:
-        """What the reviews of this invocation share."""
-        return Session(self.deadline, remembers=self.settings.cache)
+    def session(self, **opened: Any) -> Session:  # noqa: ANN401
+        """What the reviews of this invocation share; what is open already is named as `Session` does."""
+        return Session(self.deadline, remembers=self.settings.cache, **opened)
 
     def job(self, request: Request, patch: bytes | None = None, *, accepts_anew: bool = False) -> Job:
         """What the review of one change needs to know.
@@ -156,7 +158,7 @@ class Run:
             code,
             verbosity=-1 if self.flags["quiet"] else int(self.flags["verbose"]),
             held=self.caller.held,
-            mask=mask_for(config.environment()),
+            mask=mask_for(config.environment(), is_public=self.caller.is_public),
             diff=lambda: _diff(outcome.target, session, patch),
         )
         result = int(code)
@@ -182,14 +184,28 @@ HAND = Caller()
 
 
 def prepare(
-    ctx: click.Context, flags: dict[str, Any], caller: Caller = HAND, *, has_repository: bool = True
-) -> Run:  # fmt: skip
-    """Read all settings; everything that can be wrong about them is told before git or a server is asked."""
+    ctx: click.Context,
+    flags: dict[str, Any],
+    caller: Caller = HAND,
+    *,
+    has_repository: bool = True,
+    root: Path | None = None,
+) -> Run:
+    """Read all settings; everything that can be wrong about them is told before git or a server is asked.
+
+    Args:
+        ctx: of the command.
+        flags: its options.
+        caller: who asks.
+        has_repository: whether what is reviewed is in one.
+        root: where the repository's settings are; None for the top of the working tree.
+    """
     ctx.obj.held = caller.held
     ctx.obj.on_unavailable = OnUnavailable.ALLOW if caller.held else OnUnavailable.BLOCK
     environment = config.environment()
     _warn_of_unknown_variables(ctx, environment)
-    root = config.repository_root(Path.cwd(), environment) if has_repository else None
+    if root is None and has_repository:
+        root = config.repository_root(Path.cwd(), environment)
     settings = config.load(
         _settings_from(flags, environment), config=flags["config"], profile=flags["profile"], root=root
     )

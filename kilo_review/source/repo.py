@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import SourceError
+from kilo_review.source.diff import decode_path
 from kilo_review.source.faults import explain, too_slow
 from kilo_review.source.git import Git, drained, end
 
@@ -133,7 +134,7 @@ class Repository(Git):
 
     def shallow_commits(self) -> set[str]:
         """The commits at the edge of a shallow clone, whose parents are not here."""
-        if not self.layout.is_shallow:
+        if not self.is_shallow_now():
             return set()
         return set((self.layout.common_dir / "shallow").read_text(encoding="ascii").split())
 
@@ -152,6 +153,28 @@ class Repository(Git):
         self._lay_over(copy_index=False)  # the new tree goes into our own object folder
         status, output = self.status("merge-tree", "--write-tree", "--no-messages", one, other)
         return _oid(output.split(b"\n")[0]) if status == 0 else None
+
+    def listing(self, tree: str, paths: tuple[str, ...]) -> list[tuple[str, str, str]]:
+        """Path, mode and id of the files of a tree that are named, or lie below a folder that is named."""
+        if not paths:
+            return []
+        output = self.run("ls-tree", "-r", "-z", "--full-tree", tree, "--", *paths)
+        rows = [row.partition(b"\t") for row in output.split(b"\0") if row]
+        found = [(decode_path(path), *about.decode("ascii").split()) for about, _, path in rows]
+        return [(path, mode, oid) for path, mode, kind, oid in found if kind == "blob"]
+
+    def mode_of(self, tree: str, path: str) -> str:
+        """Six octal digits of a tree's entry; "" where there is none."""
+        return self.run("ls-tree", "-z", "--full-tree", tree, "--", path)[:6].decode("ascii")
+
+    def fetch(self, *words: str) -> None:
+        """Fetch from a remote, for whoever has been allowed to.
+
+        Raises:
+            SourceError: it cannot be fetched.
+        """
+        assert not self._overlay, "what is fetched belongs into the clone, not into our own folder"
+        self.run("fetch", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--quiet", *words)
 
     def is_shallow_now(self) -> bool:
         """Whether the clone lacks history, after whatever has been fetched since it was opened."""
