@@ -114,6 +114,13 @@ def test_what_is_in_doubt_is_a_note_that_says_so(status: Status) -> None:
     assert ("snippet" in result["locations"][0]["physicalLocation"]["region"]) == (status is Status.UNVERIFIED)
 
 
+@pytest.mark.parametrize("category", list(Category))
+def test_the_index_of_a_rule_is_that_of_its_category(category: Category) -> None:
+    run = run_of(outcome_of(found(category=category)))
+    (result,) = run["results"]
+    assert result["ruleId"] == run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == category
+
+
 def test_severities_are_levels() -> None:
     results = run_of(outcome_of(*(found(severity=severity) for severity in Severity)))["results"]
     assert [result["level"] for result in results] == ["error", "warning", "note"]
@@ -146,6 +153,7 @@ def test_every_row_that_was_not_reviewed_is_there() -> None:
     run = run_of(outcome)
     for state, name in ((State.NOT_REVIEWED, "not-reviewed"), (State.SKIPPED, "skipped"), (State.PLANNED, "planned")):
         assert len(notices(run, name)) == outcome.count(state) > 0
+    assert run_of(outcome_of(entries=[row(State.CACHED)]))["invocations"][0]["toolExecutionNotifications"] == []
     assert [each["level"] for each in notices(run, "incomplete")] == ["error", "error"]
     assert len(notices(run, "remark")) == 2
     descriptors = run["tool"]["driver"]["notifications"]
@@ -207,7 +215,8 @@ def test_what_github_refuses_is_left_out_from_the_least_severe_on_and_told(monke
     monkeypatch.setattr(upload, "MOST_SHOWN", 2)
     findings = [found(severity=severity) for severity in (*Severity, *Severity)]
     run = run_of(outcome_of(found(severity=Severity.CRITICAL, status=Status.DISMISSED), *findings))
-    assert [result["level"] for result in run["results"]] == ["error", "error", "warning"]
+    kept = [(result["level"], result["properties"]["status"]) for result in run["results"]]
+    assert kept == [("error", "active"), ("error", "active"), ("warning", "active")]
     first, second = (each["message"]["text"] for each in notices(run, "incomplete"))
     assert first.startswith("4 of 7 findings are left out, the least severe: GitHub refuses")
     assert second == "GitHub shows 2 of these 3 findings"
