@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conftest import Repo
+from tests.forges import ZEROS, Forge, variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,53 +16,32 @@ if TYPE_CHECKING:
 
     from tests.conftest import Result, Runner
 
-ZEROS = "0" * 40
 GONE = "1" * 40
 
 
-@dataclass
-class Forge:
-    """A repository on a server, with a branch `topic` that is proposed for `main`, and clones of it."""
-
-    hub: Repo
-    folder: Path
-
-    def at(self, revision: str) -> str:
-        return self.hub.out("rev-parse", revision)
-
-    def clone(self, *arguments: str, checkout: str = "refs/pull/7/merge", depth: int | None = 1) -> Repo:
-        """As `actions/checkout` does it: nothing but the wanted commit, detached."""
-        made = Repo(self.folder / "clone")
-        made.path.mkdir()
-        made.git("init", "-q")
-        made.git("remote", "add", "origin", self.hub.path.as_uri())
-        limit = () if depth is None else (f"--depth={depth}",)
-        made.git("fetch", "-q", "--no-tags", *limit, *arguments, "origin", checkout)
-        made.git("checkout", "-q", "--detach", "FETCH_HEAD")
-        return made
-
-    def propose(self) -> None:
-        """The references of a pull request: its head, and its merge into what `main` is now."""
-        self.hub.git("update-ref", "refs/pull/7/head", "topic")
-        self.hub.git("checkout", "-q", "--detach", "main")
-        self.hub.git("merge", "-q", "--no-ff", "-m", "merge", "topic")
-        self.hub.git("update-ref", "refs/pull/7/merge", "HEAD")
-        self.hub.git("checkout", "-q", "main")
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once; a test gets a copy of it."""
+    made = Repo(tmp_path_factory.mktemp("forge") / "hub")
+    made.path.mkdir()
+    made.git("init", "-q", "-b", "main")
+    for name, value in (("user.name", "Tester"), ("user.email", "tester@example.invalid"), ("commit.gpgSign", "false")):
+        made.git("config", name, value)
+    made.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    for number in range(30):
+        made.commit(f"main {number}", main__py="".join(f"line_{each} = {each}\n" for each in range(number + 1)))
+    made.git("checkout", "-q", "-b", "topic", "main~12")
+    made.commit("topic one", topic__py="a = 1\n")
+    made.commit("topic two", topic__py="a = 1\nb = 2\n", other__py="c = 3\n")
+    made.git("checkout", "-q", "main")
+    Forge(made, made.path.parent).propose()
+    return made.path
 
 
 @pytest.fixture
-def forge(make_repo: Callable[..., Repo], tmp_path: Path) -> Forge:
-    hub = make_repo("hub")
-    hub.git("config", "uploadpack.allowAnySHA1InWant", "true")
-    for number in range(30):
-        hub.commit(f"main {number}", main__py="".join(f"line_{each} = {each}\n" for each in range(number + 1)))
-    hub.git("checkout", "-q", "-b", "topic", "main~12")
-    hub.commit("topic one", topic__py="a = 1\n")
-    hub.commit("topic two", topic__py="a = 1\nb = 2\n", other__py="c = 3\n")
-    hub.git("checkout", "-q", "main")
-    made = Forge(hub, tmp_path)
-    made.propose()
-    return made
+def forge(hub: Path, tmp_path: Path) -> Forge:
+    shutil.copytree(hub, tmp_path / "hub", symlinks=True)
+    return Forge(Repo(tmp_path / "hub"), tmp_path)
 
 
 @pytest.fixture
@@ -91,28 +70,6 @@ def files(report: dict[str, Any]) -> dict[str, tuple[int, int]]:
     return found
 
 
-def variables(**given: str) -> dict[str, str]:
-    return given
-
-
-def github(forge: Forge, event: str, facts: dict[str, Any], **more: str) -> dict[str, str]:
-    path = forge.folder / "event.json"
-    path.write_text(json.dumps({"repository": {"default_branch": "main"}, **facts}))
-    return {"CI": "true", "GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": event, "GITHUB_EVENT_PATH": str(path), **more}
-
-
-def pull_request(forge: Forge, event: str = "pull_request", **more: str) -> dict[str, str]:
-    """As GitHub describes it; the base's id is where `main` was when the request was opened."""
-    facts = {
-        "number": 7,
-        "pull_request": {
-            "base": {"ref": "main", "sha": forge.at("main~5")},
-            "head": {"ref": "topic", "sha": forge.at("topic")},
-        },
-    }
-    return github(forge, event, facts, GITHUB_SHA=forge.at("refs/pull/7/merge"), **more)
-
-
 OWN = {"topic.py": (2, 0), "other.py": (1, 0)}
 """What the branch changes."""
 
@@ -124,14 +81,14 @@ OWN = {"topic.py": (2, 0), "other.py": (1, 0)}
 def test_a_pull_request_is_its_own_changes_however_shallow_the_clone_is(
     forge: Forge, planned: Callable[..., dict[str, Any]], depth: int | None
 ) -> None:
-    assert files(planned(forge.clone(depth=depth), pull_request(forge))) == OWN
+    assert files(planned(forge.clone(depth=depth), forge.pull_request())) == OWN
 
 
 def test_a_target_request_checks_out_the_base_and_reviews_the_head(
     forge: Forge, planned: Callable[..., dict[str, Any]]
 ) -> None:
     clone = forge.clone(checkout="main")
-    assert files(planned(clone, pull_request(forge, "pull_request_target"))) == OWN
+    assert files(planned(clone, forge.pull_request("pull_request_target"))) == OWN
     assert clone.out("rev-parse", "HEAD") == forge.at("main")
 
 
@@ -143,7 +100,7 @@ def test_an_old_clone_of_the_base_shows_nothing_of_others(forge: Forge, planned:
     forge.hub.git("merge", "-q", "-m", "up to date", "main")
     forge.hub.git("checkout", "-q", "main")
     forge.propose()
-    assert files(planned(clone, pull_request(forge, "pull_request_target"))) == OWN
+    assert files(planned(clone, forge.pull_request("pull_request_target"))) == OWN
 
 
 def test_branches_that_were_merged_crosswise_show_the_own_changes_alone(
@@ -159,17 +116,17 @@ def test_branches_that_were_merged_crosswise_show_the_own_changes_alone(
     hub.commit("main goes on", main2__py="e = 5\n")
     assert len(hub.out("merge-base", "--all", "main", "topic").split()) == 2
     forge.propose()
-    assert files(planned(forge.clone(), pull_request(forge))) == {"more.py": (1, 0)}
+    assert files(planned(forge.clone(), forge.pull_request())) == {"more.py": (1, 0)}
 
 
 def test_without_a_fetch_the_merge_that_github_made_is_enough(
     forge: Forge, planned: Callable[..., dict[str, Any]]
 ) -> None:
-    assert files(planned(forge.clone(depth=2), pull_request(forge), "--no-fetch")) == OWN
+    assert files(planned(forge.clone(depth=2), forge.pull_request(), "--no-fetch")) == OWN
 
 
 def test_without_a_fetch_a_clone_of_one_commit_names_the_setting(forge: Forge, kilo: Runner) -> None:
-    done = run(kilo, forge.clone(), pull_request(forge), "--no-fetch")
+    done = run(kilo, forge.clone(), forge.pull_request(), "--no-fetch")
     assert done.code == 3
     assert done.stdout == b""
     assert "fetch-depth: 0" in done.talk
@@ -178,7 +135,7 @@ def test_without_a_fetch_a_clone_of_one_commit_names_the_setting(forge: Forge, k
 def test_a_remote_that_is_gone_is_told_with_what_git_says(forge: Forge, kilo: Runner) -> None:
     clone = forge.clone()
     clone.git("remote", "set-url", "origin", (forge.folder / "nowhere").as_uri())
-    done = run(kilo, clone, pull_request(forge))
+    done = run(kilo, clone, forge.pull_request())
     assert done.code == 3
     assert "fetch-depth: 0" in done.talk
     assert "does not appear to be a git repository" in done.talk
@@ -190,7 +147,7 @@ def test_sides_without_a_common_commit_are_neither_new_nor_clean(forge: Forge, k
     forge.hub.git("branch", "-f", "topic", "island")
     forge.hub.git("checkout", "-q", "-f", "main")
     forge.hub.git("update-ref", "refs/pull/7/head", "topic")
-    done = run(kilo, forge.clone(checkout="refs/pull/7/head"), pull_request(forge))
+    done = run(kilo, forge.clone(checkout="refs/pull/7/head"), forge.pull_request())
     assert done.code == 3
     assert "the point where the two sides part is not in the clone" in done.talk
 
@@ -203,7 +160,7 @@ def test_giteas_reference_is_the_head_and_a_merge_in_it_is_the_users(
     forge.hub.git("merge", "-q", "--no-ff", "-m", "up to date", "main")
     forge.hub.git("checkout", "-q", "main")
     forge.propose()
-    environment = pull_request(forge) | {"GITEA_ACTIONS": "true", "GITHUB_SHA": forge.at("topic")}
+    environment = forge.pull_request() | {"GITEA_ACTIONS": "true", "GITHUB_SHA": forge.at("topic")}
     assert files(planned(forge.clone(checkout="refs/pull/7/head"), environment)) == OWN
 
 
@@ -309,7 +266,7 @@ def test_no_system_and_no_base_is_the_branch_against_main(forge: Forge, planned:
 
 
 def push(forge: Forge, before: str, after: str, branch: str = "topic") -> dict[str, str]:
-    return github(forge, "push", {"before": before, "after": after}, GITHUB_REF=f"refs/heads/{branch}")
+    return forge.event("push", {"before": before, "after": after}, GITHUB_REF=f"refs/heads/{branch}")
 
 
 @pytest.mark.parametrize("depth", [1, None])
@@ -363,14 +320,14 @@ def test_the_first_push_of_all(make_repo: Callable[..., Repo], tmp_path: Path, k
 
 def test_a_merge_queue_reviews_the_group(forge: Forge, planned: Callable[..., dict[str, Any]]) -> None:
     facts = {"merge_group": {"base_sha": forge.at("main"), "head_sha": forge.at("refs/pull/7/merge")}}
-    environment = github(forge, "merge_group", facts)
+    environment = forge.event("merge_group", facts)
     assert files(planned(forge.clone(), environment)) == OWN
 
 
 def test_a_scheduled_run_of_the_main_branch_is_its_newest_commit(
     forge: Forge, planned: Callable[..., dict[str, Any]]
 ) -> None:
-    environment = github(forge, "schedule", {}, GITHUB_REF="refs/heads/main", GITHUB_SHA=forge.at("main"))
+    environment = forge.event("schedule", {}, GITHUB_REF="refs/heads/main", GITHUB_SHA=forge.at("main"))
     assert files(planned(forge.clone(checkout="main"), environment)) == {"main.py": (1, 0)}
 
 
@@ -390,7 +347,7 @@ def test_a_branch_of_gitlab(forge: Forge, planned: Callable[..., dict[str, Any]]
 
 
 def test_an_event_that_cannot_be_read_is_no_clean_review(forge: Forge, kilo: Runner) -> None:
-    environment = pull_request(forge)
+    environment = forge.pull_request()
     (forge.folder / "event.json").write_text("{")
     done = run(kilo, forge.clone(), environment)
     assert done.code == 3
@@ -400,7 +357,7 @@ def test_an_event_that_cannot_be_read_is_no_clean_review(forge: Forge, kilo: Run
 def test_a_fetch_leaves_nothing_in_the_checkout(forge: Forge, planned: Callable[..., dict[str, Any]]) -> None:
     clone = forge.clone()
     before = (clone.out("rev-parse", "HEAD"), clone.out("status", "--porcelain"), clone.out("for-each-ref"))
-    planned(clone, pull_request(forge))
+    planned(clone, forge.pull_request())
     head, status, references = (
         clone.out("rev-parse", "HEAD"),
         clone.out("status", "--porcelain"),

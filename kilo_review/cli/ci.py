@@ -111,6 +111,7 @@ def _on_trial(base: str | None, seconds: float | None, *, may_fetch: bool) -> It
             yield Trial(pipeline, found, repo, repo.top())
             return
         governing.lay_out(repo, repo.tree(found.base), Path(folder))
+        repo.stand_apart(repo.tree(found.base))
         yield Trial(pipeline, found, repo, Path(folder))
 
 

@@ -18,7 +18,8 @@ from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, ex
 from kilo_review.outcome import Outcome, TargetKind
 from kilo_review.plan import rules
 from kilo_review.report import deliver, renderer
-from kilo_review.report.masking import mask_for
+from kilo_review.report.logged import for_ci
+from kilo_review.report.masking import is_ci, mask_for
 from kilo_review.report.progress import Talk, say
 from kilo_review.report.view import View
 from kilo_review.report.wanted import Wanted, check, wanted
@@ -153,18 +154,20 @@ class Run:
             session.ledger.count(self.caller.kind, outcome, held=held)
         if outcome.failure and Wanted("text") not in self.reports:  # the contract has no place for it
             say(f"kilo-review: not reviewed: {for_terminal(outcome.failure)}")
+        is_public = self.caller.is_public or is_ci(config.environment())
         view = View(
             outcome,
             code,
             verbosity=-1 if self.flags["quiet"] else int(self.flags["verbose"]),
             held=self.caller.held,
-            mask=mask_for(config.environment(), is_public=self.caller.is_public),
+            mask=mask_for(is_public=is_public),
             diff=lambda: _diff(outcome.target, session, patch),
         )
         result = int(code)
         for form, path in self.reports:
             shown = view._replace(color=path is None and _wants_color(self.flags["color"]))
-            result = deliver.deliver(renderer(form)(shown), path, result)
+            text = renderer(form)(shown)
+            result = deliver.deliver(for_ci(form, text) if path is None and is_public else text, path, result)
         return result
 
 
