@@ -162,6 +162,16 @@ class Egress:
     requests: int = 0
 
 
+def summed(rows: Sequence[Egress]) -> list[Egress]:
+    """One row for each address, of the rows of several connections."""
+    found: dict[tuple[str, str], Egress] = {}
+    for row in rows:
+        whole = found.setdefault((row.url, row.address), Egress(row.url, row.address))
+        whole.bytes_sent += row.bytes_sent
+        whole.requests += row.requests
+    return list(found.values())
+
+
 @dataclass(slots=True)
 class Outcome:
     """All that a report needs, and nothing about how it is shown."""

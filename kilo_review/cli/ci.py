@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from kilo_review import config, review
-from kilo_review.cli.options import CONTEXT, DRY_RUN, PATH, option, with_reports
+from kilo_review.cli.options import CONTEXT, DRY_RUN, JOBS, PATH, option, with_reports
 from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.deadline import Deadline
 from kilo_review.errors import ConfigError, UsageError
@@ -72,6 +72,7 @@ class Trial(NamedTuple):
 )
 @option("--ledger", type=PATH, metavar="DIR", help="Folder for what was reviewed before, such as a CI cache.")
 @DRY_RUN
+@JOBS
 @with_reports
 @click.pass_context
 def ci_command(

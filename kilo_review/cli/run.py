@@ -15,7 +15,7 @@ from kilo_review.display import for_terminal
 from kilo_review.errors import KiloReviewError, SourceError
 from kilo_review.job import Job
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code
-from kilo_review.outcome import Outcome, TargetKind
+from kilo_review.outcome import Outcome, TargetKind, summed
 from kilo_review.plan import rules
 from kilo_review.report import deliver, renderer
 from kilo_review.report.logged import for_ci
@@ -97,6 +97,7 @@ class Run:
             categories=self.settings.categories,
             baseline=() if accepts_anew else config.baseline(self.settings, self.root),
             is_pull_request=config.is_pull_request(environment),
+            jobs=self.flags.get("jobs", 1),
             votes=int(self.flags.get("votes", 1)),
             report_unused=bool(self.flags["report_unused"]),
             prompts=prompts.load(self.settings.prompts, self.settings.language),
@@ -141,7 +142,7 @@ class Run:
         if problem is not None and not done:
             raise problem
         outcome = Outcome.joined(done, whole)
-        outcome.egress = session.egress
+        outcome.egress = summed(session.egress)
         if problem is not None:
             outcome.failure = str(problem)
         return self.report(outcome, session, patch)
