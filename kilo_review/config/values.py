@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 MOST_TOKENS = 100_000
+MOST_SECONDS = 10**9
+"""Thirty years; TOML has whole numbers that no float can hold."""
 _TAG = r"[A-Za-z]{2,3}(?:-[A-Za-z]{4})?(?:-(?:[A-Za-z]{2}|\d{3}))?(?:-(?:[A-Za-z\d]{5,8}|\d[A-Za-z\d]{3}))*"
 
 
@@ -48,7 +50,7 @@ def _choice(
 
 
 def _seconds(name: str, value: object, origin: str) -> dict[str, Any]:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_SECONDS:
         raise ConfigError(f"{origin}: {name!a} must be a number of seconds, 0 for no limit")
     return {name: float(value)}
 
@@ -79,7 +81,14 @@ def _patterns(name: str, value: object, origin: str) -> dict[str, Any]:
 
 
 def _folder(name: str, value: object, origin: str) -> dict[str, Any]:
-    return {name: Path(_string(name, value, origin)[name]).expanduser()}
+    text = str(_string(name, value, origin)[name])
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{origin}: {name!a} is below a home that cannot be found: {text!a}") from None
+    if "\0" in text:
+        raise ConfigError(f"{origin}: {name!a} is no path: {text!a}")
+    return {name: path}
 
 
 def _categories(name: str, value: object, origin: str) -> dict[str, Any]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 VERSION = 1
 FILE = ".kilo-review/baseline.json"
 NO_REASON = "it was there when the baseline was made"
+MOST = 10**9
+"""Of equal findings that one entry accepts."""
 FIELDS = ("path", "category", "code", "symbol", "status", "times", "reason", "fingerprint")
 COUNTED = frozenset({Status.ACTIVE, Status.UNANCHORED})
 
@@ -70,7 +72,7 @@ def combined(entries: Iterable[Accepted]) -> Baseline:
     counts: Counter[Accepted] = Counter()
     for entry in entries:
         counts[entry._replace(times=0)] += entry.times
-    return tuple(sorted(entry._replace(times=count) for entry, count in counts.items()))
+    return tuple(sorted(entry._replace(times=min(count, MOST)) for entry, count in counts.items()))
 
 
 def to_text(baseline: Iterable[Accepted]) -> str:
@@ -110,8 +112,9 @@ def from_bytes(data: bytes, origin: str) -> Baseline:
 def _entry(row: dict[str, Any]) -> Accepted:
     if set(row) != set(FIELDS):
         raise ValueError(f"an entry has not the keys {', '.join(FIELDS)}")
-    if not all(isinstance(row[name], int if name == "times" else str) for name in FIELDS) or row["times"] < 1:
+    if not all(isinstance(row[name], int if name == "times" else str) for name in FIELDS) or not 1 <= row["times"] <= MOST:
         raise ValueError("an entry has a value of the wrong kind")
+    "".join(value for value in row.values() if isinstance(value, str)).encode()  # half a surrogate pair is no text
     if Status(row["status"]) not in {Status.BASELINE, Status.DISMISSED}:
         raise ValueError(f"{row['status']!a} is no status of an entry")
     Category(row["category"])

@@ -21,7 +21,7 @@ from kilo_review.errors import (
     WrongServerError,
 )
 from kilo_review.models import locality
-from kilo_review.models.base import DEFAULT_WINDOW, Reply
+from kilo_review.models.base import DEFAULT_WINDOW, Reply, count_of, seconds_of
 from kilo_review.models.choose import Offer, choose, same_name
 from kilo_review.models.faults import Asked, fault, message_of
 from kilo_review.models.transport import Client
@@ -149,10 +149,10 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
             reply.reasoning += str(message.get("thinking") or "")
         if line.get("done") is True:
             reply.is_cut = line.get("done_reason") == "length"
-            reply.prompt_tokens = _count(line.get("prompt_eval_count"))
-            reply.completion_tokens = _count(line.get("eval_count"))
-            reply.answer_seconds = _count(line.get("eval_duration")) / NANOSECONDS
-            reply.reading_seconds = _count(line.get("prompt_eval_duration")) / NANOSECONDS
+            reply.prompt_tokens = count_of(line.get("prompt_eval_count"))
+            reply.completion_tokens = count_of(line.get("eval_count"))
+            reply.answer_seconds = seconds_of(line.get("eval_duration"), NANOSECONDS)
+            reply.reading_seconds = seconds_of(line.get("prompt_eval_duration"), NANOSECONDS)
             return reply
     raise BrokenStreamError(
         f"the answer of {SERVER} ended before its end",
@@ -188,7 +188,7 @@ def _offers(client: Client, asked: Asked) -> list[Offer]:
         Offer(
             name=str(entry["name"]),
             is_loaded=str(entry["name"]) in running,
-            size=_count(entry.get("size")),
+            size=count_of(entry.get("size")),
             is_chat="completion" in (entry.get("capabilities") or ["completion"]),
         )
         for entry in tags
@@ -244,7 +244,7 @@ def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelR
 def _trained_window(shown: Mapping[str, Any]) -> int:
     facts = shown.get("model_info")
     facts = facts if isinstance(facts, dict) else {}
-    return _count(facts.get(f"{facts.get('general.architecture')}.context_length"))
+    return count_of(facts.get(f"{facts.get('general.architecture')}.context_length"))
 
 
 def _running(client: Client, name: str) -> dict[str, Any]:
@@ -252,7 +252,3 @@ def _running(client: Client, name: str) -> dict[str, Any]:
     models = data.get("models") if isinstance(data, dict) else None
     entries = [entry for entry in models or [] if isinstance(entry, dict)]
     return next((entry for entry in entries if same_name(str(entry.get("name")), name)), {})
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

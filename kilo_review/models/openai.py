@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import BrokenStreamError, ModelError, NotLocalError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-from kilo_review.models.base import DEFAULT_WINDOW, Reply
+from kilo_review.models.base import DEFAULT_WINDOW, Reply, count_of, seconds_of
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked, fault, message_of
 from kilo_review.models.transport import Client
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_URLS = ("http://127.0.0.1:8080/v1", "http://127.0.0.1:9931/v1", "http://127.0.0.1:8000/v1")
 """llama-server (both its ports: it is moving), then vLLM."""
 OK = 200
+MILLISECONDS = 1e3
 START_HINT = "Start it, for example: llama-server -m MODEL.gguf, or give its address with --base-url"
 THINKING_SWITCH = {"llamacpp", "vllm"}
 """Servers (`owned_by`) that take `chat_template_kwargs`; others may refuse an unknown field."""
@@ -254,32 +255,26 @@ def _take_choice(reply: Reply, event: Mapping[str, Any]) -> bool:
     reason = choice.get("finish_reason")
     if reason == "length":
         reply.is_cut = True
-    return reason is not None
+    return isinstance(reason, str) and bool(reason)  # LocalAI writes "" where others write null
 
 
 def _count(reply: Reply, event: Mapping[str, Any]) -> None:
     usage = event.get("usage")
     if isinstance(usage, dict):
-        reply.prompt_tokens = _number(usage.get("prompt_tokens"))
-        reply.completion_tokens = _number(usage.get("completion_tokens"))
+        reply.prompt_tokens = count_of(usage.get("prompt_tokens"))
+        reply.completion_tokens = count_of(usage.get("completion_tokens"))
         details = usage.get("prompt_tokens_details")
         if isinstance(details, dict):
-            reply.cached_prompt_tokens = _number(details.get("cached_tokens"))
+            reply.cached_prompt_tokens = count_of(details.get("cached_tokens"))
     timings = event.get("timings")
     if isinstance(timings, dict):
-        reply.cached_prompt_tokens = _number(timings.get("cache_n")) or reply.cached_prompt_tokens
-        spent = timings.get("predicted_ms")
-        reply.answer_seconds = spent / 1000 if isinstance(spent, (int, float)) and spent > 0 else 0.0
-        read = timings.get("prompt_ms")
-        reply.reading_seconds = read / 1000 if isinstance(read, (int, float)) and read > 0 else 0.0
+        reply.cached_prompt_tokens = count_of(timings.get("cache_n")) or reply.cached_prompt_tokens
+        reply.answer_seconds = seconds_of(timings.get("predicted_ms"), MILLISECONDS)
+        reply.reading_seconds = seconds_of(timings.get("prompt_ms"), MILLISECONDS)
 
 
 def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _text(lines: Iterator[bytes]) -> str:
