@@ -17,14 +17,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.changes import huge_change, reviewed_commits, standard_change
-from benchmarks.instant_server import InstantServer
+from benchmarks.changes import huge_change, reviewed_commits, standard_change, with_rules
+from benchmarks.instant_server import BLOCKING, NOTHING, InstantServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 RUNS = 5
 COMMITS = 50
+RULES = 50
 PROGRAM = (sys.executable, "-m", "kilo_review")
 CLICK = (sys.executable, "-c", "import click")
 MIB = 1024
@@ -45,6 +46,7 @@ def main() -> None:
     _hermetic()
     with tempfile.TemporaryDirectory(prefix="kilo-bench-") as folder:
         start_up(Path(folder), arguments.runs)
+        prompts(Path(folder))
         memory(Path(folder), arguments.runs)
         planning(Path(folder), arguments.lines)
         prefix_cache(Path(folder))
@@ -69,6 +71,28 @@ def start_up(folder: Path, runs: int) -> None:
     _row("chat requests", str(chats), "", "1")
     _row("prompt tokens", str(prompt_bytes // 4), "bytes / 4", "at most 900")
     _row("nothing staged", f"{_median(nothing):.3f} s", f"{idle:.2f} x import click", "at most 2.5")
+
+
+def prompts(folder: Path) -> None:
+    """Prompt tokens of the standard change: clean, with a finding that is put to the test, and with rules."""
+    repository = standard_change(folder / "prompts")
+    ruled = with_rules(folder / "ruled", RULES)
+    clean, _, _ = _prompted(repository, NOTHING)
+    blocking, requests, _ = _prompted(repository, BLOCKING)
+    with_two, _, prompt = _prompted(ruled, NOTHING)
+    sent = prompt.count("RULE rule")
+    print("\nPrompt tokens of the standard change (bytes / 4), findings that would block being put to the test")
+    _row("clean", str(clean), "1 request", "at most 900")
+    _row("blocking", str(blocking), f"{requests} requests; {blocking - clean} more", "at most 700 more")
+    _row(f"with {RULES} rules", str(with_two), f"{sent} of them sent; {with_two - clean} more", "2 sent")
+
+
+def _prompted(repository: Path, answer: str) -> tuple[int, int, str]:
+    """Prompt tokens of one review, its requests, and the last prompt."""
+    with InstantServer(answer) as server:
+        command = (*PROGRAM, "--provider", "ollama", "--base-url", server.url, "--no-cache")
+        subprocess.run(command, cwd=repository, capture_output=True)
+    return server.all_bytes // 4, server.chats, server.prompt
 
 
 def memory(folder: Path, runs: int) -> None:

@@ -46,6 +46,18 @@ def reviewed_commits(folder: Path, number: int) -> tuple[Path, Path]:
     return folder, lines
 
 
+def with_rules(folder: Path, number: int) -> Path:
+    """The standard change in a project with so many rules, of which two are about it."""
+    standard_change(folder)
+    rules = folder / ".kilo-review" / "rules"
+    rules.mkdir(parents=True)
+    for count in range(number):
+        about = '["cart.py"]' if count < 2 else f'["module{count}/**/*.ts"]'
+        text = f"Money is a whole number of cents, never a float; see ADR {count}.\n" * 3
+        (rules / f"rule{count:02}.md").write_text(f"---\nglobs: {about}\n---\n{text}")
+    return folder
+
+
 def huge_change(folder: Path, lines: int) -> tuple[Path, str, str]:
     """A repository and two commits between which about `lines` lines differ, in thousands of hunks."""
     _init(folder)

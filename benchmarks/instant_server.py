@@ -1,4 +1,4 @@
-"""A server on Ollama's wire that answers "no findings" at once, so that only the program's own cost shows."""
+"""A server on Ollama's wire that answers at once, so that only the program's own cost shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,23 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-ANSWER = {"role": "assistant", "content": '{"findings": []}'}
+NOTHING = '{"findings": []}'
+BLOCKING = json.dumps(
+    {
+        "findings": [
+            {
+                "code": "return total / len(self.items)",
+                "file": "cart.py",
+                "line": 7,
+                "problem": "An empty cart divides by zero.",
+                "severity": "critical",
+                "title": "Division by zero",
+                "type": "bug",
+            }
+        ]
+    }
+)
+CONFIRMED = '{"confirmed": true, "evidence": "Cart([]).mean() divides by zero"}'
 REPLIES: dict[str, Any] = {
     "/api/version": {"version": "0.31.2"},
     "/api/ps": {"models": [{"name": "instant:1b", "context_length": 8192, "size": 1, "size_vram": 1}]},
@@ -16,16 +32,23 @@ REPLIES: dict[str, Any] = {
         "model_info": {"general.architecture": "x", "x.context_length": 32768},
         "capabilities": ["completion"],
     },
-    "/api/chat": {"message": ANSWER, "done": True, "done_reason": "stop", "prompt_eval_count": 500, "eval_count": 5},
+    "/api/chat": {"done": True, "done_reason": "stop", "prompt_eval_count": 500, "eval_count": 5},
 }
 
 
 class InstantServer:
-    """Serves until the `with` block ends; counts the bytes of the messages of the last chat request."""
+    """Serves until the `with` block ends.
 
-    def __init__(self) -> None:
-        self.prompt_bytes = 0
-        self.chats = 0
+    Attributes:
+        prompt_bytes: of the messages of the last chat request.
+        all_bytes: of those of all chat requests.
+        chats: how many there were.
+        prompt: the last one's text.
+    """
+
+    def __init__(self, answer: str = NOTHING) -> None:
+        self.prompt_bytes = self.all_bytes = self.chats = 0
+        self.prompt = ""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -40,13 +63,18 @@ class InstantServer:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if self.path == "/api/chat":
-                    outer.chats += 1
-                    outer.prompt_bytes = sum(len(each["content"].encode()) for each in body["messages"])
-                self._answer()
+                if self.path != "/api/chat":
+                    self._answer()
+                    return
+                outer.prompt = body["messages"][-1]["content"]
+                outer.chats += 1
+                outer.prompt_bytes = sum(len(each["content"].encode()) for each in body["messages"])
+                outer.all_bytes += outer.prompt_bytes
+                words = CONFIRMED if '"confirmed"' in outer.prompt else answer
+                self._answer({"message": {"role": "assistant", "content": words}})
 
-            def _answer(self) -> None:
-                data = json.dumps(REPLIES[self.path]).encode() + b"\n"
+            def _answer(self, more: dict[str, Any] | None = None) -> None:
+                data = json.dumps(REPLIES[self.path] | (more or {})).encode() + b"\n"
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()

@@ -18,7 +18,7 @@ from fuzz.targets import PLACES, load
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache" / "fuzz"
-FAST = Path("/dev/shm")  # noqa: S108  a folder of our own is made in it
+FAST = Path("/dev/shm")
 SECONDS = 60
 GRACE_SECONDS = 90
 """To start, and to end an input that takes too long."""
@@ -110,8 +110,16 @@ def read_log(name: str, folder: Path, log: str, seconds: int, code: int | None) 
     executions = int(next(filter(None, runs[-1]))) if runs else 0
     features, corpus = (int(number) for number in state[-1]) if state else (0, 0)
     took = re.search(r"^Done \d+ runs in (\d+) second", log, re.MULTILINE)
-    found = [(path, last_line(path.with_suffix(".txt").read_text())) for path in sorted(folder.glob("finding-*")) if not path.suffix]
-    found += [(path, f"libFuzzer stopped at it: {path.name.partition('-')[0]}") for pattern in ARTIFACTS for path in folder.glob(pattern)]
+    found = [
+        (path, last_line(path.with_suffix(".txt").read_text()))
+        for path in sorted(folder.glob("finding-*"))
+        if not path.suffix
+    ]
+    found += [
+        (path, f"libFuzzer stopped at it: {path.name.partition('-')[0]}")
+        for pattern in ARTIFACTS
+        for path in folder.glob(pattern)
+    ]
     if not found and (code != 0 or not executions):
         end = "was killed, since it did not end" if code is None else f"ended with {code}"
         found = [(folder / "log", f"the fuzzer itself {end}: {last_line(log)}")]
@@ -141,10 +149,16 @@ def _hermetic(scratch: Path) -> dict[str, str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
     parser.add_argument("--seconds", type=int, default=SECONDS, help="for all targets together")
-    parser.add_argument("--target", action="append", default=[], choices=PLACES, metavar="NAME", help="only this one; may be repeated")
-    parser.add_argument("--seed", type=int, default=0, help="of the mutations; the corpus of earlier runs counts as well")
+    parser.add_argument(
+        "--target", action="append", default=[], choices=PLACES, metavar="NAME", help="only this one; may be repeated"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the mutations; the corpus of earlier runs counts as well"
+    )
     parser.add_argument("--list", action="store_true", help="name the targets")
-    parser.add_argument("--replay", type=Path, metavar="FILE", help="tell what an input stands for and what comes of it")
+    parser.add_argument(
+        "--replay", type=Path, metavar="FILE", help="tell what an input stands for and what comes of it"
+    )
     return parser.parse_args()
 
 

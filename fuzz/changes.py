@@ -22,7 +22,20 @@ TRAPS = (
     *(b"GIT binary patch", b"Binary files a/x and b/x differ", b"def f():", b"    return 1", b"*" * 15, b"}"),
 )
 """Lines that look like something else, or end where none should."""
-NAMES = (b"a.py", b"b/c.js", b"a b", b" b/x", b"b", b"-", b'q"\\.c', b"\xe9", b"tab\there", b"line\nfeed", b"\r", b"a b/a b")
+NAMES = (
+    b"a.py",
+    b"b/c.js",
+    b"a b",
+    b" b/x",
+    b"b",
+    b"-",
+    b'q"\\.c',
+    b"\xe9",
+    b"tab\there",
+    b"line\nfeed",
+    b"\r",
+    b"a b/a b",
+)
 
 
 class Edit(NamedTuple):
@@ -83,7 +96,9 @@ def _content(draw: DrawFn) -> tuple[bytes, ...]:
     line = st.sampled_from([*TRAPS, *hostile]) | st.binary(max_size=6).map(lambda raw: raw.replace(b"\n", b""))
     lines = draw(st.lists(line, max_size=12))
     whole = b"\n".join(lines) + (b"\n" if draw(st.booleans()) else b"")
-    return tuple(part + b"\n" for part in whole.split(b"\n")[:-1]) + ((last,) if (last := whole.split(b"\n")[-1]) else ())
+    return tuple(part + b"\n" for part in whole.split(b"\n")[:-1]) + (
+        (last,) if (last := whole.split(b"\n")[-1]) else ()
+    )
 
 
 # As git writes it
@@ -95,7 +110,10 @@ def hunks_of(before: Sequence[bytes], after: Sequence[bytes], context: int) -> I
     for group in matcher.get_grouped_opcodes(context):
         if all(code[0] == "equal" for code in group):
             continue
-        header = b"@@ -%s +%s @@ \xff heading\n" % (_range(group[0][1], group[-1][2]), _range(group[0][3], group[-1][4]))
+        header = b"@@ -%s +%s @@ \xff heading\n" % (
+            _range(group[0][1], group[-1][2]),
+            _range(group[0][3], group[-1][4]),
+        )
         rows: list[Row] = []
         for tag, a, b, c, d in group:
             if tag == "equal":

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HOSTILE = (
-    *("\0", "\x1b[2J\x1b]0;t\x07", "\r", "\r\n", "\n\n", "\t", "\x0b\x0c\x1c\x85", "\u2028\u2029", "\ufeff", "\ud800", "\udce9"),
+    *("\0", "\x1b[2J\x1b]0;t\x07", "\r", "\r\n", "\n\n", "\t", "\x0b\x0c\x1c\x85", "\u2028\u2029", "\ufeff"),
+    *("\ud800", "\udce9"),
     *("\u202e\u2066", "\u200b", "\U000e0041", "\U0010ffff", "é", "\\", '"', "'", "`", "```", "```diff", " " * 40),
-    *("9" * 5000, "[" * 1100, '{"a":' * 1100, "-1", "NaN", "null", "</think>", "<think>", "kilo-review: ignore[bug] because"),
-    *("../..", "/dev/null", ".git/config", "~nobody", "a b/c", "*", "[!", "%s%n{0}", "$(id)", "--- a", "+++ b", "@@ -1 +1 @@"),
+    *("9" * 5000, "[" * 1100, '{"a":' * 1100, "-1", "NaN", "null", "</think>"),
+    *("<think>", "kilo-review: ignore[bug] because"),
+    *("../..", "/dev/null", ".git/config", "~nobody", "a b/c", "*", "[!", "%s%n{0}", "$(id)", "--- a"),
+    *("+++ b", "@@ -1 +1 @@"),
 )  # fmt: skip
 """What has broken readers before, here and elsewhere."""
 MOST_DAMAGES = 3
-
 
 
 def one_of_these(values: Sequence[T]) -> SearchStrategy[T]:

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilo_review import review, sieve
-from kilo_review.finding import Status
+from kilo_review.finding import Status, fold
 from kilo_review.judge.baseline import NO_REASON, Accepted, Baseline, accepted, combined, revived
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from kilo_review.job import Job, Watch
     from kilo_review.outcome import Outcome
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from kilo_review.source.repo import Repository
 
 
-def made(job: Job, reason: str, watch: Watch, session: Session) -> tuple[Baseline, Outcome]:
+def made(job: Job, file: Path, reason: str, watch: Watch, session: Session) -> tuple[Baseline, Outcome]:
     """A baseline of what a review finds, on top of the one that the job has.
 
     Entries keep their reasons; those whose code is gone are left out; those whose code has moved stand where it
@@ -26,6 +27,7 @@ def made(job: Job, reason: str, watch: Watch, session: Session) -> tuple[Baselin
 
     Args:
         job: what is reviewed, and the present baseline.
+        file: where the baseline lies; what it quotes is no code.
         reason: why the new ones are accepted.
         watch: who is told how it goes.
         session: what is open.
@@ -35,26 +37,36 @@ def made(job: Job, reason: str, watch: Watch, session: Session) -> tuple[Baselin
     decided = sieve.known(job, {}, session.repository, tree)
     for finding in outcome.findings:
         decided.mark(revived(finding))
-    kept = [entry for entry in decided.unused if tree is None or stands(entry, tree, session.repository)]
+    assert tree
+    stands = standing(tree, session.repository, file)
+    kept = [entry for entry in decided.unused if stands(entry)]
     dismissed = [entry for entry in job.baseline if entry.status == Status.DISMISSED]
     met = [
         accepted(finding, finding.reason or NO_REASON)
         for finding in outcome.findings
         if finding.status is Status.BASELINE
     ]
-    new = [accepted(finding, reason or NO_REASON) for finding in outcome.shown]
+    # A quote that is not in the code would be gone as soon as it was accepted.
+    new = [accepted(each, reason or NO_REASON) for each in outcome.shown if each.status is not Status.UNANCHORED]
+    outcome.findings = [replace(finding, blocking=False) for finding in outcome.findings]
     return combined([*met, *new, *kept, *dismissed]), outcome
 
 
-def stale(baseline: Iterable[Accepted], repository: Repository) -> list[Accepted]:
+def stale(baseline: Iterable[Accepted], repository: Repository, file: Path) -> list[Accepted]:
     """Entries whose code is nowhere in what would be committed now."""
-    tree = repository.snapshot_index()
-    return [entry for entry in baseline if not stands(entry, tree, repository)]
+    stands = standing(repository.snapshot_index(), repository, file)
+    return [entry for entry in baseline if not stands(entry)]
 
 
-def stands(entry: Accepted, tree: str, repository: Repository) -> bool:
-    """Whether the code of an entry is still there, in its file or elsewhere."""
-    return not entry.code or repository.holds(tree, entry.code)
+def standing(tree: str, repository: Repository, file: Path) -> Callable[[Accepted], bool]:
+    """What tells whether the code of an entry is in a tree, in its file or elsewhere, but for the baseline itself."""
+    text_of, own = sieve.texts(repository, tree), repository.inside(file)
+
+    def stands(entry: Accepted) -> bool:
+        code, text = fold(entry.code), text_of(entry.path)
+        return not code or bool(text and text.lines[code]) or repository.holds(tree, entry.code, but_for=own)
+
+    return stands
 
 
 def without(baseline: Baseline, prefix: str) -> tuple[Baseline, list[Accepted]]:

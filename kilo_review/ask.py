@@ -9,24 +9,38 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from kilo_review.errors import BadReplyError, CutReplyError, PromptTooLongError, SchemaRejectedError, ServerFailedError
-from kilo_review.judge.parse import Claim, parse
+from kilo_review.errors import (
+    BadReplyError,
+    CutReplyError,
+    ModelError,
+    PromptTooLongError,
+    SchemaRejectedError,
+    ServerFailedError,
+)
+from kilo_review.inert import inert
+from kilo_review.judge.parse import Claim, parse, salvage
 from kilo_review.judge.remedy import Explanation, parse_explanation
 from kilo_review.judge.verify import Ruling, parse_ruling
+from kilo_review.models.base import AS_EVER
+from kilo_review.models.retry import Patience, Try
 from kilo_review.plan.chunk import Chunk, TokenMeter
-from kilo_review.plan.rules import Rule, blocks
+from kilo_review.plan.rules import blocks
 from kilo_review.prompts import EXPLAIN_SCHEMA, VERIFY_SCHEMA, Message, Prompts, reply_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kilo_review.deadline import Deadline
     from kilo_review.models.base import Model, Reply
     from kilo_review.outcome import Usage
 
 
+Answer = TypeVar("Answer")
+PARROTED = "it repeats the instructions"
+UNUSUAL_TOKEN = 5
+"""Characters; code has 3 to 4 on average."""
 LONGEST_TOKEN = 10
 """Characters; more than this on average means that part of the prompt was not counted."""
 
@@ -43,8 +57,12 @@ class Asker:
     with_schema: bool = True
     """False once the server has refused one."""
 
-    def claims(self, chunk: Chunk) -> list[Claim]:
+    def claims(self, chunk: Chunk, sampling: Mapping[str, Any] = AS_EVER) -> list[Claim]:
         """What the model says about a chunk.
+
+        Args:
+            chunk: what is asked about.
+            sampling: see `Model.ask`.
 
         Raises:
             CutReplyError: the answer hit its token limit.
@@ -53,14 +71,18 @@ class Asker:
         """
         question = self.prompts.review(chunk.text, blocks(chunk.rules))
         schema = reply_schema([rule.name for rule in chunk.rules])
-        reply = self._ask(question, schema)
+        reply = self._ask(question, schema, sampling)
         try:
             claims = self._read(reply)
         except CutReplyError:
             raise
         except BadReplyError as unreadable:
             claims = self._climb_down(question, schema, reply, unreadable)
-        return [_ruled(claim, chunk.rules) for claim in claims]
+        return [self._own(claim) for claim in claims]
+
+    def rescued(self, error: CutReplyError) -> list[Claim]:
+        """The complete claims of an answer that was cut off."""
+        return [self._own(claim) for claim in salvage(error.text)]
 
     def ruling(self, question: Sequence[Message]) -> Ruling:
         """Whether a claim stands; asked once more, without a schema, if the answer cannot be read.
@@ -69,14 +91,8 @@ class Asker:
             BadReplyError: neither answer says yes or no.
             ModelError: the model could not be asked.
         """
-        reply = self._ask(question, VERIFY_SCHEMA)
-        try:
-            return parse_ruling(reply.text, reply.reasoning)
-        except BadReplyError:
-            if not self.with_schema:
-                raise
-        reply = self._ask(question, None)
-        return parse_ruling(reply.text, reply.reasoning)
+        ruling = self._once_more_without_schema(question, VERIFY_SCHEMA, parse_ruling)
+        return ruling._replace(evidence="") if self.prompts.repeats(ruling.evidence) else ruling
 
     def explanation(self, question: Sequence[Message]) -> Explanation:
         """Why a line is wrong, and a fix; asked once more, without a schema, if the answer cannot be read.
@@ -85,23 +101,36 @@ class Asker:
             BadReplyError: neither answer can be read.
             ModelError: the model could not be asked.
         """
-        reply = self._ask(question, EXPLAIN_SCHEMA)
+        found = self._once_more_without_schema(question, EXPLAIN_SCHEMA, parse_explanation)
+        if self.prompts.repeats(found.cause):
+            raise BadReplyError("the model's answer explains nothing: it repeats the instructions")
+        return found._replace(example="") if self.prompts.repeats(found.example) else found
+
+    def _once_more_without_schema(
+        self, question: Sequence[Message], schema: dict[str, Any], read: Callable[[str, str], Answer]
+    ) -> Answer:
+        reply = self._ask(question, schema)
         try:
-            return parse_explanation(reply.text, reply.reasoning)
+            return read(reply.text, reply.reasoning)
         except BadReplyError:
             if not self.with_schema:
                 raise
         reply = self._ask(question, None)
-        return parse_explanation(reply.text, reply.reasoning)
+        return read(reply.text, reply.reasoning)
+
+    def _own(self, claim: Claim) -> Claim:
+        """The claim, with an objection if its words are those of the instructions."""
+        words = self.prompts.repeats(claim.title) or self.prompts.repeats(claim.problem)
+        return claim._replace(objection=PARROTED) if words else claim
 
     def _climb_down(
         self, question: Sequence[Message], schema: dict[str, Any], reply: Reply, unreadable: BadReplyError
     ) -> list[Claim]:
         if reply.text.strip():
             try:
-                return self._read(self._ask(self.prompts.repair(reply.text), schema))
-            except BadReplyError:
-                pass  # the next rung
+                return self._read(self._ask(self.prompts.repair(inert(reply.text)), schema))
+            except (BadReplyError, PromptTooLongError):
+                pass  # the next rung: it is the reply that is too long, not the change
         if not self.with_schema:
             raise unreadable
         return self._read(self._ask(question, None))
@@ -115,10 +144,12 @@ class Asker:
             )
         return parse(reply.text, reply.reasoning)
 
-    def _ask(self, messages: Sequence[Message], schema: dict[str, Any] | None) -> Reply:
+    def _ask(
+        self, messages: Sequence[Message], schema: dict[str, Any] | None, sampling: Mapping[str, Any] = AS_EVER
+    ) -> Reply:
         size = sum(len(message.content.encode("utf-8", "replace")) for message in messages)
         try:
-            reply = self._timed(messages, schema if self.with_schema else None)
+            reply = self._timed(messages, schema if self.with_schema else None, sampling)
         except PromptTooLongError as error:
             self.meter.learn(size, error.prompt_tokens or 0)
             raise
@@ -126,7 +157,7 @@ class Asker:
             if schema is None or not self.with_schema:
                 raise
             self.with_schema = False
-            return self._ask(messages, None)
+            return self._ask(messages, None, sampling)
         self.usage.prompt_tokens += reply.prompt_tokens
         self.usage.completion_tokens += reply.completion_tokens
         self.usage.cached_prompt_tokens += reply.cached_prompt_tokens
@@ -135,32 +166,45 @@ class Asker:
         self.meter.learn(size, reply.prompt_tokens)
         return reply
 
-    def _timed(self, messages: Sequence[Message], schema: dict[str, Any] | None) -> Reply:
-        started = time.monotonic()
-        self.usage.requests += 1
-        try:
-            return self.model.ask(messages, schema, self.deadline)
-        finally:
-            self.usage.model_seconds += time.monotonic() - started
+    def _timed(self, messages: Sequence[Message], schema: dict[str, Any] | None, sampling: Mapping[str, Any]) -> Reply:
+        """The answer, by a second try where that is worth it."""
+        patience = Patience()
+        while True:
+            started = time.monotonic()
+            self.usage.requests += 1
+            try:
+                return self.model.ask(messages, schema, self.deadline, sampling)
+            except ModelError as error:
+                again = patience.next_try(error, self._seed(sampling))
+                if again is None or not self._has_time_for(again):
+                    raise
+            finally:
+                self.usage.model_seconds += time.monotonic() - started
+            time.sleep(again.seconds)
+            sampling = {**sampling, **again.sampling}
+
+    def _seed(self, sampling: Mapping[str, Any]) -> int:
+        seed = sampling.get("seed", self.model.parameters.get("seed"))
+        return seed if isinstance(seed, int) else 0
+
+    def _has_time_for(self, again: Try) -> bool:
+        left = self.deadline.remaining()
+        return left is None or left > again.seconds
+
+    def _is_cut(self, size: int, tokens: int) -> bool:
+        if self.model.info.provider != "ollama":
+            return 0 < tokens < size / LONGEST_TOKEN
+        # Its older versions leave cached tokens out of the count; but one that cuts (before 0.12.4 it does not know
+        # `truncate`) leaves exactly the window (up to 0.24), or half of it and two (ollama#17427).
+        window = self.model.info.window or 0
+        return 0 < window <= tokens or (tokens == window // 2 + 2 and tokens < size / UNUSUAL_TOKEN)
 
     def _check_that_all_was_read(self, messages: Sequence[Message], reply: Reply) -> None:
-        """A server that cut the prompt in silence tells by its count: no tokenizer needs so few tokens for code.
-
-        Not for Ollama's own wire: there `truncate: false` makes it an error, and older versions leave cached
-        tokens out of the count.
-        """
+        """A server that cut the prompt in silence tells by its count: no tokenizer needs so few tokens for code."""
         # A run of blanks or dashes may be one token, so only what does not repeat itself counts.
         size = sum(len(re.sub(r"(.)\1+", r"\1", message.content)) for message in messages)
-        if self.model.info.provider != "ollama" and 0 < reply.prompt_tokens < size / LONGEST_TOKEN:
+        if self._is_cut(size, reply.prompt_tokens):
             raise ServerFailedError(
                 f"the server read only {reply.prompt_tokens} tokens of a prompt of {size} characters",
                 hint="Give the model a larger window (context length); for Ollama use --provider ollama",
             )
-
-
-def _ruled(claim: Claim, rules: Sequence[Rule]) -> Claim:
-    """A claim with the rule that it names, if there is such a rule, and that rule's severity."""
-    rule = next((rule for rule in rules if rule.name.lower() == claim.rule.strip().lower()), None)
-    if rule is None:
-        return claim._replace(rule="")
-    return claim._replace(rule=rule.name, severity=rule.severity or claim.severity)

@@ -12,10 +12,12 @@
         ├── WrongServerError       something answers, but it is not what the settings say
         ├── ModelNotFoundError     the server does not have that model, or none at all
         ├── ServerBusyError        the server asked to come back later
-        ├── ServerFailedError      out of memory, crashed, or said an error that we do not know
+        ├── ServerFailedError      out of memory, or said an error that we do not know
+        │   └── CrashedError       its runner died or the model was evicted: worth one more try
         ├── SchemaRejectedError    the server cannot enforce our reply schema: ask again without it
         ├── PromptTooLongError     the prompt does not fit the window: split it
         ├── BrokenStreamError      the answer ended before its end
+        │   └── RepetitionError    the model repeats itself: the connection was closed
         ├── StalledError           no byte came within the allowed silence
         ├── DeadlineError          the time that the user gave is used up
         └── BadReplyError          the answer cannot be read
@@ -89,6 +91,10 @@ class ServerFailedError(ModelError):
     """The server reported a failure of its own."""
 
 
+class CrashedError(ServerFailedError):
+    """The model's process died, or the model was taken out of memory, in the middle of the request."""
+
+
 class SchemaRejectedError(ModelError):
     """The server could not compile the reply schema."""
 
@@ -111,6 +117,10 @@ class PromptTooLongError(ModelError):
 
 class BrokenStreamError(ModelError):
     """The answer ended without its terminal marker."""
+
+
+class RepetitionError(BrokenStreamError):
+    """The answer had begun to repeat itself, and was not read to its end."""
 
 
 class StalledError(ModelError):

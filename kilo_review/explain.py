@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review import safe_file
 from kilo_review.ask import Asker
-from kilo_review.display import printable
+from kilo_review.display import one_line, printable
 from kilo_review.errors import ConfigError, UsageError
 from kilo_review.finding import fold
+from kilo_review.inert import inert, restored
 from kilo_review.judge.remedy import Explanation, patch
 from kilo_review.models.base import DEFAULT_WINDOW
 from kilo_review.outcome import Usage
@@ -50,7 +51,7 @@ def run(job: Job, finding: Finding, watch: Watch, session: Session) -> Explained
         UsageError: its code is not there any more.
         ModelError: the model could not be asked, or its answer cannot be read.
     """
-    content = _content(session.repository.top() / os.fsdecode(finding.path.encode("utf-8", "surrogateescape")))
+    content = _content(session.repository.top(), os.fsdecode(finding.path.encode("utf-8", "surrogateescape")))
     lines = content.decode("utf-8", "replace").split("\n")
     line = _line_of(finding, lines)
     if line is None:
@@ -63,8 +64,8 @@ def run(job: Job, finding: Finding, watch: Watch, session: Session) -> Explained
     fixed = meter.estimate(job.prompts.explain_template) + meter.estimate(finding.title + finding.message)
     shown = _shown(lines, line, budget(model.info.window or DEFAULT_WINDOW, fixed), meter)
     watch.model_chosen(model.info)
-    claim = f"{finding.title}. {finding.message}"
-    found = asker.explanation(job.prompts.explain(shown, line, claim))
+    claim = inert(one_line(f"{finding.title}. {finding.message}"))
+    found = _as_in(asker.explanation(job.prompts.explain(shown, line, claim)), "\n".join(lines))
     fix = patch(finding.path, content, found, line)
     if not fix:
         return Explained(found, b"", NOT_PLACED)
@@ -72,11 +73,17 @@ def run(job: Job, finding: Finding, watch: Watch, session: Session) -> Explained
     return Explained(found, fix if is_accepted else b"", "" if is_accepted else REFUSED)
 
 
-def _content(path: Path) -> bytes:
+def _as_in(found: Explanation, text: str) -> Explanation:
+    """The model's words with the control tokens of the file, which it was shown otherwise."""
+    return Explanation(*(restored(words, text) for words in found))
+
+
+def _content(top: Path, path: str) -> bytes:
+    """The file, but for one that a link has taken the place of, or of a folder above it."""
     try:
-        return safe_file.read_bytes(path, largest=LARGEST_FILE)
+        return safe_file.read_bytes(top / path, within=top, largest=LARGEST_FILE)
     except ConfigError as error:
-        raise UsageError(f"the file of this finding: {error.message}") from None
+        raise UsageError(f"the file of this finding: {error.message}", hint="Review it again: kilo-review") from None
 
 
 def _line_of(finding: Finding, lines: list[str]) -> int | None:
@@ -93,7 +100,8 @@ def _shown(lines: list[str], line: int, room: int, meter: TokenMeter) -> str:
     around = LINES_AROUND
     while True:
         first, last = max(1, line - around), min(len(lines), line + around)
-        text = "\n".join(f"{number:>4}   {printable(lines[number - 1])}".rstrip() for number in range(first, last + 1))
+        rows = enumerate(lines[first - 1 : last], first)
+        text = "\n".join(f"{number:>4}   {inert(row.rstrip())}".rstrip() for number, row in rows)
         if meter.estimate(text) <= room or around <= 1:
             return text
         around //= 2

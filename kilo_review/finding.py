@@ -101,7 +101,7 @@ class Finding:
     @property
     def kin(self) -> str:
         """32 hex digits that are the same wherever the same code has the same kind of defect."""
-        return kin_of(self.category.value, self.code, self.symbol)
+        return kin_of(self.category.value, self.code, self.symbol, self.path)
 
     @property
     def code(self) -> str:
@@ -109,10 +109,10 @@ class Finding:
         return self.evidence.split("\n", 1)[0].strip()
 
 
-def kin_of(category: str, code: str, symbol: str) -> str:
-    """See `Finding.kin`. A line such as `return None` is the same only in the same function."""
+def kin_of(category: str, code: str, symbol: str, path: str) -> str:
+    """See `Finding.kin`. A line such as `return None` is the same only in its function, or else in its file."""
     folded = fold(code)
-    return digest(category, folded, "" if len(folded) >= TELLING_LENGTH else " ".join(symbol.split()))
+    return digest(category, folded, "" if len(folded) >= TELLING_LENGTH else " ".join(symbol.split()) or path)
 
 
 def fold(text: str) -> str:

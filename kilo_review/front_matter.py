@@ -41,7 +41,7 @@ def _mapping(head: str, origin: str) -> dict[str, Any]:
     try:
         for event in YAML(typ="safe", pure=True).parse(head):
             if isinstance(event, AliasEvent) or getattr(event, "tag", None):
-                raise ConfigError(f"{origin}: the head has a YAML alias or tag in it", hint="Write out what it stands for")
+                raise ConfigError(f"{origin}: the head has a YAML alias or tag in it", hint="Write it out")
         value = YAML(typ="safe", pure=True).load(head)
     except (YAMLError, ValueError, RecursionError) as error:
         problem = str(getattr(error, "problem", None) or error).split("\n", 1)[0]

@@ -8,8 +8,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kilo_review import poll
 from kilo_review.ask import Asker
 from kilo_review.deadline import Deadline
+from kilo_review.display import printable
 from kilo_review.errors import (
     BadReplyError,
     BrokenStreamError,
@@ -20,14 +22,15 @@ from kilo_review.errors import (
     PromptTooLongError,
     SourceError,
 )
-from kilo_review.judge.anchor import anchor, merged
-from kilo_review.judge.parse import Claim, salvage
+from kilo_review.finding import Status
+from kilo_review.judge.anchor import merged
 from kilo_review.judge.verify import holding, unverified
 from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, answer_identity
 from kilo_review.outcome import Entry, State
 from kilo_review.packing import Pace, Packer
 from kilo_review.plan import scope
 from kilo_review.plan.chunk import Chunk, TokenMeter
+from kilo_review.plan.context import symbol_at
 from kilo_review.plan.rules import blocks
 from kilo_review.sieve import Sieve
 from kilo_review.verifier import Verifier
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
     from kilo_review.finding import Finding
     from kilo_review.job import Job, Watch
+    from kilo_review.judge.anchor import Anchored
     from kilo_review.judge.baseline import Known
     from kilo_review.ledger.records import Ledger
     from kilo_review.models.base import Model
@@ -49,6 +53,8 @@ SLOW_TOKENS_PER_SECOND = 10.0
 """Below this, one answer takes longer than anyone waits at a commit."""
 TELLING_TOKENS = 16
 """Fewer answer tokens than this say nothing about speed."""
+MOST_BROKEN = 3
+"""Answers in a row that broke off, each after a second try."""
 NOT_REACHED = "it was not reached"
 
 
@@ -79,6 +85,7 @@ class Inquiry:
         self._found: dict[Hunk, list[Finding]] = {}
         self._states: dict[Hunk, State] = {}
         self._failed: dict[Hunk, str] = {}
+        self._broken = 0
         self._sieve = Sieve(job, change, decided)
         self._packer: Packer | None = None
         self._verifier: Verifier | None = None
@@ -107,7 +114,7 @@ class Inquiry:
     def _ask_all(self, outcome: Outcome) -> None:
         model = self._session.model(self._job.model)
         outcome.model = model.info
-        self._identity = answer_identity(model, self._job.prompts.version)
+        self._identity = answer_identity(model, self._job.prompts.version, self._job.votes)
         speed_of = f"{model.info.provider} {model.info.name} {model.info.digest}"
         self._pace.known = self._ledger.calibration(speed_of)
         meter = TokenMeter(max(TokenMeter().tokens_per_byte, self._pace.known.tokens_per_byte))
@@ -180,7 +187,7 @@ class Inquiry:
     def _review_in_time(self, chunk: Chunk, asker: Asker, packer: Packer, outcome: Outcome) -> None:
         """Ask, unless the answer cannot come in time; the first request of a run is always tried."""
         left, tokens = self._job.deadline.remaining(), packer.request_tokens(chunk)
-        expected = self._pace.expected.seconds(tokens)
+        expected = self._pace.expected.seconds(tokens) * self._job.votes
         if left is not None and expected > left and outcome.usage.requests:
             limit = f"{left:.0f} s of the time limit of {self._job.deadline.seconds:g} s were left"
             hint = "Raise it with --max-seconds, or use a smaller model"
@@ -198,7 +205,7 @@ class Inquiry:
     def _review(self, chunk: Chunk, asker: Asker, outcome: Outcome) -> None:
         """Ask about one chunk; halve it where it or its answer was too long."""
         try:
-            claims = asker.claims(chunk)
+            found = poll.found(asker, chunk, self._job.votes, self._keep)
         except (PromptTooLongError, CutReplyError) as error:
             # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
             if halves := chunk.halves(cut_hunks=isinstance(error, PromptTooLongError)):
@@ -207,11 +214,15 @@ class Inquiry:
                 return
             self._fail(chunk, error, outcome)
             if isinstance(error, CutReplyError):
-                self._keep(salvage(error.text), chunk)
+                self._keep(poll.rescued(asker, chunk, error))
         except (BadReplyError, BrokenStreamError) as error:
             self._fail(chunk, error, outcome)
+            self._broken += isinstance(error, BrokenStreamError)
+            if self._broken >= MOST_BROKEN:
+                raise  # it is the server that fails, not the hunk
         else:
-            self._keep(claims, chunk)
+            self._broken = 0
+            self._keep(found)
         self._finish(chunk)
 
     def _finish(self, chunk: Chunk) -> None:
@@ -225,9 +236,17 @@ class Inquiry:
                     self._states[piece.hunk] = State.REVIEWED
         self._remember(finished)
 
-    def _keep(self, claims: list[Claim], chunk: Chunk) -> None:
-        for finding, hunk in anchor(claims, chunk.pieces):
-            self._found.setdefault(hunk, []).append(finding)
+    def _keep(self, found: list[Anchored]) -> None:
+        for finding, hunk in found:
+            self._found.setdefault(hunk, []).append(self._in_its_symbol(finding, hunk))
+
+    def _in_its_symbol(self, finding: Finding, hunk: Hunk) -> Finding:
+        """A hunk may reach over several functions; a finding is known by the one that its line is in."""
+        content = self._change.new_content(self._file_of[hunk])
+        if content is None or finding.status is Status.UNANCHORED:
+            return finding
+        symbol = symbol_at(finding.path, content, finding.line)
+        return finding if symbol is None else replace(finding, symbol=printable(symbol))
 
     def _fail(self, chunk: Chunk, error: ModelError, outcome: Outcome) -> None:
         for piece in chunk.pieces:

@@ -46,6 +46,7 @@ class Job:
         baseline: findings that the project has accepted.
         rules: the project's own.
         is_pull_request: the change may not excuse itself.
+        votes: answers that are asked for about each chunk; what most of them say counts.
         report_unused: whether comments that suppress nothing are told.
         patch: the change itself, where it came on standard input.
         in_background: nobody is looking; what is found is shown later.
@@ -63,6 +64,7 @@ class Job:
     baseline: Baseline = ()
     rules: Book = field(default_factory=Book)
     is_pull_request: bool = False
+    votes: int = 1
     report_unused: bool = False
     patch: bytes | None = None
     in_background: bool = False
@@ -78,6 +80,7 @@ class Job:
             *(self.prompts.version, sorted(self.ignore_lists.items())),
             *self._verification,
             *(self.categories, self.is_pull_request, self.rules.rules, self.rules.rules and self.rules.tokens),
+            *((self.votes,) if self.votes > 1 else ()),
         )
         return hashlib.sha256(json.dumps(known, default=str).encode("utf-8", "replace")).hexdigest()[:32]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kilo_review import memory, sieve
 from kilo_review.deadline import PROCESS_START
 from kilo_review.inquiry import Inquiry
+from kilo_review.judge import unicode
 from kilo_review.judge.anchor import merged
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import Ledger
@@ -23,6 +24,7 @@ from kilo_review.source import change as changes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kilo_review.finding import Finding
     from kilo_review.job import Job, Watch
     from kilo_review.judge.baseline import Known
     from kilo_review.prompts import Message
@@ -49,6 +51,7 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
     if selection.chosen:
         Inquiry(job, watch, change, selection, session, ledger, _decided(job, change, session)).ask(outcome)
         memory.fall_back(job, outcome, ledger, _decided(job, change, session))
+        outcome.findings += _deceptive(job, change, selection, _decided(job, change, session))
     outcome.findings = mark_blocking(merged(outcome.findings), job.fail_on)
     outcome.usage.seconds = time.monotonic() - PROCESS_START
     if outcome.entries:
@@ -86,6 +89,17 @@ def _read(job: Job, session: Session) -> Change:
 
 def _decided(job: Job, change: Change, session: Session) -> Known:
     return sieve.known(job, session.dismissals if change.repo else {}, change.repo, change.target.head)
+
+
+def _deceptive(job: Job, change: Change, selection: scope.Selection, decided: Known) -> list[Finding]:
+    """Characters that show a reader something else than a compiler; no model is needed to see them."""
+    judge = sieve.Sieve(job, change, decided)
+    return [
+        judge.sift(finding)
+        for file, hunk in selection.chosen
+        if not change.diff.data[hunk.begin : hunk.end].isascii()
+        for finding in unicode.deceptive(file.path, change.diff.lines(hunk))
+    ]
 
 
 def _outcome(job: Job, change: Change, selection: scope.Selection) -> Outcome:

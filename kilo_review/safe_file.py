@@ -10,20 +10,28 @@ from kilo_review.errors import ConfigError
 
 LARGEST = 1 << 20
 """Bytes."""
+GIT = ".git"
+"""What lies below may hold passwords of remotes."""
 
 
-def read_bytes(path: Path, *, largest: int = LARGEST) -> bytes:
+def read_bytes(path: Path, *, within: Path | None = None, largest: int = LARGEST) -> bytes:
     """A regular file's content.
 
-    A link to another file beside or below it is followed; one that leads out of there is not.
+    A link to another file in a folder is followed; one that leads out of there, or to what git keeps, is not.
+
+    Args:
+        path: of the file.
+        within: the folder; None for the one that the file lies in.
+        largest: bytes that it may have.
 
     Raises:
-        ConfigError: it cannot be read, is not a regular file, or is too large.
+        ConfigError: it cannot be read, leads elsewhere, is not a regular file, or is too large.
     """
-    real = os.path.realpath(path)
-    inside = Path(real).is_relative_to(os.path.realpath(path.parent))
+    real, folder = Path(os.path.realpath(path)), os.path.realpath(within or path.parent)
+    if not real.is_relative_to(folder) or GIT in real.relative_to(folder).parts:
+        raise ConfigError(f"{str(path)!a} cannot be read: it leads elsewhere", hint="It must be a file, not a link")
     try:
-        descriptor = os.open(real if inside else path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise ConfigError(
             f"{str(path)!a} cannot be read: {error.strerror}", hint="It must be a file, not a link"

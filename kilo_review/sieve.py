@@ -6,33 +6,42 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilo_review.display import escaped_path
-from kilo_review.finding import Finding, Status, fold
-from kilo_review.judge.baseline import COUNTED, Known
+from kilo_review.finding import Finding, Status
+from kilo_review.judge.baseline import COUNTED, Known, Text
 from kilo_review.judge.categories import Switchboard
-from kilo_review.judge.suppress import Ignore, ignore_for, ignores_in, numbered, target_of
+from kilo_review.judge.suppress import Ignore, ignores_for, ignores_in, numbered, target_of
+from kilo_review.plan.context import in_string
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from kilo_review.job import Job
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Hunk
     from kilo_review.source.repo import Repository
 
+ESCAPE = "\\x"
+
 
 def known(job: Job, dismissals: Mapping[str, str], repository: Repository | None, tree: str | None) -> Known:
     """What is accepted or dismissed, for the findings of one tree."""
-    lines: dict[str, set[str]] = {}
+    return Known(job.baseline, dismissals, texts(repository, tree))
 
-    def has_line(path: str, code: str) -> bool:
+
+def texts(repository: Repository | None, tree: str | None) -> Callable[[str], Text | None]:
+    """What reads the files of a tree, each once; it knows nothing where there is no tree, as of a patch."""
+    known: dict[str, Text | None] = {}
+
+    def text_of(path: str) -> Text | None:
         if repository is None or tree is None:
-            return True  # a patch tells nothing of other files: nothing is taken for moved
-        if path not in lines:
-            content = repository.file_in(tree, path) or b""
-            lines[path] = {fold(line) for line in content.decode("utf-8", "replace").split("\n")}
-        return fold(code) in lines[path]
+            return None
+        if path not in known:
+            content = repository.file_in(tree, path)
+            # A path that was not UTF-8 is written with escapes, by which it is not found.
+            known[path] = None if content is None and ESCAPE in path else Text.of(content or b"")
+        return known[path]
 
-    return Known(job.baseline, dismissals, has_line)
+    return text_of
 
 
 class Sieve:
@@ -62,47 +71,51 @@ class Sieve:
         return self._known.mark(finding)
 
     def unused(self, hunks: Iterable[tuple[FileChange, Hunk]]) -> list[str]:
-        """Comments on lines that were looked at and had no such finding."""
+        """Comments on new lines that were looked at and had no such finding; of other lines nobody is told anything."""
         told = []
         for file, hunk in hunks:
             ignores = self._ignores_of(file)
+            new = self._added(hunk) if ignores else set()
             for each in ignores.values():
-                if hunk.start <= target_of(each, ignores) <= hunk.last and (file.path, each.line) not in self._used:
+                if target_of(each, ignores) in new and (file.path, each.line) not in self._used:
                     words = ", ".join(sorted(each.categories))
                     why = each.problem or "suppresses nothing"
                     told.append(f"{escaped_path(file.path)}:{each.line}: kilo-review: ignore[{words}] {why}")
         return list(dict.fromkeys(told))
 
+    def _added(self, hunk: Hunk) -> set[int | None]:
+        return {line.new for line in self._change.diff.lines(hunk) if line.kind == "+"}
+
     def _ignored(self, finding: Finding) -> str:
         file = self._files.get(finding.path)
-        found = ignore_for(finding, self._ignores_of(file)) if file else None
-        if found is None:
-            return ""
-        problem = found.problem or self._distrust(found, finding.path)
-        if problem:
-            self.notes.append(f"{escaped_path(finding.path)}:{found.line}: the comment kilo-review: ignore {problem}")
-            return ""
-        self._used.add((finding.path, found.line))
-        return f"ignored in line {found.line}: {found.reason}"
+        problems: list[str] = []
+        for found in ignores_for(finding, self._ignores_of(file)) if file else ():
+            problem = found.problem or self._distrust(found, finding.path)
+            if not problem:
+                self._used.add((finding.path, found.line))
+                return f"ignored in line {found.line}: {found.reason}"
+            problems.append(f"{escaped_path(finding.path)}:{found.line}: the comment kilo-review: ignore {problem}")
+        self.notes += problems[:1]
+        return ""
 
     def _distrust(self, ignore: Ignore, path: str) -> str:
         """A pull request does not excuse itself."""
         if not self._job.is_pull_request:
             return ""
-        added = {
-            line.new for hunk in self._files[path].hunks for line in self._change.diff.lines(hunk) if line.kind == "+"
-        }
-        return "is not honoured, since this pull request brings it in" if ignore.line in added else ""
+        is_new = any(ignore.line in self._added(hunk) for hunk in self._files[path].hunks)
+        return "is not honoured, since this pull request brings it in" if is_new else ""
 
     def _ignores_of(self, file: FileChange) -> dict[int, Ignore]:
         if file.path not in self._ignores:
-            self._ignores[file.path] = ignores_in(self._lines(file))
+            self._ignores[file.path] = self._comments(file)
         return self._ignores[file.path]
 
-    def _lines(self, file: FileChange) -> dict[int, str]:
-        """The new file's lines; of a patch, those that it shows."""
+    def _comments(self, file: FileChange) -> dict[int, Ignore]:
+        """Those in the new file; of a patch, in the lines that it shows."""
         content = self._change.new_content(file)
-        if content is not None:
-            return numbered(content)
-        shown = (line for hunk in file.hunks for line in self._change.diff.lines(hunk))
-        return {line.new: line.text for line in shown if line.new is not None}
+        if content is None:
+            shown = (line for hunk in file.hunks for line in self._change.diff.lines(hunk))
+            return ignores_in({line.new: line.text for line in shown if line.new is not None}, file.path)
+        text = content.decode("utf-8", "replace")
+        found = ignores_in(numbered(text), file.path)
+        return {line: each for line, each in found.items() if not in_string(file.path, text, line, each.column)}

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -219,12 +219,14 @@ def needs(tool: str, *, variable: str = "") -> str:
     """The path of an external part; where it is missing the test is skipped, except in CI, where that is a failure."""
     found = os.environ.get(variable) if variable else None
     found = found or shutil.which(tool)
-    if found is None:
-        reason = f"{tool} is not installed (.ci/run has it)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+    return found or absent(f"{tool} is not installed (.ci/run has it)")
+
+
+def absent(reason: str) -> NoReturn:
+    """Skip the test, since something that it needs is not here; in CI, where all of it is, that is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def manager(tool: str) -> str:
@@ -239,8 +241,5 @@ def gguf() -> Path:
     """The demonstration model's file."""
     found = packaged_model()
     if not is_installed() or found is None:
-        reason = "the embedded engine or its model is not installed (make test installs both)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        absent("the embedded engine or its model is not installed (make test installs both)")
     return found

@@ -13,7 +13,7 @@ from kilo_review.models import PROVIDERS
 PACKAGE = Path(__file__).parent.parent / "kilo_review"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-GROUND = ("errors", "deadline", "display", "finding", "outcome")
+GROUND = ("errors", "deadline", "display", "finding", "inert", "outcome")
 PIPELINE = ("inquiry", "job", "memory", "packing", "session", "sieve", "verifier")
 LAYERS = {
     # A room may import the rooms to its right, and itself.
@@ -21,6 +21,7 @@ LAYERS = {
     "display": (),
     "deadline": ("errors",),
     "finding": (),
+    "inert": ("display",),
     "outcome": ("finding",),
     "source": GROUND,
     "front_matter": GROUND,
@@ -32,14 +33,15 @@ LAYERS = {
     "options": GROUND,
     "config": (*GROUND, "judge", "models", "options", "plan", "safe_file"),
     "ask": (*GROUND, "judge", "models", "plan", "prompts"),
+    "poll": (*GROUND, "ask", "judge", "models", "plan"),
     "ledger": GROUND,
     "job": (*GROUND, "judge", "models", "plan", "prompts", "source"),
     "session": (*GROUND, "ledger", "models", "source"),
     "packing": (*GROUND, "job", "ledger", "plan", "source"),
-    "sieve": (*GROUND, "job", "judge", "source"),
+    "sieve": (*GROUND, "job", "judge", "plan", "source"),
     "verifier": (*GROUND, "ask", "job", "judge", "ledger", "models", "packing", "plan", "session"),
     "inquiry": (
-        *(*GROUND, "ask", "job", "judge", "ledger", "models", "packing", "plan", "session", "sieve", "source"),
+        *(*GROUND, "ask", "job", "judge", "ledger", "models", "packing", "plan", "poll", "session", "sieve", "source"),
         "verifier",
     ),
     "memory": (*GROUND, "job", "judge", "ledger", "source"),
@@ -48,13 +50,15 @@ LAYERS = {
     "acceptance": (*GROUND, *PIPELINE, "judge", "review", "source"),
     "background": ("ledger",),
     "standing": (*GROUND, "job", "judge", "ledger", "series", "session", "source"),
-    "report": (*GROUND, "judge", "standing"),
+    "doctor": (*(*GROUND, "hooks", "ledger", "models", "plan", "prompts", "safe_file", "session", "setup", "source"),),
+    "report": (*GROUND, "doctor", "judge", "standing"),
     "setup": GROUND,
     "hooks": (*GROUND, "source"),
     "explain": (*GROUND, "ask", "job", "judge", "models", "plan", "safe_file", "session"),
     "bench": (*GROUND, "front_matter", "job", "models", "plan", "review", "session", "source"),
+    "proof": (*GROUND, "hooks", "models", "source"),
     "cli": (
-        *("acceptance", "bench", "explain"),
+        *("acceptance", "bench", "doctor", "explain", "proof"),
         *(*GROUND, "config", "hooks", "job", "judge", "ledger", "models", "options", "prompts", "report"),
         *("plan", "review", "series", "session", "setup", "source", "standing", "background"),
     ),
@@ -65,6 +69,8 @@ ONE_HOME: dict[str, str | tuple[str, ...]] = {
     "httpx": "models/transport.py",
     "httpcore": "models/transport.py",
     "ast_grep_py": "plan/context.py",
+    "confusable_homoglyphs": "judge/lookalike.py",
+    "detect_secrets": "display/detectors.py",
     "pathspec": "plan/scope.py",
     "platformdirs": "config/__init__.py",
     "ruamel": ("setup/framework.py", "front_matter.py"),  # one writes, one only reads

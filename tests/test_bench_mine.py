@@ -174,3 +174,24 @@ def test_a_history_without_a_commit(kilo: Runner, repo: Repo, tmp_path: Path) ->
     repo.git("checkout", "-q", "--orphan", "empty")
     done = kilo("bench", "mine", str(tmp_path / "cases"))
     assert (done.code, "no commit of this history makes a case" in done.talk) == (2, True)
+
+
+def test_a_signature_is_not_checked_by_the_program_that_gits_configuration_names(
+    kilo: Runner, history: History, tmp_path: Path
+) -> None:
+    history.commit("Fix crash on an empty list")
+    content = history.repo.git("cat-file", "commit", "HEAD").stdout
+    head, _, message = content.partition(b"\n\n")
+    armour = b"\n ".join([b"-----BEGIN PGP SIGNATURE-----", b"", b"abc", b"-----END PGP SIGNATURE-----"])
+    signed = head + b"\ngpgsig " + armour + b"\n\n" + message
+    made = history.repo.git("hash-object", "-w", "-t", "commit", "--stdin", input=signed).stdout.decode().strip()
+    history.repo.git("update-ref", "HEAD", made)
+    called = tmp_path / "called"
+    (tmp_path / "gpg").write_text(f"#!/bin/sh\ntouch {called}\n")
+    (tmp_path / "gpg").chmod(0o755)
+    history.repo.git("config", "log.showSignature", "true")
+    history.repo.git("config", "gpg.program", str(tmp_path / "gpg"))
+    assert [name[:4] for name in mined(kilo, tmp_path / "cases")] == ["fix-"]
+    assert not called.exists()
+    history.repo.git("log", "-1")
+    assert called.exists(), "git by itself would have asked it"

@@ -13,6 +13,8 @@ from kilo_review.errors import BadReplyError
 from kilo_review.judge.remedy import Explanation, parse_explanation, patch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Repo, Runner
 
 CODE = "    return sum(items) / len(items)"
@@ -56,6 +58,44 @@ def test_no_fix_is_said(kilo: Runner, buggy: Repo, division: dict[str, Any], ans
     assert "no fix: the model " in done.text
     assert why in done.text
     assert "--- a/" not in done.text
+
+
+def test_half_of_a_fix_is_none(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:
+    done = explained(kilo, found(kilo, division), remove=CODE, write="\n".join(f"step_{n}()" for n in range(400)))
+    assert "no fix: the model gives none that can be placed" in done.text
+
+
+def test_what_stands_beside_the_fix_reaches_no_terminal_as_it_is(
+    kilo: Runner, buggy: Repo, division: dict[str, Any]
+) -> None:
+    buggy.stage("app.py", "# \x1b[2J\n" + (buggy.path / "app.py").read_text())
+    short = found(kilo, division)
+    done = explained(kilo, short, remove=CODE, write="    return 0")
+    assert "\x1b" not in done.text
+    assert "--format json has it" in done.text
+    told = json.loads(explained(kilo, short, "--format", "json", remove=CODE, write="    return 0").stdout)
+    subprocess.run(["git", "apply", "--check"], cwd=buggy.path, input=told["patch"].encode(), check=True)
+
+
+def test_windows_line_ends_are_no_reason_to_hide_a_fix(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:
+    buggy.stage("app.py", (buggy.path / "app.py").read_text().replace("\n", "\r\n"))
+    done = kilo(
+        *("explain", found(kilo, division)),
+        *kilo.scripted({"text": json.dumps(CAUSE | {"remove": CODE, "write": "    return 0"})}),
+    )
+    subprocess.run(["git", "apply"], cwd=buggy.path, input=done.stdout[done.stdout.index(b"--- a/") :], check=True)
+    assert b"    return 0\r\n" in (buggy.path / "app.py").read_bytes()
+
+
+def test_a_folder_that_leads_out_of_the_repository_is_not_followed(
+    kilo: Runner, repo: Repo, division: dict[str, Any], tmp_path: Path
+) -> None:
+    repo.stage("d/app.py", f"def mean(items):\n{CODE}\n")
+    short = found(kilo, division | {"file": "d/app.py"})
+    (repo.path / "d").rename(tmp_path / "outside")
+    (repo.path / "d").symlink_to(tmp_path / "outside")
+    done = kilo("explain", short, *kilo.scripted())
+    assert (done.code, "leads elsewhere" in done.talk) == (2, True)
 
 
 def test_for_programs(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:

@@ -170,8 +170,8 @@ PATCH = b"""\
 """
 
 
-def pieces() -> list[Piece]:
-    diff = parse_patch(PATCH)
+def pieces(patch: bytes = PATCH) -> list[Piece]:
+    diff = parse_patch(patch)
     context = Context(headings=(Heading(10, "def f(items)"),))
     return [
         piece
@@ -181,9 +181,11 @@ def pieces() -> list[Piece]:
     ]
 
 
-def place(code: str, line: int | None = None, file: str = "src/a.py") -> tuple[str, int, int, str, Status]:
+def place(
+    code: str, line: int | None = None, file: str = "src/a.py", among: list[Piece] | None = None
+) -> tuple[str, int, int, str, Status]:
     claim = Claim(code, file, line, "p", Severity.CRITICAL, "t", Category.BUG)
-    ((finding, _),) = anchor([claim], pieces())
+    ((finding, _),) = anchor([claim], among or pieces())
     return finding.path, finding.line, finding.end_line, finding.evidence, finding.status
 
 
@@ -206,6 +208,43 @@ def test_the_quote_finds_the_line(code: str, line: int | None, expected: int) ->
     path, found, _, _, status = place(code, line)
     assert (path, found) == ("src/a.py", expected)
     assert status is not Status.UNANCHORED
+
+
+MOVED = b"""\
+--- a/src/a.py
++++ b/src/a.py
+@@ -1,6 +1,6 @@
+ a = 1
+-x = first(a) / b or 0
++if a:
++    x = first(a) / b or 0
+ b = 2
+-lock.release()
+ c = 3
+-y = second(a) / b or 0
++y = second(a) / b
+@@ -20,2 +20,3 @@
+ d = 4
++lock.release()
+ e = 5
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "expected", "status"),
+    [
+        ("x = first(a) / b or 0", 3, 3, Status.ACTIVE),
+        ("x = first(a) / b or 0", None, 3, Status.ACTIVE),
+        ("    x = first(a) / b or 0", 2, 3, Status.ACTIVE),
+        ("second(a) / b", 6, 6, Status.ACTIVE),  # a part of a line, before and after
+        ("y = second(a) / b or 0", None, 6, Status.REFUTED),  # that is what was replaced
+        ("lock.release()", 4, 5, Status.ACTIVE),  # removed here, added elsewhere: it is the removal
+        ("lock.release()", 22, 21, Status.ACTIVE),
+    ],
+)
+def test_code_that_was_indented_anew_is_still_there(code: str, line: int | None, expected: int, status: Status) -> None:
+    found = place(code, line, among=pieces(MOVED))
+    assert (found[1], found[4]) == (expected, status)
 
 
 def test_evidence_is_the_code_and_not_the_models_words() -> None:

@@ -10,6 +10,7 @@ import pytest
 from kilo_review.deadline import Deadline
 from kilo_review.errors import (
     BrokenStreamError,
+    CrashedError,
     ModelError,
     ModelNotFoundError,
     PromptTooLongError,
@@ -257,8 +258,13 @@ def _failures() -> Iterator[tuple[str, Failure, type[ModelError], str]]:
         missing = 'Invalid model identifier "qwen". Please specify a valid downloaded model (e.g. gemma).'
         yield f"{name} missing", shape(404, missing), ModelNotFoundError, "qwen2.5-coder-14b"
         for text in ("unloaded", "is unloaded", "crashed"):
-            yield f"{name} {text}", shape(400, TEXTS[text]), ServerFailedError, TEXTS[text].rstrip(".")[:40]
-            yield f"{name} {text} in stream", shape(400, TEXTS[text], in_stream=True), ServerFailedError, "log"
+            yield f"{name} {text}", shape(400, TEXTS[text]), CrashedError, TEXTS[text].rstrip(".")[:40]
+            yield (
+                f"{name} {text} in stream",
+                shape(400, TEXTS[text], in_stream=True),
+                CrashedError,
+                "log" if text == "crashed" else "Keep it loaded",
+            )
         yield f"{name} load failed", shape(400, TEXTS["load failed"]), ServerFailedError, "smaller model"
         yield f"{name} form", shape(400, TEXTS["json_object"]), SchemaRejectedError, "json_schema"
         for wording in ("old overflow", "new overflow"):

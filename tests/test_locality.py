@@ -12,13 +12,21 @@ import pytest
 
 from kilo_review.deadline import Deadline
 from kilo_review.errors import ConfigError, KiloReviewError, NotLocalError, UnreachableError, WrongServerError
-from kilo_review.models.locality import endpoint, is_loopback, ollama_url, refuse_remote_model, refuse_remote_name
+from kilo_review.models.consent import Consent
+from kilo_review.models.locality import (
+    endpoint,
+    is_loopback,
+    ollama_url,
+    refuse_remote_model,
+    refuse_remote_name,
+)
 from kilo_review.models.transport import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kilo_review.outcome import Egress
+    from tests.conftest import Repo, Runner
 
 
 @pytest.mark.parametrize(
@@ -292,3 +300,71 @@ def test_an_endless_answer_is_stopped(misbehaving: Callable[..., Misbehaving]) -
 
     with pytest.raises(KiloReviewError, match="KiB for one answer"):
         ask(misbehaving(flood).port, seconds=20)
+
+
+# Hosts that the user allows
+
+
+def test_a_host_is_allowed_by_its_very_name_and_over_tls_alone() -> None:
+    consent = Consent.of(["192.0.2.1", "GPU.example."])
+    made = endpoint("https://192.0.2.1:8443/v1", consent)
+    assert (made.is_local, made.addresses, made.url) == (False, ("192.0.2.1",), "https://192.0.2.1:8443/v1")
+    assert endpoint("https://127.0.0.1", consent).is_local is True
+    with pytest.raises(NotLocalError, match="over http the code could be read on its way; nothing was sent"):
+        endpoint("http://192.0.2.1:11434", consent)
+    assert endpoint("http://192.0.2.1:1", Consent.of(["192.0.2.1"], ["192.0.2.1"])).is_local is False
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("192.0.2.2", ["192.0.2.1"]),
+        ("192.0.2.1", ["192.0.2"]),
+        ("3221225985", ["192.0.2.1"]),  # the same address: but another name
+        ("192.0.2.1", []),
+        ("[2001:db8::1]", ["2001:db8::2"]),
+    ],
+)
+def test_what_was_not_named_is_not_allowed(host: str, allowed: list[str]) -> None:
+    with pytest.raises(NotLocalError, match="is not this machine"):
+        endpoint(f"https://{host}:1", Consent.of(allowed, allowed))
+
+
+def test_consent_to_http_alone_is_none() -> None:
+    with pytest.raises(NotLocalError, match="allow_hosts"):
+        endpoint("http://192.0.2.1:1", Consent.of([], ["192.0.2.1"]))
+
+
+def test_a_name_is_resolved_once_and_the_connection_goes_to_what_was_checked(
+    monkeypatch: pytest.MonkeyPatch, misbehaving: Callable[..., Misbehaving]
+) -> None:
+    server = misbehaving(lambda connection: connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}"))
+    asked: list[str] = []
+
+    def rebinding(host: str, port: int, *_more: object, **_named: object) -> list[tuple[Any, ...]]:
+        asked.append(host)
+        return [(0, 0, 0, "", ("127.0.0.1" if len(asked) == 1 else "192.0.2.7", port))]
+
+    checked = endpoint
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    made = checked(f"http://rebinding.example:{server.port}")
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *more, **named: real(host, *more, **named) if host[0] == "1" else rebinding(host, *more),
+    )
+    client = Client(made, [], Deadline().within(5))
+    with client.stream("/", {}) as (status, lines):
+        assert (status, list(lines)) == (200, [b"{}"])
+    client.close()
+    assert asked == ["rebinding.example"]
+
+
+@pytest.mark.parametrize("variable", ["KILO_REVIEW_ALLOW_HOSTS", "KILO_REVIEW_ALLOW_HTTP_HOSTS"])
+def test_the_environment_may_allow_and_the_command_line_may_not(kilo: Runner, buggy: Repo, variable: str) -> None:
+    done = kilo("--dry-run", env={variable: "gpu.example 10.0.0.5"})
+    assert (done.code, done.talk) == (0, "")
+    assert kilo("--dry-run", env={variable: "http://gpu"}).code == 2
+    option = "--" + variable.removeprefix("KILO_REVIEW_").lower().replace("_", "-")
+    assert "No such option" in kilo(option, "gpu.example").talk

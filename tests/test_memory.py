@@ -10,7 +10,7 @@ import pytest
 
 from kilo_review.errors import ConfigError
 from kilo_review.finding import Category, Finding, Severity, Status
-from kilo_review.judge.baseline import Known, accepted, combined, from_bytes, to_text
+from kilo_review.judge.baseline import Known, Text, accepted, combined, from_bytes, to_text
 from kilo_review.judge.suppress import ignores_in
 from tests.fakes.ollama import Model, Ollama
 from tests.hooked import Hooked
@@ -65,7 +65,9 @@ def test_a_comment_takes_its_category_out(
         ("", "  # kilo-review: ignore[api] callers check", ""),
         ("    items = []  # kilo-review: ignore[bug] of this line\n", "", ""),
         ("    # kilo-review: ignore[bug] too far away\n\n", "", ""),
-        ("", ' + "kilo-review: ignore[bug] in a string"[:0]' * 0, ""),
+        ("", '; log("kilo-review: ignore[bug] in a string")', ""),
+        ("", '; log("50% # kilo-review: ignore[bug] in a string")', ""),
+        ("    '# kilo-review: ignore[bug] in a string'\n", "", ""),
     ],
 )
 def test_what_does_not_speak_of_it_leaves_it(
@@ -98,23 +100,78 @@ def test_comments_that_suppress_nothing_are_told_if_that_is_wanted(kilo: Runner,
     done = kilo(*script, "--report-unused")
     assert "note: a.py:1: kilo-review: ignore[bug] suppresses nothing" in done.text
     assert "note: a.py:3: kilo-review: ignore[security] gives no reason" in done.text
+    repo.git("commit", "-q", "-m", "with comments")
+    repo.stage("a.py", lines + "z = 3\n")  # shows both again, and changes neither
+    assert "ignore" not in kilo(*script, "--report-unused").text
 
 
 @pytest.mark.parametrize(
     "line",
     [
         *("# {}", "// {}", "/* {} */", " * {}", "-- {}", "; {}", "% {}", "<!-- {} -->", "{{- {} -}}", "(* {} *)"),
-        *("REM {}", "' {}", '" {}', "dnl {}", "! {}", "x = 1 // {}"),
+        *("REM {}", "dnl {}", "! {}", "/// {}", "/** {} */", ";; {}", "# noqa: {}", "{{/* {} */}}", "{{# {} #}}"),
+        *(
+            "<%-- {} --%>",
+            "{{{{!-- {} --}}}}",
+            "@* {} *@",
+            "x = 1 // {}",
+            "*p = 1; // {}",
+            "#define X 1 // {}",
+            "--i; // {}",
+        ),
     ],
 )
 def test_comments_of_all_languages(line: str) -> None:
-    text = line.format("kilo-review: ignore[bug] it is so").replace("{{", "{").replace("}}", "}")
+    text = line.format("kilo-review: ignore[bug] it is so")
     (found,) = ignores_in({7: text}).values()
     assert (found.line, found.categories, found.reason, found.problem) == (7, frozenset({"bug"}), "it is so", "")
+    assert found.is_alone is ("1" not in line and "i;" not in line)
+
+
+@pytest.mark.parametrize(("mark", "path"), [("'", "form.vb"), ('"', ".config/plug.vim")])
+def test_a_quotation_mark_begins_a_comment_in_few_languages(mark: str, path: str) -> None:
+    lines = {1: f"{mark} kilo-review: ignore[bug] it is so"}
+    assert ignores_in(lines, path)[1].is_alone
+    assert not ignores_in(lines, "app.py")
 
 
 def test_a_word_in_the_code_is_no_comment() -> None:
     assert not ignores_in({1: "kilo-review: ignore[bug] x", 2: 'say("please kilo-review: ignore[bug] x")'})
+
+
+@pytest.mark.parametrize("line", ["*p = 1;", "--i;", "#define X 1", "!x && y();"])
+def test_a_comment_behind_code_speaks_of_that_line_alone(
+    kilo: Runner, repo: Repo, division: dict[str, Any], line: str
+) -> None:
+    repo.stage("a.c", f"{line} // kilo-review: ignore[bug] of this line\nreturn a / b;\n")
+    finding = division | {"file": "a.c", "code": "return a / b;"}
+    assert statuses(kilo(*kilo.scripted({"findings": [finding]}), "--format", "json").json()) == ["active"]
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("a.js", "return a / b; f(`// kilo-review: ignore[bug] x`)"),
+        ("a.go", 'return a / b; f("é// kilo-review: ignore[bug] x")'),
+        ("a.sh", 'return a / b; f "# kilo-review: ignore[bug] x"'),
+    ],
+)
+def test_a_string_that_looks_like_a_comment_is_none(
+    kilo: Runner, repo: Repo, division: dict[str, Any], path: str, line: str
+) -> None:
+    repo.stage(path, line + "\n")
+    finding = division | {"file": path, "code": "return a / b;"}
+    assert statuses(kilo(*kilo.scripted({"findings": [finding]}), "--format", "json").json()) == ["active"]
+
+
+def test_an_old_comment_is_honoured_beside_a_new_one_of_a_pull_request(
+    kilo: Runner, repo: Repo, division: dict[str, Any]
+) -> None:
+    above = "    # kilo-review: ignore[bug] callers check\n"
+    repo.commit("base", calc__py=BUGGY.format(above=above, behind="").replace("len(", "count("))
+    repo.stage("calc.py", BUGGY.format(above=above, behind="  # kilo-review: ignore[bug] me too"))
+    report = kilo(*kilo.scripted({"findings": [division | {"file": "calc.py"}]}), "--format", "json", env=CI).json()
+    assert statuses(report) == ["suppressed"]
 
 
 # By path
@@ -201,6 +258,75 @@ def test_one_more_than_was_accepted_counts(kilo: Runner, repo: Repo) -> None:
     assert sorted(statuses(kilo(*script, "--format", "json").json())) == ["active", "baseline"]
 
 
+OLD = "def f(a, b):\n    c = a + 1\n    return total(c) / count(b)\n"
+TWICE = "def g(a, b):\n    c = a + 2\n    return total(c) / count(b)\n\n\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "marked"),
+    [
+        (TWICE + OLD, {3: "active", 8: "baseline"}),  # the old one has only moved down
+        (OLD + "# x\n" * 9 + TWICE, {15: "active"}),  # it was not even touched
+        (OLD.replace("f(a", "renamed(a"), {3: "baseline"}),
+        (TWICE + OLD.replace("f(a", "renamed(a"), {3: "baseline", 8: "active"}),  # who can tell which is new?
+    ],
+    ids=["above", "below", "renamed", "renamed and doubled"],
+)
+def test_a_new_function_does_not_take_the_place_of_an_accepted_one(
+    kilo: Runner, repo: Repo, division: dict[str, Any], content: str, marked: dict[int, str]
+) -> None:
+    claim = division | {"file": "new.py", "code": "return total(c) / count(b)"}
+    repo.stage("new.py", OLD)
+    assert kilo("baseline", "create", *kilo.scripted({"findings": [claim]})).code == 0
+    if 15 in marked:
+        repo.commit("accepted")
+    repo.stage("new.py", content)
+    script = kilo.scripted({"findings": [claim | {"line": line} for line in marked]})
+    found = kilo(*script, "--format", "json").json()["findings"]
+    assert {each["line"]: each["status"] for each in found} == marked
+
+
+def test_only_code_counts_as_there_however_it_is_spaced_and_wherever_one_stands(
+    kilo: Runner, repo: Repo, division: dict[str, Any]
+) -> None:
+    (repo.path / "sub").mkdir()
+    line = b"return '\xe9' * a[0].total(b)/c^2 # \\ $x {1} +?|\n"
+    repo.stage("app.py", line)
+    claim = division | {"code": line.decode("utf-8", "replace").strip()}
+    assert kilo("baseline", "create", *kilo.scripted({"findings": [claim]})).code == 0
+    repo.commit("with the baseline, which quotes the code")
+    repo.git("mv", "app.py", "other.py")
+    repo.stage("other.py", b"if a:\n\t" + line.replace(b"/c", b" / c"))
+    for folder in (repo.path, repo.path / "sub"):
+        assert kilo("baseline", "check", cwd=folder).text == "kilo-review: 1 accepted, 0 of them gone\n"
+    repo.stage("other.py", b"more = " + line)
+    assert kilo("baseline", "check").code == 1
+    repo.git("rm", "-q", "-f", "other.py")
+    assert kilo("baseline", "check").code == 1
+
+
+def test_two_equal_entries_hold_for_two(kilo: Runner, repo: Repo) -> None:
+    line = "return total_of_everything / count_of_everything\n"
+    repo.stage("a.txt", line + "# \n" * 9 + line)
+    claim = {"file": "a.txt", "code": line, "problem": "p", "severity": "critical", "title": "t", "type": "bug"}
+    script = kilo.scripted({"findings": [claim | {"line": 1}, claim | {"line": 11}]})
+    assert kilo("baseline", "create", *script).code == 0
+    path = repo.path / ".kilo-review/baseline.json"
+    (entry,) = json.loads(path.read_text())["findings"]
+    merged = {"version": 1, "findings": [entry | {"times": 1}] * 2}  # both sides of a merge have added it
+    path.write_text(json.dumps(merged))
+    assert statuses(kilo(*script, "--format", "json").json()) == ["baseline"] * 2
+
+
+def test_what_is_accepted_does_not_block_and_what_is_not_in_the_code_is_not_accepted(
+    kilo: Runner, buggy: Repo, division: dict[str, Any]
+) -> None:
+    script = kilo.scripted({"findings": [division, division | {"code": "launch_rockets(now)"}]})
+    report = kilo("baseline", "create", *script, "--format", "json").json()  # compares the exit code
+    assert (report["exit_code"], report["blocking"]) == (0, False)
+    assert kilo("baseline", "check").text == "kilo-review: 1 accepted, 0 of them gone\n"
+
+
 def test_what_is_gone_is_told_and_forgotten(kilo: Runner, repo: Repo, division: dict[str, Any]) -> None:
     repo.stage("app.py", BUGGY.format(above="", behind=""))
     assert kilo("baseline", "create", *kilo.scripted({"findings": [division]})).code == 0
@@ -245,7 +371,8 @@ def test_a_damaged_or_newer_file_is_no_empty_baseline(kilo: Runner, buggy: Repo,
 
 def test_wrong_values_of_an_entry() -> None:
     row = accepted(finding("a.py", "x = 1"), "why")._asdict()
-    for wrong in ({"times": 0}, {"times": "1"}, {"status": "active"}, {"category": "x"}, {"path": 1}):
+    wrong_texts = ({"code": "\ud800"}, {"code": "a\0b"}, {"path": "\ud800"}, {"path": 1}, {"category": "x"})
+    for wrong in ({"times": 0}, {"times": "1"}, {"times": True}, {"status": "active"}, *wrong_texts):
         with pytest.raises(ConfigError, match="is damaged: ValueError"):
             from_bytes(json.dumps({"version": 1, "findings": [row | wrong]}).encode(), "x")
 
@@ -275,16 +402,17 @@ def test_nothing_is_accepted_if_nothing_was_looked_at(kilo: Runner, buggy: Repo)
 
 def test_subtraction_prefers_the_same_place() -> None:
     entries = [accepted(finding("a.py", "x = compute(all, the, things)", symbol=name), name) for name in ("f", "g")]
-    known = Known(combined(entries), {}, lambda _path, _code: True)
+    line = b"x = compute(all, the, things)\n"
+    known = Known(combined(entries), {}, lambda _path: Text.of(line * 2))
     marked = [known.mark(finding("a.py", "x = compute(all, the, things)", symbol=name)) for name in ("g", "h", "i")]
     assert [(each.status, each.reason) for each in marked] == [
         (Status.BASELINE, "g"),
         (Status.BASELINE, "f"),
         (Status.ACTIVE, None),
     ]
-    elsewhere = Known(combined(entries), {}, lambda _path, _code: True)
+    elsewhere = Known(combined(entries), {}, lambda _path: Text.of(line))
     assert elsewhere.mark(finding("b.py", "x = compute(all, the, things)")).status is Status.ACTIVE
-    gone = Known(combined(entries), {}, lambda _path, _code: False)
+    gone = Known(combined(entries), {}, lambda _path: Text.of(b""))
     assert gone.mark(finding("b.py", "x = compute(all, the, things)")).status is Status.BASELINE
 
 
@@ -316,6 +444,32 @@ def test_what_was_dismissed_stays_so_wherever_it_moves(kilo: Runner, buggy: Repo
     assert kilo("cache", "clear").code == 0  # a decision is no cache
     assert kilo("undismiss", identifier(done)).code == 0
     assert kilo("dismissed").text == "kilo-review: nothing was dismissed\n"
+
+
+def test_a_short_line_is_dismissed_in_its_own_function_alone(
+    kilo: Runner, repo: Repo, division: dict[str, Any]
+) -> None:
+    repo.stage("two.py", "def f(a):\n    return a\n\n\ndef g(a):\n    a += 1\n    return a\n")  # one hunk
+    claim = division | {"file": "two.py", "code": "return a"}
+    script = kilo.scripted({"findings": [claim | {"line": 2}, claim | {"line": 7}]})
+    first, second = kilo(*script, "--format", "json").json()["findings"]
+    assert kilo("dismiss", first["fingerprint"][:8]).code == 0
+    again = kilo(*script, "--format", "json").json()["findings"]
+    assert sorted((each["line"], each["status"]) for each in again) == [(2, "dismissed"), (7, "active")]
+    assert first["fingerprint"] != second["fingerprint"]
+
+
+@pytest.mark.parametrize("shared", [(), ("--shared",)], ids=["own", "shared"])
+def test_a_short_line_outside_of_any_function_is_dismissed_in_its_file_alone(
+    kilo: Runner, repo: Repo, division: dict[str, Any], shared: tuple[str, ...]
+) -> None:
+    repo.stage("a.txt", "}\n")
+    repo.stage("b.txt", "}\n")
+    script = kilo.scripted({"findings": [division | {"code": "}", "file": name} for name in ("a.txt", "b.txt")]})
+    first, _ = kilo(*script, "--format", "json").json()["findings"]
+    assert kilo("dismiss", first["fingerprint"][:8], *shared).code == 0
+    again = kilo(*script, "--format", "json").json()["findings"]
+    assert [(each["path"], each["status"]) for each in again] == [("a.txt", "dismissed"), ("b.txt", "active")]
 
 
 def test_it_is_shared_in_the_baseline(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from kilo_review.deadline import Deadline
 from kilo_review.errors import (
     BrokenStreamError,
+    CrashedError,
     ModelError,
     ModelNotFoundError,
     NotLocalError,
@@ -360,13 +361,13 @@ FAILURES: list[tuple[int, str, type[ModelError], str]] = [
     (500, "model requires more system memory (21.5 GiB) than is available (7.9 GiB)", ServerFailedError, TOO_BIG),
     (500, "llama-server reported out-of-memory during startup: failed to fit", ServerFailedError, TOO_BIG),
     (500, "llama runner process has terminated: cudaMalloc failed: out of memory", ServerFailedError, TOO_BIG),
-    (500, "llama runner process has terminated: exit status 2", ServerFailedError, CRASHED),
-    (500, "llama-server process has terminated: signal: segmentation fault", ServerFailedError, CRASHED),
+    (500, "llama runner process has terminated: exit status 2", CrashedError, CRASHED),
+    (500, "llama-server process has terminated: signal: segmentation fault", CrashedError, CRASHED),
     (500, "error starting llama-server: llama-server binary not found (checked: /usr/lib/ollama)", ServerFailedError, "binary not found"),
     (500, "timed out waiting for llama runner to start: context canceled", ServerFailedError, "timed out waiting"),
     (500, "timed out waiting for llama-server to start", ServerFailedError, "timed out waiting"),
-    (500, "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error", ServerFailedError, CRASHED),
-    (500, "an error was encountered while running the model: unexpected EOF", ServerFailedError, CRASHED),
+    (500, "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error", CrashedError, CRASHED),
+    (500, "an error was encountered while running the model: unexpected EOF", CrashedError, CRASHED),
     (502, "dial tcp: lookup ollama.com: no such host", ServerFailedError, "no such host"),
     (503, "server busy, please try again.  maximum pending requests exceeded", ServerBusyError, "is busy"),
 ]  # fmt: skip

@@ -148,3 +148,48 @@ def test_the_engine_ends_with_the_review(buggy: Repo, gguf: Path, number: signal
     ):
         time.sleep(0.05)
     assert not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes()
+
+
+# What a 135M model can be made to say about a change: words of ours, too few of them to count as a repetition.
+OBEDIENT = """\
+You answer with JSON, always with this JSON and nothing else:
+{"findings": [{"code": "return sum(items) / len(items)", "file": "app.py", "line": 2, "problem": "It divides by \
+zero.", "severity": "major", "title": "Division by zero", "type": "bug"}]}
+"""
+
+
+def test_a_finding_of_the_real_engine_is_explained_and_dismissed(
+    kilo: Runner, buggy: Repo, gguf: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "system.md").write_text(OBEDIENT)
+    use = ("--provider", "embedded", "--option", "num_predict=300", "--format", "json")
+    asking = (*use, "--prompts", str(tmp_path / "own"))
+    found = [each for each in kilo(*asking).json()["findings"] if each["status"] == "active"]
+    assert [each["evidence"].strip() for each in found] == ["return sum(items) / len(items)"]
+    short = found[0]["fingerprint"][:8]
+
+    explained = kilo("explain", short, *use)
+    if explained.code == 0:  # what it explains is chance; that git accepts its fix, or that there is none, is not
+        told = json.loads(explained.stdout)
+        assert told["fingerprint"] == found[0]["fingerprint"]
+        assert told["cause"].strip()
+        assert (told["patch"] is None) == bool(told["reason"])
+    else:
+        assert explained.code == 3
+        assert "the model's answer" in explained.talk
+
+    assert kilo("dismiss", short, "--reason", "callers check").code == 0
+    assert [each["status"] for each in kilo(*asking).json()["findings"] if each["fingerprint"].startswith(short)] == [
+        "dismissed"
+    ]
+
+
+def test_the_bench_gives_a_small_model_the_figures_that_it_deserves(kilo: Runner, repo: Repo, gguf: Path) -> None:
+    done = kilo("bench", "--limit", "6", "--provider", "embedded", "--option", "num_predict=120", "--format", "json")
+    assert done.code == 0, done.talk
+    (row,) = json.loads(done.stdout)["models"]
+    assert row["model"] == gguf.name
+    assert row["changes"] == 6
+    assert row["verdict"].startswith("not judged: 6 cases are too few")
+    assert row["seconds_median"] > 0

@@ -157,6 +157,24 @@ def test_a_rule_that_nobody_wrote_is_none(kilo: Runner, repo: Repo, server: Olla
     assert (found["status"], found["reason"]) == ("suppressed", "nits are off")
 
 
+def test_a_rule_counts_only_in_the_files_that_it_is_about(kilo: Runner, repo: Repo, server: Ollama) -> None:
+    repo.write(".kilo-review/rules/no-print.md", NO_PRINT.replace("*.py", "*.go"))
+    change(repo)
+    repo.stage("b.go", "package b\n")  # so that the rule is in the request
+    (found,) = kilo(*use(server), "--format", "json").json()["findings"]
+    assert "RULE no-print" in chats(server)[0]
+    assert (found["severity"], found["status"], found["reason"]) == ("minor", "suppressed", "nits are off")
+
+
+def test_a_rule_without_a_name_is_not_that_of_every_finding(kilo: Runner, repo: Repo, server: Ollama) -> None:
+    repo.write(".kilo-review/rules/ .md", "---\nseverity: minor\n---\nNothing.\n")
+    change(repo)
+    server.answer = json.dumps({"findings": [PRINTED | {"severity": "critical", "type": "bug", "rule": ""}]})
+    (found,) = kilo(*use(server), "--format", "json").json()["findings"]
+    assert "RULE unnamed\n" in chats(server)[0]
+    assert (found["severity"], found["reason"], found["blocking"]) == ("critical", None, True)
+
+
 # The list
 
 
@@ -188,7 +206,9 @@ def test_the_list(kilo: Runner, repo: Repo) -> None:
         ("languages: klingon", "is no known language"),
         ("globs: [", "not valid YAML"),
         ("- a list", "must be `name: value` lines"),
-        ("a: &a [1, *b]", "not valid YAML"),
+        ("a: &a [1, *a]", "alias"),
+        ("a: !!int 1", "tag"),
+        ("a: " + "[" * 3000, "brackets"),
         ("x" * 9000 + ": 1", "longer than"),
     ],
 )

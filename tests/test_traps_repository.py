@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -738,3 +739,19 @@ def test_trap_47_a_replaced_blob_is_not_what_is_reviewed(two_edits: Repo, kilo: 
 def test_trap_47_talk_of_git_on_standard_error_is_no_failure(two_edits: Repo, kilo: Runner) -> None:
     report: dict[str, Any] = kilo(*DRY, env={"GIT_TRACE": "2"}).json()
     assert report["coverage"]["files"] == 1
+
+
+@pytest.mark.parametrize("target", ["staged", "HEAD", "HEAD~1..HEAD"])
+def test_trap_45_filters_are_not_run_for_what_is_in_git_already(
+    repo: Repo, kilo: Runner, tmp_path: Path, target: str
+) -> None:
+    repo.commit("second", b__py="b = 1\n", __gitattributes="* filter=trap\n")
+    changed = repo.write("b.py", "b = 2\n")
+    later = time.time() + 100  # git does not trust what changed after its index did, and would look into the file
+    os.utime(changed, (later, later))
+    repo.git("add", "b.py")
+    repo.git("config", "filter.trap.clean", f"touch {tmp_path / 'called'}; cat")
+    assert "b.py" in paths(kilo(target, *DRY))
+    assert not (tmp_path / "called").exists()
+    repo.git("-c", "core.splitIndex=false", "write-tree")
+    assert (tmp_path / "called").exists(), "git by itself would have run it"

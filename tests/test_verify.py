@@ -271,11 +271,18 @@ def claims(**changes: str) -> dict[str, Any]:
         (claims(code="a = 1"), "it speaks of a line that the change did not touch"),
         (claims(code="b = new()", problem="It should be `b = new()`."), "what it proposes is what stands there"),
         (claims(code="b = new()", fix="b  =  new()"), "what it proposes is what stands there"),
+        (
+            claims(code="b = new()", problem="It fails. Use `b = new()` instead."),
+            "what it proposes is what stands there",
+        ),
         (claims(code="b = new()", problem="Use `b = newer()` instead."), None),
+        (claims(code="b = new()", problem="Do not use `b = new()`: it runs any code."), None),
+        (claims(code="b = new()", problem="Never use `b = new()` instead of old."), None),
+        (claims(code="b = new()", problem="Use `b = new()` only where a is set."), None),
+        (claims(code="b = new()", title="The change to `b = new()` loses a"), None),
         (claims(code="check(a)"), None),  # a removed check may be the defect
         (claims(code="use(a)"), None),  # and what follows it may fail now
     ],
-    ids=["replaced", "untouched", "says what is there", "proposes what is there", "stands", "removed", "after it"],
 )
 def test_contradictions_are_settled_without_a_request(
     kilo: Runner, repo: Repo, server: Ollama, claim: dict[str, Any], reason: str | None

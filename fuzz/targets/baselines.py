@@ -14,7 +14,7 @@ from kilo_review.display import json_path, printable
 from kilo_review.errors import ConfigError
 from kilo_review.finding import Category, Finding, Severity, Status, digest, fold
 from kilo_review.judge import baseline
-from kilo_review.judge.baseline import COUNTED, Accepted, Baseline, Known, accepted
+from kilo_review.judge.baseline import COUNTED, Accepted, Baseline, Known, Text, accepted
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
@@ -34,7 +34,8 @@ entries: SearchStrategy[Accepted] = st.builds(
     fingerprint=whole_text,
 )
 WORDS = (
-    *(b'{"version": 1, "findings": []}', b'"version": 2', b'"status": "active"', b'"times": 0', b'"times": -1', b"<<<<<<< HEAD\n"),
+    *(b'{"version": 1, "findings": []}', b'"version": 2', b'"status": "active"', b'"times": 0'),
+    *(b'"times": -1', b"<<<<<<< HEAD\n"),
     *(b"\xef\xbb\xbf", b'"times": true', b'"times": 1.5', b'"category": "x"', b"null", b"[]", b"9" * 5000, b"[" * 3000),
 )  # fmt: skip
 
@@ -88,6 +89,7 @@ def check_file(written: Written) -> None:
 # The subtraction
 
 PATHS, CODES, SYMBOLS = ("a.py", "b.py", "\udce9"), ("x = 1", "x  =  1", "return None", "\x1b"), ("", "def f()")
+LINES = (*CODES, "def f():", "")
 
 
 class KnownMachine(RuleBasedStateMachine):
@@ -96,14 +98,14 @@ class KnownMachine(RuleBasedStateMachine):
     @initialize(
         held=st.lists(st.tuples(st.deferred(lambda: findings), st.integers(1, 3)), max_size=4),
         dismissed=st.lists(st.deferred(lambda: findings), max_size=1),
-        standing=st.sets(st.tuples(one_of_these(PATHS), one_of_these(CODES))),
+        standing=st.dictionaries(one_of_these(PATHS), st.lists(one_of_these(LINES), max_size=4)),
     )
-    def begin(self, held: list[tuple[Finding, int]], dismissed: list[Finding], standing: set[tuple[str, str]]) -> None:
+    def begin(self, held: list[tuple[Finding, int]], dismissed: list[Finding], standing: dict[str, list[str]]) -> None:
         self.baseline: Baseline = baseline.combined(accepted(each, "r")._replace(times=times) for each, times in held)
         self.dismissed = {finding.kin for finding in dismissed}
-        lines = {(json_path(path), printable(code)) for path, code in standing}
-        self.known = Known(self.baseline, dict.fromkeys(self.dismissed, "d"), lambda *line: line in lines)
-        self.lines = lines
+        self.standing = {json_path(path): list(map(printable, lines)) for path, lines in standing.items()}
+        texts = {path: Text.of("\n".join(lines).encode()) for path, lines in self.standing.items()}
+        self.known = Known(self.baseline, dict.fromkeys(self.dismissed, "d"), texts.get)
         self.marked = 0
 
     @rule(finding=st.deferred(lambda: findings))
@@ -117,10 +119,10 @@ class KnownMachine(RuleBasedStateMachine):
         elif marked.status is Status.BASELINE:
             self.marked += 1
             (used,) = {*left} - {*self.known.unused}
-            assert _may_stand_for(used, finding, self.lines)
+            assert self._may_stand_for(used, finding)
         else:
             assert marked == finding
-            assert not any(_may_stand_for(entry, finding, self.lines) for entry in left)
+            assert not any(self._may_stand_for(entry, finding) for entry in left)
         if marked.status is not Status.BASELINE:
             assert self.known.unused == left
 
@@ -130,14 +132,28 @@ class KnownMachine(RuleBasedStateMachine):
             total = sum(entry.times for entry in self.baseline)
             assert sum(entry.times for entry in self.known.unused) + self.marked == total
 
+    def _may_stand_for(self, entry: Accepted, finding: Finding) -> bool:
+        """The same place; or the same code, moved in the entry's file or gone from it."""
+        if entry.category != finding.category:
+            return False
+        if entry.fingerprint == finding.fingerprint:
+            return True
+        code, lines = fold(entry.code), self.standing.get(entry.path)
+        if code != fold(printable(finding.code)):
+            return False
+        there = [line for line in lines or [] if fold(line) == code]
+        if lines is not None and not there:
+            return True
+        return entry.path == json_path(finding.path) and (
+            lines is None or len(there) <= self._accepted_alike(entry) or fold(entry.symbol) not in fold("".join(lines))
+        )
 
-def _may_stand_for(entry: Accepted, finding: Finding, lines: set[tuple[str, str]]) -> bool:
-    """The same place; or the same code, in the same file or gone from the entry's."""
-    if entry.category != finding.category:
-        return False
-    same_code = fold(entry.code) == fold(printable(finding.code))
-    is_near = entry.path == json_path(finding.path) or (entry.path, entry.code) not in lines
-    return entry.fingerprint == finding.fingerprint or (same_code and is_near)
+    def _accepted_alike(self, entry: Accepted) -> int:
+        return sum(
+            each.times
+            for each in self.baseline
+            if (each.path, each.category, fold(each.code)) == (entry.path, entry.category, fold(entry.code))
+        )
 
 
 findings: SearchStrategy[Finding] = st.builds(
@@ -154,7 +170,13 @@ findings: SearchStrategy[Finding] = st.builds(
     status=st.sampled_from([Status.ACTIVE, Status.ACTIVE, Status.UNANCHORED, Status.REFUTED]),
 )
 ROW: dict[str, Any] = {
-    **{"path": "a.py", "category": "bug", "code": "x = 1", "symbol": "", "status": "baseline", "times": 2, "reason": "r"},
+    "path": "a.py",
+    "category": "bug",
+    "code": "x = 1",
+    "symbol": "",
+    "status": "baseline",
+    "times": 2,
+    "reason": "r",
     "fingerprint": digest("x"),
 }
 TARGETS = {

@@ -19,7 +19,18 @@ from kilo_review.source.diff import decode_path
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn
 
-CODE = ("def f():", "    return 1", "\treturn 1", "x = 1", "", "}", "--- a/x", "\\ No newline at end of file", "é", "@@ -1 +1 @@")
+CODE = (
+    "def f():",
+    "    return 1",
+    "\treturn 1",
+    "x = 1",
+    "",
+    "}",
+    "--- a/x",
+    "\\ No newline at end of file",
+    "é",
+    "@@ -1 +1 @@",
+)
 STAMPED = (b"x 2010-07-05 19:41:17.620000023 -0500", b"a\tb", b"x ", b"b c/d e")
 ENDINGS = ("\n", "\n", "\n", "\r\n", "\r")
 
@@ -67,7 +78,7 @@ def check_fix(proposal: Proposal) -> None:
         file = Path(folder) / decode_path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-        done = subprocess.run(("git", "apply", "-"), cwd=folder, input=rendered, capture_output=True)
+        done = subprocess.run(("git", "apply", "-"), check=False, cwd=folder, input=rendered, capture_output=True)
         assert done.returncode == 0, (done.stderr, rendered)
         after = file.read_bytes() if file.exists() else b""
     assert after != content
@@ -92,11 +103,11 @@ def _is_promised(before: str, after: str, explanation: Explanation) -> bool:
 
 
 def _lines(text: str) -> list[str]:
-    return text.split("\n")[:-1] + ([last] if (last := text.split("\n")[-1]) else [])
+    return text.split("\n")[:-1] + ([last] if (last := text.rsplit("\n", maxsplit=1)[-1]) else [])
 
 
 def _proposal(raw: bytes) -> Proposal:
-    content, remove, write = (raw.split(b"\x1e") + [b"", b""])[:3]
+    content, remove, write = [*raw.split(b"\x1e"), b"", b""][:3]
     return Proposal(
         b"a.py", content, Explanation("c", "", remove.decode("utf-8", "replace"), write.decode("utf-8", "replace")), 1
     )

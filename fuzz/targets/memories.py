@@ -7,13 +7,14 @@ import random
 import shutil
 import tempfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from fuzz.strategies import any_text, damaged, hostile_text, json_values, numbers, one_of_these
+from fuzz.strategies import any_text, damaged, hostile_text, json_values, numbers
 from fuzz.target import machine_of, property_of
 from kilo_review.deadline import Deadline
 from kilo_review.display import printable
@@ -77,7 +78,9 @@ def rows(draw: DrawFn) -> Stored:
         return Stored(text, blob, found, seen)
     if way == "damaged":
         raw = draw(damaged(zlib.decompress(blob), (b"null", b"1.5", b'"reviewed"', b"[]")))
-        return Stored(draw(damaged(text.encode(), (b"null", b"1.5", b'"bug"'))).decode("utf-8", "replace"), zlib.compress(raw))
+        return Stored(
+            draw(damaged(text.encode(), (b"null", b"1.5", b'"bug"'))).decode("utf-8", "replace"), zlib.compress(raw)
+        )
     if way == "typed":  # one value of another kind, in a row of the right length
         row = json.loads(codec.findings_to_text([draw(findings)]))
         row[0][draw(st.integers(0, len(row[0]) - 1))] = draw(json_values)
@@ -115,7 +118,7 @@ def _told(finding: Finding, lines: int) -> tuple[Any, ...]:
     return (*(values | {"line": finding.line + lines, "end_line": finding.end_line + lines}).values(),)
 
 
-def _is_finding(finding: Finding) -> bool:
+def _is_finding(finding: Any) -> bool:
     texts = (finding.path, finding.title, finding.message, finding.evidence, finding.symbol, finding.rule)
     perhaps = (finding.suggestion, finding.reason)
     return (
@@ -128,7 +131,7 @@ def _is_finding(finding: Finding) -> bool:
     )
 
 
-def _is_entry(entry: Entry) -> bool:
+def _is_entry(entry: Any) -> bool:
     return (
         isinstance(entry.path, str)
         and all(isinstance(number, int) for number in (entry.start, entry.end, entry.added, entry.removed))
@@ -180,7 +183,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.open[who].remember({key: (begin, marked)})
         self.verdicts[key] = [_moved(finding, -begin) for finding in marked]
 
-    @rule(who=st.integers(0, 1), change=changes, found=st.lists(findings, max_size=1), seen=st.lists(entries, max_size=2), unseen=st.booleans())
+    @rule(
+        who=st.integers(0, 1),
+        change=changes,
+        found=st.lists(findings, max_size=1),
+        seen=st.lists(entries, max_size=2),
+        unseen=st.booleans(),
+    )
     def sign(self, who: int, change: tuple[str, str], found: list[Finding], seen: list[Entry], unseen: bool) -> None:
         receipt = Receipt(*change, "i", "p", "m", "v", "findings", tuple(found), tuple(seen))
         self.open[who].sign(receipt, unseen=unseen)
@@ -280,7 +289,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def read_dismissals(self, who: int) -> None:
         found = self.open[who].dismissals()
         assert found == self.dismissed or self.is_damaged
-        assert all(isinstance(kin, str) and isinstance(reason, str) for kin, reason in found.items())
+        assert {type(text) for row in found.items() for text in row} <= {str}
         for finding, at in self.open[who].all_dismissed():
             assert (finding.kin in found and at > 0) or self.is_damaged
 
@@ -292,14 +301,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
 def _marked(finding: Finding, key: str) -> Finding:
     """A finding that says whose it is."""
-    from dataclasses import replace
-
     return replace(finding, title=key, evidence=printable(finding.evidence), symbol=printable(finding.symbol))
 
 
 def _moved(finding: Finding, lines: int) -> Finding:
-    from dataclasses import replace
-
     return replace(finding, line=finding.line + lines, end_line=finding.end_line + lines)
 
 
@@ -309,8 +314,6 @@ def _is_of(found: list[Finding], key: str) -> bool:
 
 
 def _cached(seen: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    from dataclasses import replace
-
     return tuple(replace(each, state=State.CACHED) if each.state is State.REVIEWED else each for each in seen)
 
 

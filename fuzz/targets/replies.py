@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hypothesis import strategies as st
@@ -53,7 +54,7 @@ def items() -> SearchStrategy[dict[str, Any]]:
     """A well-formed finding, in the model's own form."""
     return st.fixed_dictionaries(
         {
-            **{name: hostile_text for name in ("code", "file", "problem", "title")},
+            **dict.fromkeys(("code", "file", "problem", "title"), hostile_text),
             "line": numbers | st.none() | hostile_text,
             "severity": st.sampled_from([*Severity, "Critical ", "MINOR"]),
             "type": st.sampled_from(KINDS),
@@ -69,8 +70,16 @@ def _objects(draw: DrawFn, whole: SearchStrategy[Any]) -> Said:
     text = json.dumps(value, ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1])))
     around = draw(st.sampled_from(AROUND))
     if around == "{}":
-        return Said(text, draw(hostile_text), tuple(value["findings"]) if isinstance(value, dict) and "findings" in value else None)
-    text = around.replace("{{", "{").replace("}}", "}") if "{}" not in around else around.format(*[text] * around.count("{}"))
+        return Said(
+            text,
+            draw(hostile_text),
+            tuple(value["findings"]) if isinstance(value, dict) and "findings" in value else None,
+        )
+    text = (
+        around.replace("{{", "{").replace("}}", "}")
+        if "{}" not in around
+        else around.format(*[text] * around.count("{}"))
+    )
     cut = draw(st.none() | st.integers(0, len(text)))
     return Said(text[:cut], draw(hostile_text))
 
@@ -79,11 +88,7 @@ def replies() -> SearchStrategy[Said]:
     """Replies to a review."""
     well_formed = st.lists(items(), max_size=3).map(lambda found: {"findings": found})
     odd = st.lists(items() | json_values, max_size=2).map(lambda found: {"findings": found, "note": ""})
-    return (
-        _objects(well_formed)
-        | _objects(odd | json_values).map(lambda said: said._replace(items=None))
-        | prose()
-    )
+    return _objects(well_formed) | _objects(odd | json_values).map(lambda said: said._replace(items=None)) | prose()
 
 
 def prose() -> SearchStrategy[Said]:
@@ -138,7 +143,7 @@ def _says_nothing(content: str) -> bool:
 def _check_claims(claims: list[reading.Claim]) -> None:
     assert len(claims) <= reading.MOST_FINDINGS
     for claim in claims:
-        texts = (claim.code, claim.file, claim.problem, claim.title, claim.rule, claim.fix)
+        texts: tuple[Any, ...] = (claim.code, claim.file, claim.problem, claim.title, claim.rule, claim.fix)
         assert all(isinstance(text, str) and len(text) <= reading.LONGEST_QUOTE for text in texts)
         assert claim.line is None or type(claim.line) is int
         assert isinstance(claim.severity, Severity)
@@ -146,18 +151,29 @@ def _check_claims(claims: list[reading.Claim]) -> None:
 
 
 def _head(claim: reading.Claim) -> tuple[str, ...]:
-    return claim.severity.value, claim.category.value, claim.code[:99], claim.file[:99], claim.problem[:99], claim.title[:99]
+    return (
+        claim.severity.value,
+        claim.category.value,
+        claim.code[:99],
+        claim.file[:99],
+        claim.problem[:99],
+        claim.title[:99],
+    )
 
 
 def _expected(item: dict[str, Any]) -> tuple[str, ...]:
-    return item["severity"].strip().lower(), item["type"], *(item[name][:99] for name in ("code", "file", "problem", "title"))
+    return (
+        item["severity"].strip().lower(),
+        item["type"],
+        *(item[name][:99] for name in ("code", "file", "problem", "title")),
+    )
 
 
 def check_answer(said: Said) -> None:
     """A ruling is a yes or a no and one line; an explanation has a cause."""
     for name in ("confirmed", "cause"):
-        found = _tried(lambda name=name: reading.object_with(name, said.text))
-        assert found is None or (name in found and f'"{name}"' in said.text or "\\" in said.text)
+        found = _tried(partial(reading.object_with, name, said.text))
+        assert found is None or ((name in found and f'"{name}"' in said.text) or "\\" in said.text)
     ruling = _tried(lambda: verify.parse_ruling(said.text, said.reasoning))
     if ruling is not None:
         assert type(ruling.is_confirmed) is bool
@@ -182,7 +198,13 @@ def _said(raw: bytes) -> Said:
     return Said(text, reasoning)
 
 
-DEEP = ("[" * 10_000, '{"findings":' * 10_000, '{"findings": [' + "[" * 10_000, '{"a":' * 900 + '{"findings": []}', "{" * 10_000)
+DEEP = (
+    "[" * 10_000,
+    '{"findings":' * 10_000,
+    '{"findings": [' + "[" * 10_000,
+    '{"a":' * 900 + '{"findings": []}',
+    "{" * 10_000,
+)
 TARGETS = {
     "reply": property_of(
         check_reply,

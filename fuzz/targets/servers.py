@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 import socket
 import unicodedata
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from fuzz.strategies import hostile_text, json_values, one_of_these
 from fuzz.target import property_of
-from kilo_review.errors import KiloReviewError, ModelError
+from kilo_review.errors import KiloReviewError
 from kilo_review.models import locality
 from kilo_review.models.faults import Asked, fault, message_of
 
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
 ASKED = Asked("the server", "http://127.0.0.1:1", "m\x1b\n", "Get it")
 LONGEST_MESSAGE = 1000
 FAULTS = (
-    *('{"error":"model \'x\' not found"}', '{"error":{"message":"exceeds the available context size"}}', "404 page not found"),
-    *("maximum context length is 8 tokens, at least 9", "n_keep: 9 >= n_ctx: 8", "(9 tokens) (8 tokens)", "context length of only"),
-    *('{"error":{"code":400,"message":"x","type":"exceed_context_size_error","n_prompt_tokens":9,"n_ctx":8}}', "server busy"),
-    *("invalid format:", "out of memory", "signin_url", "no models loaded", "<html>", "think value", "api token", "has crashed"),
+    '{"error":"model \'x\' not found"}',
+    *('{"error":{"message":"exceeds the available context size"}}', "404 page not found"),
+    *("maximum context length is 8 tokens, at least 9", "n_keep: 9 >= n_ctx: 8"),
+    *("(9 tokens) (8 tokens)", "context length of only"),
+    '{"error":{"code":400,"message":"x","type":"exceed_context_size_error","n_prompt_tokens":9,"n_ctx":8}}',
+    *("server busy", "invalid format:", "out of memory", "signin_url", "no models loaded", "<html>", "think value"),
+    *("api token", "has crashed"),
     "exceeds the context size (%s tokens) (8 tokens)" % ("9" * 5000),
     '{"error":{"type":"exceed_context_size_error","n_prompt_tokens":%s,"n_ctx":8}}' % ("9" * 5000),
 )  # fmt: skip
@@ -52,19 +56,16 @@ def failures() -> SearchStrategy[Failure]:
 
 
 def _as_error(value: Any) -> str:
-    import json
-
     return json.dumps({"error": value})
 
 
 def check_fault(failure: Failure) -> None:
     """Whatever a server says becomes one line that no terminal obeys."""
-    for told in (message_of(failure.text), fault(ASKED, failure.status, failure.text)):
-        if isinstance(told, ModelError):
-            for name in ("prompt_tokens", "window"):
-                count = getattr(told, name, None)
-                assert count is None or 0 <= count < 1 << 63, "a count that no arithmetic can take"
-            told = f"{told.message} {told.hint}"
+    problem = fault(ASKED, failure.status, failure.text)
+    for name in ("prompt_tokens", "window"):
+        count = getattr(problem, name, None)
+        assert count is None or 0 <= count < 1 << 63, "a count that no arithmetic can take"
+    for told in (message_of(failure.text), f"{problem.message} {problem.hint}"):
         assert told.strip()
         assert len(told) <= LONGEST_MESSAGE
         assert not [char for char in told if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}], told
@@ -84,7 +85,14 @@ def _resolver() -> Iterator[None]:
         yield
 
 
-PLACES = ((), ("127.0.0.1",), ("10.0.0.1",), ("127.0.0.1", "10.0.0.1"), ("::1", "fe80::1%lo"), ("127.5.5.5", "::ffff:127.0.0.1"))
+PLACES = (
+    (),
+    ("127.0.0.1",),
+    ("10.0.0.1",),
+    ("127.0.0.1", "10.0.0.1"),
+    ("::1", "fe80::1%lo"),
+    ("127.5.5.5", "::ffff:127.0.0.1"),
+)
 
 
 def _resolved(host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
@@ -109,14 +117,38 @@ def _numeric(host: str) -> str:
 
 
 URLS = (
-    *("http://127.0.0.1:11434", "https://localhost/v1", "http://[::1]:8080/", "http://0.0.0.0:1", "http://127.1", "http://0x7f.1"),
-    *("http://user:pass@127.0.0.1", "http://127.0.0.1@evil.example", "http://127.0.0.1\\@evil.example", "http://127.0.0.1#@evil"),
-    *("//127.0.0.1", "http://[::ffff:10.0.0.1]", "http://[::1%25lo]", "http://[v1.x]", "http://１２７.0.0.1", "http://ⓛocalhost"),
-    *("http://localhost.:70000", "http://127.0.0.1:٣", "http://localhost:" + "9" * 5000, "http://a..b", "http://xn--a", "http://[::"),
-    *("http://127.0.0.1/../x?y", "http://127.0.0.1;x", "http://127.0.0.1:80:80", "http://127.0.0.1 ", "http://a b/", "ftp://localhost"),
-    *(":11434", "[::1]:", "h:", "https://h", "http://h", "::1", "h:" + "9" * 5000, "'0.0.0.0'", "unix:///x", "http:///x", "http://%41"),
+    *("http://127.0.0.1:11434", "https://localhost/v1", "http://[::1]:8080/", "http://0.0.0.0:1"),
+    *("http://127.1", "http://0x7f.1"),
+    *("http://user:pass@127.0.0.1", "http://127.0.0.1@evil.example"),
+    *("http://127.0.0.1\\@evil.example", "http://127.0.0.1#@evil"),
+    *("//127.0.0.1", "http://[::ffff:10.0.0.1]", "http://[::1%25lo]", "http://[v1.x]"),
+    *("http://\uff11\uff12\uff17.0.0.1", "http://ⓛocalhost"),
+    *("http://localhost.:70000", "http://127.0.0.1:٣", "http://localhost:" + "9" * 5000, "http://a..b"),
+    *("http://xn--a", "http://[::"),
+    *("http://127.0.0.1/../x?y", "http://127.0.0.1;x", "http://127.0.0.1:80:80", "http://127.0.0.1 "),
+    *("http://a b/", "ftp://localhost"),
+    *(":11434", "[::1]:", "h:", "https://h", "http://h", "::1", "h:" + "9" * 5000, "'0.0.0.0'", "unix:///x"),
+    *("http:///x", "http://%41"),
 )  # fmt: skip
-PARTS = ("http://", "https://", "127.0.0.1", "localhost", "[::1]", "10.0.0.1", "@", ":", ":80", "/v1", "?", "#", "%", ".", "\\", "[", "]")
+PARTS = (
+    "http://",
+    "https://",
+    "127.0.0.1",
+    "localhost",
+    "[::1]",
+    "10.0.0.1",
+    "@",
+    ":",
+    ":80",
+    "/v1",
+    "?",
+    "#",
+    "%",
+    ".",
+    "\\",
+    "[",
+    "]",
+)
 
 
 def addresses() -> SearchStrategy[str]:

@@ -18,16 +18,20 @@ from kilo_review.judge.categories import Switchboard
 from kilo_review.plan.scope import ignore_list
 
 if TYPE_CHECKING:
-    from hypothesis.strategies import DrawFn, SearchStrategy
+    from hypothesis.strategies import DrawFn
 
     from kilo_review.config import Settings
 
 TOML_WORDS = (
     *(b'base_url = "http://10.0.0.1"\n', b'api_key = "k"\n', b'prompts = "p"\n', b'profile = "p"\n', b"[profiles.p]\n"),
-    *(b'provider = "scripted"\n', b'provider = "openai"\n', b'model = "m"\n', b'model = "m.gguf"\n', b"[model]\n", b"[model.options]\n"),
-    *(b"max_seconds = 1\n", b"max_seconds = inf\n", b"max_seconds = nan\n", b'baseline = "~nobody/x"\n', b'baseline = "../x"\n'),
-    *(b'exclude = ["*"]\n', b"[categories]\n", b'"a/" = { off = ["nits"] }\n', b"[tool.kilo-review]\n", b"num_ctx = 1\n", b"[[a]]\n"),
-    *(b"\xef\xbb\xbf", b'"base\\u005furl" = "x"\n', b"base-url = 1\n", b"1979-05-27T07:32:00Z", b'"""', b"0x_1", b"verify_model = 'x.gguf'\n"),
+    *(b'provider = "scripted"\n', b'provider = "openai"\n', b'model = "m"\n', b'model = "m.gguf"\n'),
+    *(b"[model]\n", b"[model.options]\n"),
+    *(b"max_seconds = 1\n", b"max_seconds = inf\n", b"max_seconds = nan\n"),
+    *(b'baseline = "~nobody/x"\n', b'baseline = "../x"\n'),
+    *(b'exclude = ["*"]\n', b"[categories]\n", b'"a/" = { off = ["nits"] }\n', b"[tool.kilo-review]\n"),
+    *(b"num_ctx = 1\n", b"[[a]]\n"),
+    *(b"\xef\xbb\xbf", b'"base\\u005furl" = "x"\n', b"base-url = 1\n", b"1979-05-27T07:32:00Z", b'"""'),
+    *(b"0x_1", b"verify_model = 'x.gguf'\n"),
 )  # fmt: skip
 PROFILE = "p"
 
@@ -49,7 +53,13 @@ def _toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{_toml(str(key))} = {_toml(each)}" for key, each in value.items()) + " }"
     if isinstance(value, str):
-        return '"' + "".join(char if char.isascii() and char.isprintable() and char not in '"\\' else _escape(char) for char in value) + '"'
+        return (
+            '"'
+            + "".join(
+                char if char.isascii() and char.isprintable() and char not in '"\\' else _escape(char) for char in value
+            )
+            + '"'
+        )
     return str(value)
 
 
@@ -57,11 +67,17 @@ def _escape(char: str) -> str:
     return f"\\U{ord(char):08x}" if not 0xD800 <= ord(char) < 0xE000 else "\\\\"
 
 
-texts = hostile_text | one_of_these(("x", "http://10.0.0.1", "~nobody/x", "../x", "a\0b", "/etc/passwd", "m.gguf", "critical", "en", "fr"))
+texts = hostile_text | one_of_these(
+    ("x", "http://10.0.0.1", "~nobody/x", "../x", "a\0b", "/etc/passwd", "m.gguf", "critical", "en", "fr")
+)
 plain_values = texts | numbers | st.booleans() | st.floats() | st.lists(texts, max_size=2)
 tables = st.dictionaries(
-    one_of_these(("name", "options", "on", "off", "num_ctx", "temperature", "stop", "api_base", "Format", "tests/", "[!")) | texts,
-    plain_values | st.dictionaries(one_of_these(("on", "off")), st.lists(one_of_these(("bug", "nits", "x"))), max_size=2),
+    one_of_these(
+        ("name", "options", "on", "off", "num_ctx", "temperature", "stop", "api_base", "Format", "tests/", "[!")
+    )
+    | texts,
+    plain_values
+    | st.dictionaries(one_of_these(("on", "off")), st.lists(one_of_these(("bug", "nits", "x"))), max_size=2),
     max_size=3,
 )
 likely = st.fixed_dictionaries(
@@ -94,7 +110,10 @@ def _file(draw: DrawFn) -> bytes:
     values = draw(likely | any_settings)
     rows = [f"{key} = {_toml(value)}\n" for key, value in values.items()]
     if draw(st.booleans()):
-        rows += [f"[profiles.{PROFILE}]\n", *(f"{key} = {_toml(value)}\n" for key, value in draw(likely | any_settings).items())]
+        rows += [
+            f"[profiles.{PROFILE}]\n",
+            *(f"{key} = {_toml(value)}\n" for key, value in draw(likely | any_settings).items()),
+        ]
     data = "".join(rows).encode()
     return draw(st.just(data) | damaged(data, TOML_WORDS))
 
@@ -168,7 +187,7 @@ def _check_origin(settings: Settings, user: bytes) -> None:
 
 def _files(raw: bytes) -> Files:
     parts = raw.split(b"\0#\0")
-    return Files(*(parts + [b"", b""])[:3])
+    return Files(*[*parts, b"", b""][:3])
 
 
 TARGETS: dict[str, Any] = {
@@ -177,7 +196,7 @@ TARGETS: dict[str, Any] = {
         files(),
         read=_files,
         seeds=(
-            b'provider = "openai"\n[profiles.p]\nmodel = "m"\n\0#\0base_url = "http://127.0.0.1:1"\nprofile = "p"\n\0#\0*.lock\n',
+            b'provider = "openai"\n[profiles.p]\n\0#\0base_url = "http://[::1]"\nprofile = "p"\n\0#\0*.lock\n',
             b'exclude = ["a"]\n[categories]\n"tests/" = { off = ["minor"] }\n\0#\0api_key = "k"\n',
         ),
         words=TOML_WORDS,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import httpx
 from hypothesis import strategies as st
 
 from fuzz.strategies import damaged, hostile_text, json_values, numbers, shuffled_lines
 from fuzz.target import property_of
 from kilo_review.deadline import Deadline
-from kilo_review.errors import ModelError
-from kilo_review.models import ollama, openai
+from kilo_review.errors import ModelError, RepetitionError
+from kilo_review.models import loops, ollama, openai
 from kilo_review.models.faults import Asked
 from kilo_review.models.locality import Endpoint
 from kilo_review.models.transport import Client
@@ -28,9 +31,11 @@ if TYPE_CHECKING:
 ASKED = Asked("the server", "http://127.0.0.1:1", "m")
 WORDS = (
     *(b'{"message":{"content":"x"},"done":false}\n', b'{"done":true}', b'"done_reason":"length"', b'"eval_duration":'),
-    *(b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n', b"data: [DONE]\n\n", b'"finish_reason":"stop"', b"event: error\n"),
+    *(b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n', b"data: [DONE]\n\n"),
+    *(b'"finish_reason":"stop"', b"event: error\n"),
     *(b": ping\n", b"\r\n", b"\n\n", b'{"error":"x"}', b'{"error":{"message":"x"}}', b'"remote_host":"x"', b'"usage":'),
-    *(b'"timings":{"predicted_ms":', b"1e999", b"-Infinity", b"9" * 400, b"9" * 5000, b"\xff\xfe", b"\xe2\x80\xa8", b"[" * 2000),
+    *(b'"timings":{"predicted_ms":', b"1e999", b"-Infinity", b"9" * 400, b"9" * 5000, b"\xff\xfe"),
+    *(b"\xe2\x80\xa8", b"[" * 2000),
 )  # fmt: skip
 
 
@@ -48,22 +53,15 @@ class Stream(NamedTuple):
     text: str | None = None
 
 
-class _Pieces:
-    """A response's body, as httpx gives it."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = pieces
-
-    def iter_bytes(self) -> Iterator[bytes]:
-        yield from self._pieces
-
-
 CLIENT = Client(Endpoint("http://127.0.0.1:1", "127.0.0.1", 1, ("127.0.0.1",)), [], Deadline())
 """It is asked to split lines; it never connects."""
+PATIENCE_SECONDS = 60.0
 
 
 @st.composite
-def _streams(draw: DrawFn, events: SearchStrategy[dict[str, Any]], form: Callable[[str, dict[str, Any]], bytes]) -> Stream:
+def _streams(
+    draw: DrawFn, events: SearchStrategy[dict[str, Any]], form: Callable[[str, dict[str, Any]], bytes]
+) -> Stream:
     """An answer in several events, whole, without its end, or damaged."""
     texts = draw(st.lists(hostile_text, max_size=4))
     sent = [draw(events) for _ in texts]
@@ -102,7 +100,9 @@ openai_facts = st.fixed_dictionaries(
         "id": hostile_text,
         "reason": st.sampled_from([None, "", False, 0]),
         "model": hostile_text | json_values,
-        "usage": st.dictionaries(st.sampled_from(["prompt_tokens", "completion_tokens", "prompt_tokens_details"]), figures),
+        "usage": st.dictionaries(
+            st.sampled_from(["prompt_tokens", "completion_tokens", "prompt_tokens_details"]), figures
+        ),
         "timings": st.dictionaries(st.sampled_from(["cache_n", "predicted_ms", "prompt_ms"]), figures),
     },
 )
@@ -117,7 +117,9 @@ def _checked(read: Reader, has_end: Callable[[bytes], bool]) -> Callable[[Stream
         whole = _outcome(read, [stream.data])
         assert whole == _outcome(read, _parted(stream.data, stream.cuts))
         assert whole == _outcome(read, [stream.data[at : at + 1] for at in range(len(stream.data))])
-        if stream.text is not None:
+        if whole.get("error") is RepetitionError:
+            assert stream.text is None or repeats_itself(stream.text)
+        elif stream.text is not None:
             assert whole.get("text") == stream.text, "an answer that is complete is not taken as it is"
         if "error" not in whole:
             assert has_end(stream.data), "a stream without an end is taken for an answer"
@@ -126,14 +128,26 @@ def _checked(read: Reader, has_end: Callable[[bytes], bool]) -> Callable[[Stream
     return check
 
 
+def repeats_itself(text: str) -> bool:
+    """Whether there is much white space in a row somewhere, or a passage four times over, read in a slow way."""
+    if re.search(rf"\s{{{loops.MOST_BLANKS}}}", text):
+        return True
+    for period in range(1, loops.TAIL // loops.TIMES):
+        equal = "".join("=" if one == other else " " for one, other in zip(text, text[period:], strict=False))
+        if "=" * (max(loops.TIMES * period, loops.SHORTEST_LOOP) - period) in equal:
+            return True
+    return False
+
+
 def _parted(data: bytes, cuts: Sequence[int]) -> list[bytes]:
     edges = [0, *(min(cut, len(data)) for cut in cuts), len(data)]
-    return [data[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
+    return [data[begin:end] for begin, end in pairwise(edges)]
 
 
 def _outcome(read: Reader, pieces: Iterable[bytes]) -> dict[str, Any]:
     try:
-        reply = read(CLIENT._lines(_Pieces(pieces)), ASKED)
+        CLIENT.patience.begin(PATIENCE_SECONDS)
+        reply = read(CLIENT._lines(httpx.Response(200, content=iter(pieces))), ASKED)  # noqa: SLF001  no socket
     except ModelError as error:
         return {"error": type(error), "says": str(error)}
     return {name: getattr(reply, name) for name in type(reply).__slots__}

@@ -119,7 +119,7 @@ def commits(repository: Repository, since: str | None) -> Iterator[Commit]:
     """
     form = f"--format={SEPARATOR}%H%x00%P%x00%s%x00%B%x00"
     limits = [f"--since={since}"] if since else []
-    output = repository.run("log", "--no-renames", "--numstat", form, *limits, "HEAD", "--")
+    output = repository.run("log", "--no-show-signature", "--no-renames", "--numstat", form, *limits, "HEAD", "--")
     for part in output.decode("utf-8", "surrogateescape").split(SEPARATOR)[1:]:
         oid, parents, subject, message, rest = part.split("\0", 4)
         files = {}

@@ -234,7 +234,9 @@ class Bench:
                 raise
 
     def _one(self, case: Case, session: Session) -> Result | None:
-        job = replace(self._job.of(self._targets[case.name]), deadline=Deadline(self._job.deadline.seconds))
+        limit = self._job.deadline.seconds
+        deadline = Deadline() if limit is None else Deadline().within(limit)
+        job = replace(self._job.of(self._targets[case.name]), deadline=deadline)
         started = time.monotonic()
         try:
             outcome = review.run(job, Silent(), session)

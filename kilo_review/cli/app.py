@@ -11,7 +11,7 @@ import click
 from kilo_review import __version__
 from kilo_review.cli.options import CONTEXT
 from kilo_review.cli.run import Boundary
-from kilo_review.display import printable
+from kilo_review.display import for_terminal
 from kilo_review.errors import KiloReviewError, UsageError
 from kilo_review.judge.policy import ExitCode, OnUnavailable
 from kilo_review.report.progress import say
@@ -24,7 +24,10 @@ COMMANDS = {
     "review": "review.review_command",
     "status": "commits.status_command",
     "catch-up": "commits.catch_up_command",
+    "doctor": "doctor.doctor_command",
+    "models": "models.models_command",
     "rules": "rules.rules_command",
+    "prompts": "prompts.prompts",
     "explain": "explain.explain_command",
     "dismiss": "dismiss.dismiss_command",
     "dismissed": "dismiss.dismissed_command",
@@ -104,10 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = ExitCode.INTERRUPTED
     except UsageError as error:
         stopped = f" ({boundary.held} is stopped)" if boundary.held else ""
-        say(f"kilo-review: {printable(str(error))}{stopped}")
+        say(f"kilo-review: {for_terminal(str(error))}{stopped}")
         code = error.exit_code
     except (KiloReviewError, OSError) as error:
-        code = _not_reviewed(boundary, printable(str(error)))
+        code = _not_reviewed(boundary, for_terminal(str(error)))
     except SystemExit:  # click's answer to a broken pipe of any kind, ours to git included
         code = _not_reviewed(boundary, "a pipe broke in the middle of the work")
     except Exception as error:  # noqa: BLE001  the one boundary: a bug of ours must not stop a commit

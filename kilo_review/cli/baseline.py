@@ -73,7 +73,7 @@ def check(ctx: click.Context, /, file: Path | None, **flags: Any) -> int:  # noq
         raise UsageError(f"{str(path)!a} is not there", hint="Make it: kilo-review baseline create")
     with run.session() as session:
         entries = config.baseline(run.settings, run.root)
-        gone = acceptance.stale(entries, session.repository)
+        gone = acceptance.stale(entries, session.repository, path)
     lines = [f"{escaped_path(each.path)}: {each.category}: gone: {one_line(each.code)}" for each in gone]
     lines.append(f"kilo-review: {len(entries)} accepted, {len(gone)} of them gone")
     if gone:
@@ -96,7 +96,7 @@ def _review(run: Run, path: Path, target: str, reason: str) -> int:
         raise UsageError("a baseline is of a repository, not of a patch")
     job = run.job(Request(target, run.settings.base), accepts_anew=not path.exists())
     with run.session() as session:
-        made, outcome = acceptance.made(job, reason, run.talk, session)
+        made, outcome = acceptance.made(job, path, reason, run.talk, session)
         run.talk.stop()
         outcome.egress = session.egress
         if not outcome.count(State.REVIEWED) and outcome.count(State.NOT_REVIEWED):
@@ -104,7 +104,7 @@ def _review(run: Run, path: Path, target: str, reason: str) -> int:
     save(path, made)
     code = run.report(outcome)
     say(f"kilo-review: {sum(each.times for each in made)} accepted in {escaped_path(str(path))}")
-    return ExitCode.PASS if code == ExitCode.BLOCKED else code
+    return code
 
 
 def save(path: Path, entries: Baseline) -> None:

@@ -17,7 +17,7 @@ from kilo_review.bench import report
 from kilo_review.bench.mine import mined
 from kilo_review.bench.run import Bench, chosen
 from kilo_review.bench.score import score
-from kilo_review.cli.options import CONTEXT, PATH, option, with_options, with_options_but
+from kilo_review.cli.options import CONTEXT, PATH, VOTES, option, with_options, with_options_but
 from kilo_review.cli.run import prepare
 from kilo_review.deadline import Deadline
 from kilo_review.display import escaped_path, one_line
@@ -45,6 +45,7 @@ MINUTE = 60
 @click.option("--cases", type=PATH, metavar="DIR", help="Cases of your own, instead of the shipped ones.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many, half of them clean.")
 @click.option("--jobs", type=click.IntRange(1, MOST_JOBS), default=1, metavar="N", help="Changes at once. [default: 1]")
+@VOTES
 @click.option("--fresh", is_flag=True, help="Forget what earlier runs have measured.")
 @option("--format", "format_", type=click.Choice(FORMATS), default="text", help="Form of the report. [default: text]")
 @with_options_but("--model", "--format")

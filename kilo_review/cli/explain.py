@@ -12,7 +12,7 @@ from kilo_review import explain
 from kilo_review.cli.dismiss import ID, shown
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
-from kilo_review.display import escaped_path, one_line
+from kilo_review.display import escaped_path, for_terminal, one_line
 from kilo_review.report import deliver
 from kilo_review.source.target import Request
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from kilo_review.finding import Finding
 
 WIDTH = 100
+SPELLED_OUT = (
+    "a fix that `git apply` accepts at the top of the repository, here with hidden characters of the file spelled out "
+    "(--format json has it as it is); read it first:"
+)
 
 
 @click.command("explain", context_settings=CONTEXT)
@@ -49,9 +53,17 @@ def _lines(finding: Finding, found: Explained) -> Iterator[str]:
     if not found.patch:
         yield f"no fix: {found.why_none}"
         return
-    yield "a fix that `git apply` accepts at the top of the repository; read it first:"
+    fix = found.patch.decode("utf-8", "surrogateescape").rstrip("\n")
+    shown = "\n".join(_shown(row) for row in fix.split("\n"))
+    yield "a fix that `git apply` accepts at the top of the repository; read it first:" if shown == fix else SPELLED_OUT
     yield ""
-    yield found.patch.decode("utf-8", "surrogateescape").rstrip("\n")
+    yield shown
+
+
+def _shown(row: str) -> str:
+    """A line of a patch; the end of a line on Windows moves no terminal to where something stands."""
+    text = row.removesuffix("\r")
+    return for_terminal(text) + row[len(text) :]
 
 
 def _paragraph(head: str, text: str) -> list[str]:

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 API_KEY_VARIABLE = config.ENVIRONMENT_PREFIX + "API_KEY"
-VARIABLES = {API_KEY_VARIABLE}
+HOST_VARIABLES = {
+    "allow_hosts": config.ENVIRONMENT_PREFIX + "ALLOW_HOSTS",
+    "allow_http_hosts": config.ENVIRONMENT_PREFIX + "ALLOW_HTTP_HOSTS",
+}
+"""Not options: a hook's arguments may stand in a file of the repository, which allows nothing."""
+VARIABLES = {API_KEY_VARIABLE, *HOST_VARIABLES.values()}
 """Every variable that means something; each option adds its own."""
 
 
@@ -36,6 +41,12 @@ def _named(name: str, decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _choice(words: Iterable[str]) -> click.Choice[str]:
     return click.Choice([str(word) for word in words])
+
+
+def _odd(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
+    if value % 2 == 0:
+        raise click.BadParameter(f"{value} answers may have no majority; an odd number has", ctx, parameter)
+    return value
 
 
 PATH = click.Path(path_type=Path)
@@ -80,6 +91,14 @@ BASE = option(
     "--base",
     metavar="REVISION",
     help="What `branch` is compared with. [default: the remote's default branch]",
+)
+VOTES = option(
+    "--votes",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    callback=_odd,
+    help="Ask about everything N times (an odd number); what most answers say counts. [default: 1]",
 )
 DRY_RUN = option("--dry-run", is_flag=True, help="Show what would be reviewed and skipped; ask no server.")
 SHOW_PROMPT = option("--show-prompt", is_flag=True, help="Show the exact messages; ask no server.")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review import config, options, prompts
-from kilo_review.cli.options import API_KEY_VARIABLE, VARIABLES
-from kilo_review.config.values import language
+from kilo_review.cli.options import API_KEY_VARIABLE, HOST_VARIABLES, VARIABLES
+from kilo_review.config.values import hosts, language
 from kilo_review.deadline import Deadline
-from kilo_review.display import printable
+from kilo_review.display import for_terminal
 from kilo_review.errors import KiloReviewError
 from kilo_review.job import Job
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code
@@ -89,6 +89,7 @@ class Run:
             categories=self.settings.categories,
             baseline=() if accepts_anew else config.baseline(self.settings, self.root),
             is_pull_request=config.is_pull_request(environment),
+            votes=int(self.flags.get("votes", 1)),
             report_unused=bool(self.flags["report_unused"]),
             prompts=prompts.load(self.settings.prompts, self.settings.language),
             rules=rules.load(self.root if self.settings.rules_tokens else None, self.settings.rules_tokens),
@@ -136,7 +137,7 @@ class Run:
             held = code == ExitCode.BLOCKED and bool(self.caller.held)
             session.ledger.count(self.caller.kind, outcome, held=held)
         if outcome.failure and self.flags["format_"] != "text":  # the contract has no place for it
-            say(f"kilo-review: not reviewed: {printable(outcome.failure)}")
+            say(f"kilo-review: not reviewed: {for_terminal(outcome.failure)}")
         verbosity = -1 if self.flags["quiet"] else int(self.flags["verbose"])
         color = self.flags["output"] is None and _wants_color(self.flags["color"])
         view = View(outcome, code, color, verbosity, self.caller.held)
@@ -170,6 +171,9 @@ def _settings_from(flags: dict[str, Any], environment: Any) -> dict[str, Any]:  
     names = ("provider", "model", "verify_model", "base_url", "max_seconds", "base", "baseline", "prompts")
     given = {name: flags.get(name) for name in names}
     given["api_key"] = environment.get(API_KEY_VARIABLE) or None
+    for name, variable in HOST_VARIABLES.items():
+        if environment.get(variable, "").split():
+            given |= hosts(name, environment[variable].split(), variable)
     given["fail_on"] = FailOn(flags["fail_on"]) if flags["fail_on"] else None
     given["on_unavailable"] = OnUnavailable(flags["on_unavailable"]) if flags["on_unavailable"] else None
     if flags["language"]:
@@ -185,7 +189,7 @@ def _warn_of_unknown_variables(ctx: click.Context, environment: Mapping[str, str
     for name in config.unknown_variables(environment, VARIABLES):
         nearest = config.nearest(name, VARIABLES)
         step = f"did you mean {nearest}?" if nearest else f"{ctx.command_path} --help shows the options"
-        say(f"kilo-review: the variable {printable(name)} means nothing; {step}")
+        say(f"kilo-review: the variable {for_terminal(name)} means nothing; {step}")
 
 
 def _is_watched() -> bool:

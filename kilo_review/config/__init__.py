@@ -32,6 +32,7 @@ __all__ = [
     "is_pull_request",
     "load",
     "nearest",
+    "origins",
     "repository_root",
     "unknown_variables",
     "user_folder",
@@ -43,7 +44,7 @@ REPOSITORY_FILE = ".kilo-review.toml"
 USER_FILE = "config.toml"
 
 
-USER_ONLY = {"base_url", "api_key", "prompts", "profile", "allow_hosts"}
+USER_ONLY = {"base_url", "api_key", "prompts", "profile", "allow_hosts", "allow_http_hosts"}
 """Keys that the repository may not set."""
 
 
@@ -65,14 +66,7 @@ def load(
     Raises:
         ConfigError: a file cannot be read, or holds an unknown key, a wrong type or a forbidden setting.
     """
-    layers = [_in_repository(_repository_layer(root), root)] if root else []
-    layers.append(_user_layer(config))
-    profiles: dict[str, _Layer] = {}
-    for layer in layers:
-        profiles |= layer.profiles
-    wanted = profile or next((layer.values["profile"] for layer in layers if "profile" in layer.values), None)
-    if wanted is not None:
-        layers.append(_profile(wanted, profiles))
+    layers = _layers(config, profile, root)
     settings = Settings()
     for layer in layers:
         settings = _merged(settings, {name: value for name, value in layer.values.items() if name != "profile"})
@@ -84,6 +78,24 @@ def load(
     if _chosen_by_repository("provider", layers, flags) and not settings.base_url:
         settings = replace(settings, api_key=None)
     return settings
+
+
+def origins(*, config: Path | None = None, profile: str | None = None, root: Path | None = None) -> dict[str, str]:
+    """By name, which file decides a setting that a file sets; arguments and errors as of `load`."""
+    return {name: layer.origin for layer in _layers(config, profile, root) for name in layer.values}
+
+
+def _layers(config: Path | None, profile: str | None, root: Path | None) -> list[_Layer]:
+    """Every file's settings, in rising order."""
+    layers = [_in_repository(_repository_layer(root), root)] if root else []
+    layers.append(_user_layer(config))
+    profiles: dict[str, _Layer] = {}
+    for layer in layers:
+        profiles |= layer.profiles
+    wanted = profile or next((layer.values["profile"] for layer in layers if "profile" in layer.values), None)
+    if wanted is not None:
+        layers.append(_profile(wanted, profiles))
+    return layers
 
 
 # One source

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.judge.policy import FailOn, OnUnavailable, Verify
 from kilo_review.models.base import ModelRequest
+from kilo_review.models.consent import Consent
 from kilo_review.plan.rules import DEFAULT_TOKENS
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Settings:
         model: the server's name for the model; a path for `embedded`; None to choose.
         base_url: the server's address; None for its default.
         api_key: bearer token; never from the repository, and not for a server that the repository chose.
+        allow_hosts: hosts that are not this machine and may be asked; never from the repository.
+        allow_http_hosts: of those, the ones that may be asked without TLS.
         options: model parameters.
         fail_on: the least severity that blocks.
         on_unavailable: what to do if the change was not, or not fully, reviewed; None for the caller's default.
@@ -45,6 +48,8 @@ class Settings:
     model: str | None = None
     base_url: str | None = None
     api_key: str | None = None
+    allow_hosts: tuple[str, ...] = ()
+    allow_http_hosts: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     fail_on: FailOn = FailOn.CRITICAL
     on_unavailable: OnUnavailable | None = None
@@ -70,6 +75,7 @@ class Settings:
             ollama_host=environment.get("OLLAMA_HOST") or None,
             lmstudio_key=environment.get("LM_API_TOKEN") or None,
             options=self.options,
+            consent=Consent.of(self.allow_hosts, self.allow_http_hosts),
         )
 
     def verify_request(self, environment: Mapping[str, str]) -> ModelRequest | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_TOKENS = 100_000
 MOST_SECONDS = 10**9
 """Thirty years; TOML has whole numbers that no float can hold."""
+_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9.])?|\[?[0-9A-Fa-f:.]+\]?"
 _TAG = r"[A-Za-z]{2,3}(?:-[A-Za-z]{4})?(?:-(?:[A-Za-z]{2}|\d{3}))?(?:-(?:[A-Za-z\d]{5,8}|\d[A-Za-z\d]{3}))*"
 
 
@@ -80,6 +81,16 @@ def _patterns(name: str, value: object, origin: str) -> dict[str, Any]:
     return {name: tuple(value)}
 
 
+def hosts(name: str, value: object, origin: str) -> dict[str, Any]:
+    """Names or addresses of hosts, without scheme and port."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ConfigError(f"{origin}: {name!a} must be a list of host names")
+    wrong = next((item for item in value if not re.fullmatch(_HOST, item)), None)
+    if wrong is not None:
+        raise ConfigError(f"{origin}: {name!a}: {wrong!a} is no host name", hint="Such as gpu.example or 10.0.0.5")
+    return {name: tuple(value)}
+
+
 def _folder(name: str, value: object, origin: str) -> dict[str, Any]:
     text = str(_string(name, value, origin)[name])
     try:
@@ -123,6 +134,8 @@ READERS: dict[str, Callable[[str, object, str], dict[str, Any]]] = {
     "options": _options,
     "base_url": _string,
     "api_key": api_key,
+    "allow_hosts": hosts,
+    "allow_http_hosts": hosts,
     "fail_on": _choice(tuple(FailOn), FailOn),
     "on_unavailable": _choice(tuple(OnUnavailable), OnUnavailable),
     "max_seconds": _seconds,

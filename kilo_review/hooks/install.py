@@ -24,6 +24,7 @@ FORWARDED = (
 """Every hook of githooks(5) that does nothing by merely being there. Not so: push-to-checkout replaces what git would
 do, proc-receive is asked for by its presence, fsmonitor-watchman is named by a setting."""
 HUSKY = ".husky"
+CURRENT, OUTDATED, ABSENT = "current", "outdated", "absent"
 
 
 class Place(NamedTuple):
@@ -134,6 +135,19 @@ def uninstall(place: Place, hooks: tuple[str, ...], directory: Path) -> list[str
     except OSError as error:
         raise _cannot(place.folder, error) from None
     return done
+
+
+def state(place: Place) -> dict[str, str]:
+    """How each of our hooks is: `current`, `outdated` (of another version or interpreter) or `absent`."""
+    found = {}
+    for hook in HOOKS:
+        path = place.folder / hook
+        text = script.review(hook, _interpreter(), for_all=place.for_all, hands_over=place.hands_over)
+        if not _is_ours(path) or not _reviews(path):
+            found[hook] = ABSENT
+        else:
+            found[hook] = CURRENT if path.read_bytes() == os.fsencode(text) else OUTDATED
+    return found
 
 
 def _install_one(place: Place, hook: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.display import escaped_path, printable
 from kilo_review.finding import Finding, Status
+from kilo_review.inert import inert
 from kilo_review.judge.contradict import contradiction
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _finding(claim: Claim, pieces: Sequence[Piece]) -> Anchored:
         return _unanchored(claim, candidates)
     piece = place.piece
     quoted = piece.lines[place.first : place.last + 1]
-    objection = contradiction(claim, piece.lines, place.first, place.last)
+    objection = claim.objection or contradiction(claim, piece.lines, place.first, place.last)
     finding = Finding(
         path=piece.change.path,
         line=_new_side(piece, place.first),
@@ -108,7 +109,7 @@ def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Anchored:
 def _spoken_of(file: str, pieces: Sequence[Piece]) -> Sequence[Piece]:
     """The pieces of the file that the model names; all of them if it names none of these files."""
     name = re.sub(_NOTE, "", file.strip().strip("`\"'").removeprefix("FILE ").strip())
-    exact = [piece for piece in pieces if name in {piece.change.path, escaped_path(piece.change.path)}]
+    exact = [piece for piece in pieces if name in _names(piece.change.path)]
     if exact or not name:
         return exact or pieces
     ending = [
@@ -117,18 +118,45 @@ def _spoken_of(file: str, pieces: Sequence[Piece]) -> Sequence[Piece]:
     return ending if len({piece.change.path for piece in ending}) == 1 else pieces
 
 
+def _names(path: str) -> set[str]:
+    """A path as it is, and as the model was shown it."""
+    return {path, escaped_path(path), inert(escaped_path(path))}
+
+
 def _locate(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
     """Exact, then without white space, then as the only line that contains the quote or is contained in it."""
     quotes = _quote_lines(claim.code)
     if not quotes:
         return None
     for wanted in (quotes, quotes[:1]):  # all lines of the quote, or where there is no such run, its first
-        for match in (_exact, _folded):
-            places = [place for piece in pieces for place in _runs(piece, wanted, match)]
-            if places:
-                return _nearest(places, claim.line)
-    places = [place for piece in pieces for place in _substrings(piece, quotes[0])]
+        exact, folded = (
+            [place for piece in pieces for place in _runs(piece, wanted, match)] for match in (_exact, _folded)
+        )
+        if places := _standing(exact or folded, folded):
+            return _nearest(places, claim.line)
+    parts = [place for piece in pieces for place in _substrings(piece, quotes[0])]
+    places = _standing(parts, parts)
     return places[0] if len(places) == 1 else None
+
+
+def _standing(places: Sequence[_Place], alike: Sequence[_Place]) -> list[_Place]:
+    """Without removed lines that are added again beside them, such as indented ones: there the code stands now."""
+    again = [place for place in alike if _kind(place) == "+"]
+    gone = {_block(place) for place in places if _kind(place) == "-"} & {_block(place) for place in again}
+    kept = [place for place in places if _kind(place) != "-" or _block(place) not in gone]
+    return kept + [place for place in again if _block(place) in gone and place not in kept]
+
+
+def _kind(place: _Place) -> str:
+    return place.piece.lines[place.first].kind
+
+
+def _block(place: _Place) -> tuple[int, int]:
+    """The run of changed lines that a place is in."""
+    begin = place.first
+    while begin and place.piece.lines[begin - 1].kind != " ":
+        begin -= 1
+    return id(place.piece), begin
 
 
 def _quote_lines(code: str) -> list[str]:
@@ -146,8 +174,12 @@ def _exact(line: str, quote: str) -> bool:
 
 
 def _folded(line: str, quote: str) -> bool:
-    folded = _fold(line)
-    return bool(folded) and folded in {_fold(quote), _fold(re.sub(_GUTTER, "", quote))}
+    return not _folds(line).isdisjoint({_fold(quote), _fold(re.sub(_GUTTER, "", quote))})
+
+
+def _folds(line: str) -> set[str]:
+    """A line without white space, as it is and as the model was shown it; none of a blank line."""
+    return {_fold(line), _fold(inert(line.rstrip()))} - {""}
 
 
 def _fold(text: str) -> str:
@@ -171,7 +203,7 @@ def _substrings(piece: Piece, quote: str) -> list[_Place]:
     return [
         _Place(piece, index, index)
         for index, line in enumerate(piece.lines)
-        if wanted in (text := _fold(line.text)) or (len(text) >= SHORTEST_SUBSTRING and text in wanted)
+        if any(wanted in text or (len(text) >= SHORTEST_SUBSTRING and text in wanted) for text in _folds(line.text))
     ]
 
 

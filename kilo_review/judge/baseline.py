@@ -53,10 +53,32 @@ class Accepted(NamedTuple):
     @property
     def kin(self) -> str:
         """See `Finding.kin`."""
-        return kin_of(self.category, self.code, self.symbol)
+        return kin_of(self.category, self.code, self.symbol, self.path)
 
 
 Baseline = tuple[Accepted, ...]
+
+
+class Text(NamedTuple):
+    """A file of the new tree, without white space.
+
+    Attributes:
+        lines: how often it has each line.
+        whole: all of it, in order.
+    """
+
+    lines: Counter[str]
+    whole: str
+
+    @classmethod
+    def of(cls, content: bytes) -> Text:
+        """Of a file's bytes."""
+        lines = [fold(printable(line)) for line in content.decode("utf-8", "replace").split("\n")]
+        return cls(Counter(lines), "".join(lines))
+
+    def has(self, symbol: str) -> bool:
+        """Whether the innermost heading of a symbol is there."""
+        return fold(symbol.rsplit(" > ", 1)[-1].removesuffix("…")) in self.whole
 
 
 def accepted(finding: Finding, reason: str, status: Status = Status.BASELINE) -> Accepted:
@@ -104,7 +126,7 @@ def from_bytes(data: bytes, origin: str) -> Baseline:
     if not isinstance(rows, list):
         raise ConfigError(f"the baseline {origin} is damaged: it has no list of findings", hint=restore)
     try:
-        return tuple(_entry(row) for row in rows)
+        return combined(_entry(row) for row in rows)  # a merge may have left two of the same
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"the baseline {origin} is damaged: {error!a}", hint=restore) from None
 
@@ -112,9 +134,11 @@ def from_bytes(data: bytes, origin: str) -> Baseline:
 def _entry(row: dict[str, Any]) -> Accepted:
     if set(row) != set(FIELDS):
         raise ValueError(f"an entry has not the keys {', '.join(FIELDS)}")
-    if not all(isinstance(row[name], int if name == "times" else str) for name in FIELDS) or not 1 <= row["times"] <= MOST:
+    right = all(type(row[name]) is (int if name == "times" else str) for name in FIELDS)
+    if not right or not 1 <= row["times"] <= MOST:
         raise ValueError("an entry has a value of the wrong kind")
-    "".join(value for value in row.values() if isinstance(value, str)).encode()  # half a surrogate pair is no text
+    if any(printable(row[name]) != row[name] for name in FIELDS if name != "times"):
+        raise ValueError("an entry has a character that no text has")
     if Status(row["status"]) not in {Status.BASELINE, Status.DISMISSED}:
         raise ValueError(f"{row['status']!a} is no status of an entry")
     Category(row["category"])
@@ -124,18 +148,20 @@ def _entry(row: dict[str, Any]) -> Accepted:
 class Known:
     """What is accepted or dismissed, while one review's findings are held against it."""
 
-    def __init__(self, baseline: Baseline, dismissals: Mapping[str, str], has_line: Callable[[str, str], bool]) -> None:
+    def __init__(
+        self, baseline: Baseline, dismissals: Mapping[str, str], text_of: Callable[[str], Text | None]
+    ) -> None:
         """Begin with every entry's whole count.
 
         Args:
             baseline: the project's file.
             dismissals: `Finding.kin` → reason, of this clone.
-            has_line: whether a file of the new tree has a line, both as the baseline writes them.
+            text_of: a file of the new tree, by its path as the baseline writes it; None where nobody can tell.
         """
         self._left = {entry: entry.times for entry in baseline if entry.status == Status.BASELINE}
         shared = {entry.kin: entry.reason for entry in baseline if entry.status == Status.DISMISSED}
         self._dismissed = {**shared, **dismissals}
-        self._has_line = has_line
+        self._text_of = text_of
 
     def mark(self, finding: Finding) -> Finding:
         """The finding, out of the count if somebody has taken it out."""
@@ -162,10 +188,23 @@ class Known:
         if exact is not None:
             return exact
         same_code = [entry for entry in left if fold(entry.code) == own]
-        in_file = next((entry for entry in same_code if entry.path == path), None)
+        in_file = next((entry for entry in same_code if entry.path == path and self._has_moved(entry)), None)
         if in_file is not None:
             return in_file
-        return next((entry for entry in same_code if not self._has_line(entry.path, entry.code)), None)
+        return next((entry for entry in same_code if self._has_left(entry)), None)
+
+    def _has_moved(self, entry: Accepted) -> bool:
+        """Whether an entry may mean another place of its file: its own is gone, or all that are there are accepted."""
+        text = self._text_of(entry.path)
+        if text is None:
+            return True
+        code = fold(entry.code)
+        alike = (each for each in self._left if each[:2] == entry[:2] and fold(each.code) == code)
+        return text.lines[code] <= sum(each.times for each in alike) or not text.has(entry.symbol)
+
+    def _has_left(self, entry: Accepted) -> bool:
+        text = self._text_of(entry.path)
+        return text is not None and not text.lines[fold(entry.code)]
 
 
 def is_current(finding: Finding, known: Known) -> bool:

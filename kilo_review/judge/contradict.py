@@ -19,9 +19,13 @@ ALREADY_SO = "what it proposes is what stands there"
 REACH = 3
 """Unchanged lines this near to a removal may be wrong because of it: the check before them is gone."""
 _PROPOSALS = (
-    r"(?i)\b(?:should (?:be|read)|must be|instead use|use|replace (?:it|this|that)? ?with|change (?:it|this)? ?to)"
-    r":? `([^`\n]+)`"
+    r"\b(?:should (?:be|read)|must be):? `([^`\n]+)`",
+    (
+        r"(?:^|[.!?;:] )(?:instead,? )?(?:please )?(?:use|write|change (?:it|this) to|replace (?:it|this|that) with):?"
+        r" `([^`\n]+)`(?= instead(?! of)|[.!;,]|$)"
+    ),
 )
+"""A remedy in so many words; "do not use `x`" and "the change to `x`" blame the code instead."""
 
 
 def contradiction(claim: Claim, lines: Sequence[Line], first: int, last: int) -> str:
@@ -54,7 +58,8 @@ def _proposes(claim: Claim, quoted: Sequence[Line]) -> bool:
     """Whether the claim's remedy is the very code that it blames."""
     if any(line.kind == "-" for line in quoted):
         return False
-    proposals = [claim.fix, *re.findall(_PROPOSALS, f"{claim.problem}\n{claim.title}")]
+    words = f"{claim.problem}\n{claim.title}"
+    proposals = [claim.fix, *(code for form in _PROPOSALS for code in re.findall(f"(?im){form}", words))]
     present = "".join(_fold(line.text) for line in quoted)
     return any(present and _fold(proposal) == present for proposal in proposals)
 

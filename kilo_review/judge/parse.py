@@ -44,6 +44,7 @@ class Claim(NamedTuple):
         category: what kind of wrong.
         rule: the project's rule that it names, or "".
         fix: a remedy, which nobody asked for.
+        objection: why it cannot be right, if that was clear from its words; "" otherwise.
     """
 
     code: str
@@ -55,6 +56,7 @@ class Claim(NamedTuple):
     category: Category
     rule: str = ""
     fix: str = ""
+    objection: str = ""
 
 
 def parse(text: str, reasoning: str = "") -> list[Claim]:

@@ -42,11 +42,13 @@ def parse_explanation(text: str, reasoning: str = "") -> Explanation:
     """
     found = object_with("cause", text if text.strip() else reasoning)
     values = [found.get(name, "") for name in FIELDS]
-    texts = [printable(value)[:LONGEST] for value in values if isinstance(value, str)]
-    if len(texts) != len(FIELDS) or not texts[0].strip():
+    texts = [printable(value) for value in values if isinstance(value, str)]
+    if len(texts) != len(FIELDS) or not texts[0][:LONGEST].strip():
         raise BadReplyError("the model's answer explains nothing")
     cause, example, remove, write = texts
-    return Explanation(cause, example, remove.strip("\n"), write.strip("\n"))
+    if max(len(remove), len(write)) > LONGEST:
+        remove = write = ""  # half of a fix is none
+    return Explanation(cause[:LONGEST], example[:LONGEST], remove.strip("\n"), write.strip("\n"))
 
 
 def patch(path: str, content: bytes, explanation: Explanation, line: int) -> bytes:

@@ -1,12 +1,14 @@
 """Comments in the code that take a finding out of the count: `kilo-review: ignore[category] reason`.
 
-Any language's comment will do. It stands on the line itself, or alone on the line above; it names the category
-and says why. What it lacks is told where it would have counted.
+Any language's comment will do; a string is none, as far as the line shows (`sieve` asks the syntax of languages that
+are known). It stands on the line itself, or alone on the line above; it names the category and says why. What it lacks
+is told where it would have counted.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.display import one_line, printable
@@ -21,11 +23,14 @@ WORD = "kilo-review:"
 LONGEST_REASON = 200
 LONGEST_LINE = 2000
 _IGNORE = r"(?i)kilo-review:\s*ignore\b\s*(?:\[([^\]]*)\])?\s*(.*)"
-_MARKS = r"(?i)#|//|/\*|\*|--|;|%|<!--|\{-|\(\*|!|\bREM\b|\bdnl\b"
-# A quotation mark begins a comment in few languages and a string in most: there the word must follow at once.
-_COMMENT_UP_TO_HERE = rf"{_MARKS}|['\"]\s*\Z"
-_ALONE = rf"\s*(?:{_MARKS[4:]}|['\"])"
-_CLOSERS = r"\s*(?:\*/|-->|\*\)|-\}|#\}|%>)\s*\Z"
+_MARKS = r"#|//|/\*|\*|--|;|%|<!--|\{-|\(\*|!|\bREM\b|\bdnl\b"
+_BRACKETS = r"[{<@%]{0,3}"
+"""What stands before a comment in templates and JSX: `{/*`, `{#`, `{{!--`, `<%--`."""
+_ALONE = rf"\s*{_BRACKETS}(?:{_MARKS})[^\w\s]*(?:\s|\Z)"
+"""`#define`, `*p = 1` and `--i` are code: behind the mark of a comment of its own comes a blank."""
+_CLOSERS = r"\s*(?:\*/\}?|-->|\*\)|-\}|#\}|--%>|%>|--\}\}|\*@)\s*\Z"
+_QUOTES = {".vb": "'", ".vbs": "'", ".bas": "'", ".vba": "'", ".cls": "'", ".frm": "'", ".vim": '"'}
+"""Languages in which a quotation mark begins a comment; in the others it begins a string."""
 _CATEGORIES = frozenset(Category)
 
 
@@ -38,6 +43,7 @@ class Ignore(NamedTuple):
         reason: why.
         problem: why it is not honoured; "" if it is.
         is_alone: it has a line of its own, and so speaks of the next one.
+        column: where it begins in its line.
     """
 
     line: int
@@ -45,27 +51,30 @@ class Ignore(NamedTuple):
     reason: str
     problem: str
     is_alone: bool
+    column: int
 
 
-def ignores_in(lines: Mapping[int, str]) -> dict[int, Ignore]:
-    """The comments in these numbered lines, by line."""
-    found = (_ignore(number, text) for number, text in lines.items() if WORD in text.lower())
+def ignores_in(lines: Mapping[int, str], path: str = "") -> dict[int, Ignore]:
+    """The comments in these numbered lines of a file, by line."""
+    quote = _QUOTES.get(PurePosixPath(path).suffix.lower())
+    marks = f"{_MARKS}|{quote}" if quote else _MARKS
+    found = (_ignore(number, text, marks) for number, text in lines.items() if WORD in text.lower())
     return {each.line: each for each in found if each is not None}
 
 
-def ignore_for(finding: Finding, ignores: Mapping[int, Ignore]) -> Ignore | None:
-    """The comment that speaks of a finding, also one that is not honoured; None if there is none."""
+def ignores_for(finding: Finding, ignores: Mapping[int, Ignore]) -> list[Ignore]:
+    """The comments that speak of a finding, those first that may be honoured."""
     candidates = [ignores[number] for number in range(finding.line, finding.end_line + 1) if number in ignores]
     above = finding.line - 1
     while above in ignores and ignores[above].is_alone:
         candidates.append(ignores[above])
         above -= 1
-    speaking = [
+    speaking = (
         each
         for each in candidates
         if finding.category in each.categories or not each.categories or each.categories - _CATEGORIES
-    ]
-    return min(speaking, key=lambda each: bool(each.problem), default=None)
+    )
+    return sorted(speaking, key=lambda each: bool(each.problem))
 
 
 def target_of(ignore: Ignore, ignores: Mapping[int, Ignore]) -> int:
@@ -76,19 +85,19 @@ def target_of(ignore: Ignore, ignores: Mapping[int, Ignore]) -> int:
     return line
 
 
-def numbered(content: bytes) -> dict[int, str]:
+def numbered(text: str) -> dict[int, str]:
     """A file's lines by number."""
-    return dict(enumerate(content.decode("utf-8", "replace").split("\n"), 1))
+    return dict(enumerate(text.split("\n"), 1))
 
 
-def _ignore(number: int, text: str) -> Ignore | None:
+def _ignore(number: int, text: str, marks: str) -> Ignore | None:
     match = re.search(_IGNORE, text[:LONGEST_LINE])
-    if match is None or not re.search(_COMMENT_UP_TO_HERE, text[: match.start()]):
+    if match is None or not re.search(f"(?i){marks}", text[: match.start()]):
         return None
     named = [word.strip().lower() for word in (match[1] or "").split(",") if word.strip()]
     reason = one_line(printable(re.sub(_CLOSERS, "", match[2]))).strip(" :-")[:LONGEST_REASON]
-    is_alone = bool(re.match(_ALONE, text, re.IGNORECASE))
-    return Ignore(number, frozenset(named), reason, _problem(named, reason), is_alone)
+    is_alone = bool(re.match(_ALONE.replace(_MARKS, marks), text[: match.start()], re.IGNORECASE))
+    return Ignore(number, frozenset(named), reason, _problem(named, reason), is_alone, match.start())
 
 
 def _problem(named: Iterable[str], reason: str) -> str:

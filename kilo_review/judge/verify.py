@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kilo_review.display import one_line, printable
 from kilo_review.errors import BadReplyError
 from kilo_review.finding import Finding, Status
+from kilo_review.inert import inert
 from kilo_review.judge.parse import object_with
 from kilo_review.judge.policy import FailOn, Verify, blocks
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from kilo_review.plan.chunk import Piece
 
 LONGEST_EVIDENCE = 200
+LONGEST_QUOTE = 160
+"""Of the line in the question: it stands in the change as a whole, and here it has the last word."""
 NOT_SHOWN = "asked again, the model denies it"
 NO_INPUT = "asked again, the model affirms it, and names no case in which it goes wrong"
 
@@ -42,12 +45,18 @@ def is_due(finding: Finding, verify: Verify, fail_on: FailOn) -> bool:
 
 def claim_of(finding: Finding, piece: Piece) -> str:
     """The line that a finding speaks of, without a word of what was said about it; and the rule that it breaks."""
-    quoted = finding.code
+    quoted, shown_as = finding.code, _quoted(finding.code)
     removed = {line.text.strip() for line in piece.lines if line.kind == "-"}
     shown = {line.text.strip() for line in piece.lines if line.kind != "-"}
     is_gone = quoted in removed - shown
-    place = f"the removal of the line `{quoted}`" if is_gone else f"line {finding.line}, `{quoted}`,"
+    place = f"the removal of the line `{shown_as}`" if is_gone else f"line {finding.line}, `{shown_as}`,"
     return f"{place} breaks the rule {finding.rule}" if finding.rule else f"{place} is wrong"
+
+
+def _quoted(code: str) -> str:
+    """Code that cannot end the quotation that it stands in."""
+    text = inert(code).replace("`", "'")
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"
 
 
 def holding(finding: Finding, pieces: Sequence[Piece]) -> Piece:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import types
 import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from kilo_review.finding import Category, Finding, Severity, Status
 from kilo_review.outcome import Entry, State
 
 if TYPE_CHECKING:
+    import types
     from collections.abc import Iterable
 
 # Not `blocking`: whether a finding blocks is decided anew each time.

@@ -63,10 +63,10 @@ def _discover(request: ModelRequest, egress: list[Egress], deadline: Deadline) -
     """
     # A key is for a server that the user named, not for whatever listens on a usual port.
     anyone = replace(request, api_key=None)
-    candidates = [replace(anyone, provider=provider, base_url=url) for provider, url in _candidates(request)]
+    asked = [replace(anyone, provider=provider, base_url=url) for provider, url in candidates(request)]
     probe_deadline = deadline.within(PROBE_SECONDS)
-    with ThreadPoolExecutor(len(candidates)) as pool:
-        probes = list(pool.map(lambda candidate: _probe(candidate, egress, probe_deadline), candidates))
+    with ThreadPoolExecutor(len(asked)) as pool:
+        probes = list(pool.map(lambda candidate: _probe(candidate, egress, probe_deadline), asked))
     answered = [probe for probe in probes if probe.info is not None]
     answered.sort(key=lambda probe: REASONS.index(probe.info.why) if probe.info and probe.info.why in REASONS else -1)
     silent = [probe for probe in probes if isinstance(probe.problem, (DeadlineError, StalledError))]
@@ -109,7 +109,8 @@ def _telling(probes: list[_Probe]) -> ModelError | None:
     )
 
 
-def _candidates(request: ModelRequest) -> list[tuple[str, str]]:
+def candidates(request: ModelRequest) -> list[tuple[str, str]]:
+    """Provider and base URL of each server that may be running here, the user's own Ollama first."""
     host = [("ollama", locality.ollama_url(request.ollama_host))] if request.ollama_host else []
     known = [
         ("ollama", ollama.DEFAULT_URL),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from kilo_review.models.consent import NO_CONSENT, Consent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kilo_review.deadline import Deadline
+    from kilo_review.models.choose import Offer
     from kilo_review.outcome import ModelInfo
     from kilo_review.prompts import Message
 
@@ -21,6 +24,8 @@ DEFAULT_OPTIONS: dict[str, Any] = {"temperature": 0, "seed": 7, "num_predict": 1
 """The same change gets the same answer; an answer has an end."""
 MOST = 10**15
 """Of whatever a server counts; a larger number is a mistake, and would break the arithmetic that it goes into."""
+AS_EVER: Mapping[str, Any] = {}
+"""No parameters of its own for a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class ModelRequest:
         ollama_host: the value of OLLAMA_HOST, or None.
         lmstudio_key: the value of LM_API_TOKEN, or None; sent to LM Studio alone.
         options: parameters for the server, over `DEFAULT_OPTIONS`.
+        consent: hosts elsewhere that the user has allowed.
     """
 
     provider: str = "auto"
@@ -44,6 +50,7 @@ class ModelRequest:
     ollama_host: str | None = None
     lmstudio_key: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    consent: Consent = NO_CONSENT
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -92,6 +99,30 @@ def seconds_of(value: object, in_a_second: float) -> float:
     return value / in_a_second if 0 < value < MOST * in_a_second else 0.0
 
 
+class Survey(NamedTuple):
+    """What one running server offers.
+
+    Attributes:
+        provider: registry name of the client that speaks with it.
+        server: its name as its users say it.
+        url: its base URL.
+        version: as it tells; "" if it does not.
+        offers: its models, those that are never asked included.
+        is_local: whether it is on this machine.
+        cloud: whether it may pass requests on to its maker; None if nothing tells.
+        slots: requests that it works on at the same time; None if nothing tells.
+    """
+
+    provider: str
+    server: str
+    url: str
+    version: str
+    offers: tuple[Offer, ...]
+    is_local: bool = True
+    cloud: bool | None = None
+    slots: int | None = None
+
+
 class Model(Protocol):
     """A model that is ready to be asked. `close` ends whatever was started for it."""
 
@@ -103,8 +134,21 @@ class Model(Protocol):
     def parameters(self) -> Mapping[str, Any]:
         """Everything besides the prompt that shapes its answers."""
 
-    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
-        """Ask once; raises a `ModelError` for everything but a complete answer."""
+    def ask(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None,
+        deadline: Deadline,
+        sampling: Mapping[str, Any] = AS_EVER,
+    ) -> Reply:
+        """Ask once; raises a `ModelError` for everything but a complete answer.
+
+        Args:
+            messages: the question.
+            schema: the form of the answer, or None to ask without one.
+            deadline: when the answer must be there.
+            sampling: parameters for this request alone, over the model's own, such as another seed.
+        """
 
     def slow_reason(self, deadline: Deadline) -> str:
         """Why answers are slow, if the server tells within the deadline; else ""."""
@@ -117,11 +161,12 @@ NO_INFLUENCE = frozenset({"num_ctx", "keep_alive"})
 """Parameters that shape no answer: a prompt that does not fit the window is refused, never shortened."""
 
 
-def answer_identity(model: Model, prompts_version: str) -> str:
+def answer_identity(model: Model, prompts_version: str, votes: int = 1) -> str:
     """32 hex digits that differ whenever the same change could get another answer."""
     import hashlib  # noqa: PLC0415  2 ms of OpenSSL, not for a run with nothing to review
 
     info = model.info
     parameters = sorted((name, value) for name, value in model.parameters.items() if name not in NO_INFLUENCE)
-    known = (info.provider, info.name, info.digest, parameters, prompts_version)
+    asked = (prompts_version,) if votes == 1 else (prompts_version, votes)
+    known = (info.provider, info.name, info.digest, parameters, *asked)
     return hashlib.sha256(json.dumps(known, default=str).encode()).hexdigest()[:32]

@@ -45,6 +45,9 @@ class Offer:
         window: tokens, or None if the listing does not tell.
         size: bytes, 0 if unknown.
         is_chat: whether it can answer at all.
+        elsewhere: where it runs, if that is not the server's machine; such a model is never chosen.
+        largest: the window that it was trained for, or None if the listing does not tell.
+        on_gpu: share of it that lies in a GPU's memory while it is loaded; None if nothing tells.
     """
 
     name: str
@@ -52,6 +55,9 @@ class Offer:
     window: int | None = None
     size: int = 0
     is_chat: bool = True
+    elsewhere: str = ""
+    largest: int | None = None
+    on_gpu: float | None = None
 
 
 def choose(offers: Sequence[Offer], wanted: str | None, asked: Asked, *, pull: str = "") -> tuple[Offer, str]:
@@ -66,7 +72,7 @@ def choose(offers: Sequence[Offer], wanted: str | None, asked: Asked, *, pull: s
     Raises:
         ModelNotFoundError: it is not there; the message lists what is, and the nearest name.
     """
-    usable = [offer for offer in offers if offer.is_chat and not any(word in offer.name.lower() for word in NOT_CHAT)]
+    usable = [offer for offer in offers if is_usable(offer)]
     if wanted is not None:
         for offer in offers:
             if same_name(offer.name, wanted):
@@ -77,6 +83,11 @@ def choose(offers: Sequence[Offer], wanted: str | None, asked: Asked, *, pull: s
         raise ModelNotFoundError(f"{asked.server} at {asked.url} has no model that can answer", hint=hint)
     best = min(usable, key=_preference)
     return best, _why(best, len(usable))
+
+
+def is_usable(offer: Offer) -> bool:
+    """Whether it may be chosen: it can chat, and runs where the server does."""
+    return offer.is_chat and not offer.elsewhere and not any(word in offer.name.lower() for word in NOT_CHAT)
 
 
 def same_name(one: str, other: str) -> bool:

@@ -5,6 +5,7 @@ A crash or a lack of memory in the engine is an ordinary "model unavailable", si
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import secrets
@@ -18,8 +19,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from kilo_review.errors import DeadlineError, ModelNotFoundError, ServerFailedError, UnreachableError
 from kilo_review.models import locality
+from kilo_review.models.base import AS_EVER, Survey
+from kilo_review.models.choose import Offer
 from kilo_review.models.faults import Asked
-from kilo_review.models.openai import OpenAIModel, with_v1
+from kilo_review.models.openai import PENALTY, OpenAIModel, with_v1
 from kilo_review.models.transport import FIRST_BYTE_SECONDS, Client
 from kilo_review.outcome import ModelInfo
 
@@ -50,11 +53,17 @@ class EmbeddedModel:
         self._engine = engine
         self._model = model
 
-    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
+    def ask(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None,
+        deadline: Deadline,
+        sampling: Mapping[str, Any] = AS_EVER,
+    ) -> Reply:
         """See `Model.ask`."""
         if self._engine.has_ended():
             raise self._engine.failure()
-        return self._model.ask(messages, schema, deadline)
+        return self._model.ask(messages, schema, deadline, sampling)
 
     def slow_reason(self, deadline: Deadline) -> str:  # noqa: ARG002
         """It always runs here, on the CPU."""
@@ -78,6 +87,16 @@ def packaged_model() -> Path | None:
     return next((path for folder in folders or () for path in sorted(Path(folder).glob("*.gguf"))), None)
 
 
+def survey(request: ModelRequest) -> Survey | None:
+    """What the engine would run, without starting it; None if it is not installed."""
+    if not is_installed():
+        return None
+    named = Path(request.name).expanduser() if request.name and request.name.endswith(".gguf") else None
+    path = named or packaged_model()
+    offers = (Offer(path.name, size=path.stat().st_size),) if path and path.is_file() else ()
+    return Survey("embedded", SERVER, "", importlib.metadata.version(ENGINE), offers)
+
+
 def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> EmbeddedModel:
     """Start the engine with the wanted model.
 
@@ -98,7 +117,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         client = Client(endpoint, egress, deadline, api_key=engine.key)
         why = "as configured" if request.name else "the installed model package"
         info = ModelInfo("embedded", path.name, endpoint.url, window, why=why, digest=_digest(path))
-        model = OpenAIModel(client, info, request.parameters, Asked(SERVER, endpoint.url, path.name), {})
+        model = OpenAIModel(client, info, request.parameters, Asked(SERVER, endpoint.url, path.name), {}, PENALTY)
     except BaseException:
         engine.close()
         raise

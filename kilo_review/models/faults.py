@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.display import one_line
 from kilo_review.errors import (
+    CrashedError,
     ModelError,
     ModelNotFoundError,
     NotLocalError,
@@ -135,9 +136,16 @@ def _memory(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
 
 
 def _crash(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
-    return ServerFailedError(
+    return CrashedError(
         f"{asked.server} crashed while running {asked.model!a} ({said})",
         hint="Its log tells why; often it is memory",
+    )
+
+
+def _evicted(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return CrashedError(
+        f"{asked.server} took {asked.model!a} out of memory in the middle of the request ({said})",
+        hint="Keep it loaded, or let no other program load another model meanwhile",
     )
 
 
@@ -203,8 +211,9 @@ _TABLE: tuple[tuple[re.Pattern[str], Callable[[Asked, str, str], ModelError]], .
         (r"server busy|loading model|unavailable_error", _busy),
         (r"invalid_api_key|invalid api key|api token", _unauthorized),
         (
-            r"has terminated|unexpectedly stopped|has crashed|error was encountered|model (?:is )?unloaded",
+            r"has terminated|unexpectedly stopped|has crashed|error was encountered",
             _crash,
         ),
+        (r"model (?:is )?unloaded", _evicted),
     )
 )

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import ModelNotFoundError, UnreachableError, WrongServerError
 from kilo_review.models import locality
+from kilo_review.models.base import AS_EVER, Survey, count_of
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked, fault, message_of
-from kilo_review.models.openai import OK, OpenAIModel, refuse_cloud, with_v1
+from kilo_review.models.openai import OK, PENALTY, OpenAIModel, refuse_cloud, with_v1
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 
@@ -39,7 +40,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
     Raises:
         ModelError: the server is not there, is something else, or lacks the model.
     """
-    endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URL))
+    endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URL), request.consent)
     asked = Asked(SERVER, endpoint.url, request.name or "", GET)
     key = request.api_key or request.lmstudio_key
     with Client(endpoint, egress, deadline, api_key=key).closed_on_failure() as client:
@@ -51,17 +52,34 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         refuse_cloud(client, offer.name)
         wanted = request.parameters.get("num_ctx")
         window = offer.window or (wanted if isinstance(wanted, int) else JIT_WINDOW)
-        info = ModelInfo("lmstudio", offer.name, endpoint.url, window, why=why)
+        info = ModelInfo("lmstudio", offer.name, endpoint.url, window, local=endpoint.is_local, why=why)
         asked = Asked(SERVER, endpoint.url, offer.name, GET)
-        return LMStudioModel(client, info, request.parameters, asked, {"ttl": KEEP_SECONDS})
+        return LMStudioModel(client, info, request.parameters, asked, {"ttl": KEEP_SECONDS}, PENALTY)
+
+
+def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Survey:
+    """What this server offers; raises as `connect` does."""
+    endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URL), request.consent)
+    client = Client(endpoint, egress, deadline, api_key=request.api_key or request.lmstudio_key)
+    try:
+        offers = tuple(_offers(client, Asked(SERVER, endpoint.url, get=GET)))
+    finally:
+        client.close()
+    return Survey("lmstudio", SERVER, endpoint.url, "", offers, is_local=endpoint.is_local)
 
 
 class LMStudioModel(OpenAIModel):
     """A model in LM Studio."""
 
-    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
+    def ask(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None,
+        deadline: Deadline,
+        sampling: Mapping[str, Any] = AS_EVER,
+    ) -> Reply:
         """See `Model.ask`. Versions before 0.4 answer with the loaded model whatever name was asked for."""
-        reply = super().ask(messages, schema, deadline)
+        reply = super().ask(messages, schema, deadline, sampling)
         if reply.model and not _same_model(reply.model, self.info.name):
             raise ModelNotFoundError(
                 f"{SERVER} answered with {reply.model!a} instead of {self.info.name!a}",
@@ -117,8 +135,11 @@ def _offers_v1(entry: dict[str, Any]) -> list[Offer]:
     key = entry["key"]
     size, is_chat = _positive(entry.get("size_bytes")) or 0, entry.get("type") != "embedding"
     first = windows.get(key) or next(iter(windows.values()), None)
-    named = [Offer(name, True, window, size, is_chat) for name, window in windows.items() if name != key]
-    return [Offer(key, bool(instances), first, size, is_chat), *named]
+    largest = _positive(entry.get("max_context_length"))
+    named = [
+        Offer(name, True, window, size, is_chat, largest=largest) for name, window in windows.items() if name != key
+    ]
+    return [Offer(key, bool(instances), first, size, is_chat, largest=largest), *named]
 
 
 def _native_v0(data: dict[str, Any]) -> list[Offer] | None:
@@ -131,6 +152,7 @@ def _native_v0(data: dict[str, Any]) -> list[Offer] | None:
             is_loaded=entry.get("state") == "loaded",
             window=_positive(entry.get("loaded_context_length")),
             is_chat=entry.get("type") != "embeddings",
+            largest=_positive(entry.get("max_context_length")),
         )
         for entry in models
         if isinstance(entry, dict) and isinstance(entry.get("id"), str)
@@ -146,4 +168,4 @@ def _plain(data: dict[str, Any]) -> list[Offer] | None:
 
 
 def _positive(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return count_of(value) or None

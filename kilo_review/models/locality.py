@@ -1,4 +1,4 @@
-"""Is this address, is this model, on this machine? Pure questions; nothing is sent from here."""
+"""Is this address, is this model, on this machine, or one that the user allowed? Nothing is sent from here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kilo_review.errors import ConfigError, NotLocalError, UnreachableError
+from kilo_review.models.consent import NO_CONSENT, Consent, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,13 +27,16 @@ class Endpoint:
         url: scheme, host, port and path prefix, without a trailing slash.
         host: the name as configured.
         port: 1 to 65535.
-        addresses: numeric loopback addresses, in the order in which they are tried.
+        addresses: numeric addresses, in the order in which they are tried: of this machine's loopback, unless the
+            host was allowed by name.
+        is_local: whether they are.
     """
 
     url: str
     host: str
     port: int
     addresses: tuple[str, ...]
+    is_local: bool = True
 
     @property
     def origin(self) -> str:
@@ -41,14 +45,18 @@ class Endpoint:
         return f"{parts.scheme}://{parts.netloc}"
 
 
-def endpoint(url: str) -> Endpoint:
-    """Check a base URL: well-formed, and every address of its host is loopback.
+def endpoint(url: str, consent: Consent = NO_CONSENT) -> Endpoint:
+    """Check a base URL: well-formed, and every address of its host is loopback, or the host is allowed by name.
 
     The name is resolved here, once; the connection later goes to these addresses and asks nobody again.
 
+    Args:
+        url: the base URL.
+        consent: hosts elsewhere that the user has allowed.
+
     Raises:
         ConfigError: it is not an http(s) URL with a host and a possible port.
-        NotLocalError: an address is not loopback.
+        NotLocalError: an address is not loopback and its host not allowed, or not over http.
         UnreachableError: the name does not resolve.
     """
     try:
@@ -71,17 +79,20 @@ def endpoint(url: str) -> Endpoint:
     host = _connectable(parts.hostname)
     netloc = f"[{host}]" if ":" in host else host
     clean = f"{parts.scheme}://{netloc}:{port}{parts.path.rstrip('/')}"
-    return Endpoint(clean, host, port, loopback_addresses(host, port))
+    addresses = addresses_of(host, port)
+    elsewhere = next((address for address in addresses if not is_loopback(address)), None)
+    if elsewhere is not None:
+        _make_sure_of_consent(host, elsewhere, parts.scheme, consent)
+    return Endpoint(clean, host, port, addresses, is_local=elsewhere is None)
 
 
-def loopback_addresses(host: str, port: int) -> tuple[str, ...]:
+def addresses_of(host: str, port: int) -> tuple[str, ...]:
     """Numeric addresses of a host, IPv4 first.
 
     Raises:
-        NotLocalError: one of them is not on this machine's loopback.
         UnreachableError: there are none.
     """
-    if host.rstrip(".").lower() == "localhost":
+    if plain_name(host) == "localhost":
         return ("127.0.0.1", "::1")  # by RFC 6761, whatever a resolver may say
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -90,15 +101,22 @@ def loopback_addresses(host: str, port: int) -> tuple[str, ...]:
             f"the host name {host!a} does not resolve ({error})",
             hint="Use 127.0.0.1 for a server on this machine",
         ) from None
-    addresses = sorted({str(entry[4][0]) for entry in found}, key=lambda address: (":" in address, address))
-    for address in addresses:
-        if not is_loopback(address):
-            name = host if host == address else f"{host} is at {address}, which"
-            raise NotLocalError(
-                f"{name} is not this machine; nothing was sent",
-                hint="Only a server on a loopback address (127.0.0.1, ::1) is asked",
-            )
-    return tuple(addresses)
+    return tuple(sorted({str(entry[4][0]) for entry in found}, key=lambda address: (":" in address, address)))
+
+
+def _make_sure_of_consent(host: str, address: str, scheme: str, consent: Consent) -> None:
+    name = host if host == address else f"{host} is at {address}, which"
+    if not consent.covers(host):
+        raise NotLocalError(
+            f"{name} is not this machine; nothing was sent",
+            hint="Only a server on a loopback address (127.0.0.1, ::1) is asked, or a host that you allow by name "
+            "in your own settings (allow_hosts)",
+        )
+    if scheme != "https" and plain_name(host) not in consent.plain:
+        raise NotLocalError(
+            f"{name} is not this machine, and over http the code could be read on its way; nothing was sent",
+            hint="Use https, or allow it in your own settings, as well (allow_http_hosts)",
+        )
 
 
 def is_loopback(address: str) -> bool:
@@ -149,9 +167,14 @@ def refuse_remote_name(name: str) -> None:
     Raises:
         NotLocalError: the name says so.
     """
-    tag = name.lower().strip().rpartition(":")[2]
-    if tag == "cloud" or name.lower().strip().endswith("-cloud"):
+    if is_cloud_name(name):
         raise _remote(name, "ollama.com")
+
+
+def is_cloud_name(name: str) -> bool:
+    """Whether a name says that the model runs on Ollama's servers."""
+    tag = name.lower().strip().rpartition(":")[2]
+    return tag == "cloud" or name.lower().strip().endswith("-cloud")
 
 
 def refuse_remote_model(name: str, facts: Mapping[str, Any], *, sent: bool = False) -> None:

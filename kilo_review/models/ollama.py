@@ -21,9 +21,10 @@ from kilo_review.errors import (
     WrongServerError,
 )
 from kilo_review.models import locality
-from kilo_review.models.base import DEFAULT_WINDOW, Reply, count_of, seconds_of
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count_of, seconds_of
 from kilo_review.models.choose import Offer, choose, same_name
 from kilo_review.models.faults import Asked, fault, message_of
+from kilo_review.models.loops import LoopWatch
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 
@@ -39,6 +40,10 @@ DEFAULT_URL = "http://127.0.0.1:11434"
 SERVER = "Ollama"
 START_HINT = "Start it with `ollama serve` (or its app), or give its address with --base-url"
 PULL = "ollama pull NAME"
+CLOUD = "ollama.com"
+LOCAL = ":local"
+"""Behind a name it forbids Ollama to use a model that runs elsewhere, whatever the name leads to."""
+SINCE_LOCAL = (0, 18)
 OK = 200
 NANOSECONDS = 1e9
 TOP_LEVEL = {"keep_alive": "10m", "think": False}
@@ -50,22 +55,42 @@ LEVELS_ONLY = "gpt-oss"
 class OllamaModel:
     """A model behind Ollama's native wire."""
 
-    def __init__(self, client: Client, info: ModelInfo, parameters: Mapping[str, Any], asked: Asked) -> None:
+    def __init__(
+        self, client: Client, info: ModelInfo, parameters: Mapping[str, Any], asked: Asked, called: str
+    ) -> None:
+        """Ready to be asked.
+
+        Args:
+            client: the connection.
+            info: what it is.
+            parameters: of its answers.
+            asked: for messages.
+            called: what the model is called in requests; see `LOCAL`.
+        """
         self.info = info
+        self._called = called
         self.parameters = parameters
         self._client = client
         self._asked = asked
 
-    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
+    def ask(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None,
+        deadline: Deadline,
+        sampling: Mapping[str, Any] = AS_EVER,
+    ) -> Reply:
         """See `Model.ask`."""
         deadline.cap(1.0)
+        self._client.patience.deadline = deadline
+        parameters = {**self.parameters, **sampling}
         body: dict[str, Any] = {
-            "model": self.info.name,
+            "model": self._called,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "stream": True,
             "truncate": False,
-            **{name: self.parameters[name] for name in TOP_LEVEL},
-            "options": {name: value for name, value in self.parameters.items() if name not in TOP_LEVEL},
+            **{name: parameters[name] for name in TOP_LEVEL},
+            "options": {name: value for name, value in parameters.items() if name not in TOP_LEVEL},
         }
         if schema is not None:
             body["format"] = schema
@@ -81,12 +106,12 @@ class OllamaModel:
         """Whether the model lies partly or wholly outside of the GPU's memory, by `/api/ps`."""
         self._client.patience.deadline = deadline
         loaded = _running(self._client, self.info.name)
-        size, on_gpu = loaded.get("size"), loaded.get("size_vram", 0)
-        if not isinstance(size, int) or not isinstance(on_gpu, int) or size <= 0 or on_gpu >= size:
+        share = _share_on_gpu(loaded)
+        if share is None or share == 1:
             return ""
-        if on_gpu == 0:
+        if share == 0:
             return "the model runs wholly on the CPU"
-        return f"{100 * (size - on_gpu) // size} % of the model does not fit the GPU and runs on the CPU"
+        return f"{100 * (1 - share):.0f} % of the model does not fit the GPU and runs on the CPU"
 
     def close(self) -> None:
         """Close the connections."""
@@ -100,25 +125,29 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         ModelError: the server is not there, is something else, lacks the model, or would send it elsewhere.
     """
     url = request.base_url or (locality.ollama_url(request.ollama_host) if request.ollama_host else DEFAULT_URL)
-    endpoint = locality.endpoint(url)
+    endpoint = locality.endpoint(url, request.consent)
     if request.name:
         locality.refuse_remote_name(request.name)
     asked = Asked(SERVER, endpoint.url, request.name or "", PULL)
     with Client(endpoint, egress, deadline, api_key=request.api_key).closed_on_failure() as client:
         try:
-            _make_sure_it_is_ollama(client, asked)
+            version = version_of(client, asked)
         except UnreachableError as error:
             raise UnreachableError(f"{SERVER}: {error.message}", hint=START_HINT) from None
         name, why = (request.name, "as configured") if request.name else _chosen(client, asked)
         locality.refuse_remote_name(name)
-        shown = _show(client, name, asked)
+        called, shown = _shown(client, name, asked, version)
         locality.refuse_remote_model(name, shown)
         window = _window(client, name, shown, request)
         think = "low" if LEVELS_ONLY in name.lower() else False
         parameters = TOP_LEVEL | {"think": think} | request.parameters | {"num_ctx": window}
-        info = ModelInfo("ollama", name, endpoint.url, window, why=why, digest=_digest(shown))
+        info = ModelInfo("ollama", name, endpoint.url, window, local=endpoint.is_local, why=why, digest=_digest(shown))
         return OllamaModel(
-            client, info, parameters, Asked(SERVER, endpoint.url, name, f"Get it: {PULL.replace('NAME', name)}")
+            client,
+            info,
+            parameters,
+            Asked(SERVER, endpoint.url, name, f"Get it: {PULL.replace('NAME', name)}"),
+            called,
         )
 
 
@@ -130,7 +159,7 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
         NotLocalError: a line says that another machine answers.
         ModelError: the server reported a failure inside the stream.
     """
-    reply = Reply()
+    reply, loops = Reply(), LoopWatch()
     for raw in lines:
         if not raw.strip():
             continue
@@ -145,8 +174,10 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
         locality.refuse_remote_model(asked.model, line, sent=True)
         message = line.get("message")
         if isinstance(message, dict):
-            reply.text += str(message.get("content") or "")
-            reply.reasoning += str(message.get("thinking") or "")
+            text, thought = str(message.get("content") or ""), str(message.get("thinking") or "")
+            reply.text += text
+            reply.reasoning += thought
+            loops.feed(thought + text)
         if line.get("done") is True:
             reply.is_cut = line.get("done_reason") == "length"
             reply.prompt_tokens = count_of(line.get("prompt_eval_count"))
@@ -160,8 +191,13 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
     )
 
 
-def _make_sure_it_is_ollama(client: Client, asked: Asked) -> None:
-    """Others answer on some of its routes too (llama-server lists its models under /api/tags)."""
+def version_of(client: Client, asked: Asked) -> str:
+    """Its version. Others answer on some of its routes too (llama-server lists its models under /api/tags).
+
+    Raises:
+        WrongServerError: it is not Ollama.
+        ModelError: it failed.
+    """
     answer = client.get("/api/version")
     data = answer.json()
     if answer.status != OK or not isinstance(data, dict) or not isinstance(data.get("version"), str):
@@ -173,6 +209,7 @@ def _make_sure_it_is_ollama(client: Client, asked: Asked) -> None:
                 hint=f"Is the base URL right? {SERVER}: {DEFAULT_URL}, without /v1",
             )
         raise problem
+    return str(data["version"])
 
 
 def _chosen(client: Client, asked: Asked) -> tuple[str, str]:
@@ -180,25 +217,58 @@ def _chosen(client: Client, asked: Asked) -> tuple[str, str]:
     return offer.name, why
 
 
+def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Survey:
+    """What this server offers, cloud stubs included; raises as `connect` does."""
+    url = request.base_url or (locality.ollama_url(request.ollama_host) if request.ollama_host else DEFAULT_URL)
+    endpoint = locality.endpoint(url, request.consent)
+    asked = Asked(SERVER, endpoint.url)
+    client = Client(endpoint, egress, deadline, api_key=request.api_key)
+    try:
+        version = version_of(client, asked)
+        offers = tuple(_offers(client, asked))
+        status = client.get("/api/status").json()  # since 0.16.2
+    finally:
+        client.close()
+    cloud = status.get("cloud") if isinstance(status, dict) else None
+    is_disabled = cloud.get("disabled") if isinstance(cloud, dict) else None
+    return Survey(
+        *("ollama", SERVER, endpoint.url, version, offers),
+        is_local=endpoint.is_local,
+        cloud=None if is_disabled is None else not is_disabled,
+    )
+
+
 def _offers(client: Client, asked: Asked) -> list[Offer]:
-    """Local models that can chat; cloud stubs are left out."""
+    """Its models; cloud stubs are marked as running elsewhere."""
     tags = _models(client, "/api/tags", asked)
-    running = {str(entry.get("name")) for entry in _models(client, "/api/ps", asked)}
-    return [
-        Offer(
-            name=str(entry["name"]),
-            is_loaded=str(entry["name"]) in running,
-            size=count_of(entry.get("size")),
-            is_chat="completion" in (entry.get("capabilities") or ["completion"]),
-        )
-        for entry in tags
-        if entry.get("name") and not _is_remote(str(entry["name"]), entry)
-    ]
+    running = {str(entry.get("name")): entry for entry in _models(client, "/api/ps", asked)}
+    return [_offer(entry, running.get(str(entry["name"]))) for entry in tags if entry.get("name")]
 
 
-def _is_remote(name: str, entry: Mapping[str, Any]) -> bool:
-    tag = name.lower().rpartition(":")[2]
-    return bool(entry.get("remote_host") or entry.get("remote_model")) or tag == "cloud" or tag.endswith("-cloud")
+def _offer(entry: Mapping[str, Any], loaded: Mapping[str, Any] | None) -> Offer:
+    details = entry.get("details")
+    return Offer(
+        name=str(entry["name"]),
+        is_loaded=loaded is not None,
+        window=count_of(loaded.get("context_length")) or None if loaded else None,
+        size=count_of(entry.get("size")),
+        is_chat="completion" in (entry.get("capabilities") or ["completion"]),
+        elsewhere=_elsewhere(str(entry["name"]), entry),
+        largest=count_of(details.get("context_length")) or None if isinstance(details, dict) else None,
+        on_gpu=_share_on_gpu(loaded or {}),
+    )
+
+
+def _elsewhere(name: str, entry: Mapping[str, Any]) -> str:
+    """Where a model runs that is not on the server's machine, or ""."""
+    if entry.get("remote_host") or entry.get("remote_model"):
+        return str(entry.get("remote_host") or "another machine")
+    return CLOUD if locality.is_cloud_name(name) else ""
+
+
+def _share_on_gpu(loaded: Mapping[str, Any]) -> float | None:
+    size = count_of(loaded.get("size"))
+    return min(1.0, count_of(loaded.get("size_vram")) / size) if size else None
 
 
 def _models(client: Client, path: str, asked: Asked) -> list[dict[str, Any]]:
@@ -208,6 +278,22 @@ def _models(client: Client, path: str, asked: Asked) -> list[dict[str, Any]]:
     if answer.status != OK or not isinstance(data, dict) or "models" not in data:
         raise fault(asked, answer.status, answer.body.decode("utf-8", "replace"))
     return [entry for entry in models or [] if isinstance(entry, dict)]
+
+
+def _shown(client: Client, name: str, asked: Asked, version: str) -> tuple[str, dict[str, Any]]:
+    """What to call a model so that it cannot be one elsewhere, and what `/api/show` says of it."""
+    if numbers(version) >= SINCE_LOCAL and not name.lower().endswith(LOCAL):
+        answer = client.post("/api/show", {"model": name + LOCAL})
+        data = answer.json()
+        if answer.status == OK and isinstance(data, dict) and not data.get("error"):
+            return name + LOCAL, data
+    return name, _show(client, name, asked)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """`0.17.4-rc1` → (0, 17, 4)."""
+    found = re.match(r"v?(\d{1,9}(?:\.\d{1,9})*)", version)
+    return tuple(map(int, found[1].split("."))) if found else (0,)
 
 
 def _show(client: Client, name: str, asked: Asked) -> dict[str, Any]:
@@ -233,10 +319,10 @@ def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelR
     trained = _trained_window(shown)
     if isinstance(wanted, int):
         return min(wanted, trained) if trained else wanted
-    loaded = _running(client, name).get("context_length")
-    if isinstance(loaded, int) and loaded >= DEFAULT_WINDOW // 2:
+    loaded = count_of(_running(client, name).get("context_length"))
+    if loaded >= DEFAULT_WINDOW // 2:
         return loaded
-    written = re.search(r"^num_ctx\s+(\d+)\s*$", str(shown.get("parameters") or ""), re.MULTILINE)
+    written = re.search(r"^num_ctx\s+(\d{1,9})\s*$", str(shown.get("parameters") or ""), re.MULTILINE)
     window = int(written.group(1)) if written else DEFAULT_WINDOW
     return min(window, trained) if trained else window
 

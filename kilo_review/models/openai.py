@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import BrokenStreamError, ModelError, NotLocalError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-from kilo_review.models.base import DEFAULT_WINDOW, Reply, count_of, seconds_of
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count_of, seconds_of
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked, fault, message_of
+from kilo_review.models.loops import LoopWatch
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 
@@ -34,6 +36,12 @@ THINKING_SWITCH = {"llamacpp", "vllm"}
 """Servers (`owned_by`) that take `chat_template_kwargs`; others may refuse an unknown field."""
 
 
+SERVERS = {"llamacpp": "llama-server", "vllm": "vLLM"}
+"""By `owned_by` of their listings."""
+PENALTY = "repeat_penalty"
+PENALTIES = {"llamacpp": PENALTY, "vllm": "repetition_penalty"}
+
+
 class OpenAIModel:
     """A model behind the OpenAI wire."""
 
@@ -44,23 +52,42 @@ class OpenAIModel:
         parameters: Mapping[str, Any],
         asked: Asked,
         extra: Mapping[str, Any],
+        penalty: str = "",
     ) -> None:
+        """Ready to be asked.
+
+        Args:
+            client: the connection.
+            info: what it is.
+            parameters: of its answers, under our names.
+            asked: for messages.
+            extra: fields of each request that this server alone takes.
+            penalty: what it calls `repeat_penalty`; "" where that is not known.
+        """
         self.info = info
+        self._penalty = penalty
         self.parameters = parameters
         self._client = client
         self._asked = asked
         self._extra = extra
 
-    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:
+    def ask(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None,
+        deadline: Deadline,
+        sampling: Mapping[str, Any] = AS_EVER,
+    ) -> Reply:
         """See `Model.ask`."""
         deadline.cap(1.0)
+        self._client.patience.deadline = deadline
         body: dict[str, Any] = {
             "model": self.info.name,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "stream": True,
             "stream_options": {"include_usage": True},
             **self._extra,
-            **wire_parameters(self.parameters),
+            **wire_parameters({**self.parameters, **self._own_words(sampling)}),
         }
         if schema is not None:
             body["response_format"] = {
@@ -74,6 +101,11 @@ class OpenAIModel:
             reply = read_events(lines, self._asked)
         reply.seconds = time.monotonic() - started
         return reply
+
+    def _own_words(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters of one request; a server that is not known may refuse a request for a field too many."""
+        own = {name: value for name, value in sampling.items() if name != PENALTY}
+        return own | ({self._penalty: sampling[PENALTY]} if self._penalty and PENALTY in sampling else {})
 
     def slow_reason(self, deadline: Deadline) -> str:  # noqa: ARG002
         """This wire tells nothing about where a model runs."""
@@ -107,7 +139,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
 
 def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: Deadline) -> OpenAIModel:
     """Connect to one server: find its model and the model's window."""
-    endpoint = locality.endpoint(with_v1(url))
+    endpoint = locality.endpoint(with_v1(url), request.consent)
     asked = Asked("the server", endpoint.url, request.name or "")
     with Client(endpoint, egress, deadline, api_key=request.api_key).closed_on_failure() as client:
         try:
@@ -119,8 +151,36 @@ def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: 
         window = _window(request, offer, client)
         owner = next((str(entry.get("owned_by")) for entry in listed if entry.get("id") == offer.name), "")
         extra = {"chat_template_kwargs": {"enable_thinking": False}} if owner in THINKING_SWITCH else {}
-        info = ModelInfo("openai", offer.name, endpoint.url, window, why=why)
-        return OpenAIModel(client, info, request.parameters, Asked("the server", endpoint.url, offer.name), extra)
+        asked = Asked("the server", endpoint.url, offer.name)
+        info = ModelInfo("openai", offer.name, endpoint.url, window, local=endpoint.is_local, why=why)
+        return OpenAIModel(client, info, request.parameters, asked, extra, PENALTIES.get(owner, ""))
+
+
+def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Survey:
+    """What the server at the given address offers; raises as `connect_to` does."""
+    endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URLS[0]), request.consent)
+    client = Client(endpoint, egress, deadline, api_key=request.api_key)
+    try:
+        listed = _models(client, Asked("the server", endpoint.url))
+        owner = next((str(entry.get("owned_by")) for entry in listed), "")
+        facts = _props(client) if owner == "llamacpp" else {}
+        version = client.get("/version", beside="/v1").json() if owner == "vllm" else None
+    finally:
+        client.close()
+    window, told = _slot_window(facts), facts.get("build_info")
+    told = version.get("version") if isinstance(version, dict) else told
+    offers = (_offer(entry) for entry in listed)
+    return Survey(
+        *("openai", SERVERS.get(owner, "an OpenAI-compatible server"), endpoint.url, _string(told)),
+        tuple(_shown(replace(each, is_loaded=owner in SERVERS, window=each.window or window)) for each in offers),
+        is_local=endpoint.is_local,
+        slots=count_of(facts.get("total_slots")) or None,
+    )
+
+
+def _shown(offer: Offer) -> Offer:
+    """With where it runs; a review that would choose it is refused with that reason (`refuse_cloud`)."""
+    return replace(offer, elsewhere="ollama.com" if locality.is_cloud_name(offer.name) else "")
 
 
 def refuse_cloud(client: Client, name: str) -> None:
@@ -170,8 +230,14 @@ def _models(client: Client, asked: Asked) -> list[dict[str, Any]]:
 
 
 def _offer(entry: Mapping[str, Any]) -> Offer:
-    window = entry.get("max_model_len")
-    return Offer(entry["id"], window=window if isinstance(window, int) else None)
+    meta = entry.get("meta")
+    facts = meta if isinstance(meta, dict) else {}
+    return Offer(
+        entry["id"],
+        window=count_of(entry.get("max_model_len")) or None,
+        size=count_of(facts.get("size")),
+        largest=count_of(facts.get("n_ctx_train")) or None,
+    )
 
 
 def _window(request: ModelRequest, offer: Offer, client: Client) -> int:
@@ -186,11 +252,19 @@ def _window(request: ModelRequest, offer: Offer, client: Client) -> int:
 
 
 def llama_window(client: Client) -> int | None:
-    """llama-server's tokens per slot, or None from any other server. `/props` lies beside `/v1`, not in it."""
+    """llama-server's tokens per slot, or None from any other server."""
+    return _slot_window(_props(client))
+
+
+def _props(client: Client) -> dict[str, Any]:
+    """What llama-server tells of itself; `/props` lies beside `/v1`, not in it. Other servers do not have it."""
     data = client.get("/props", beside="/v1").json()
-    settings = data.get("default_generation_settings") if isinstance(data, dict) else None
-    window = settings.get("n_ctx") if isinstance(settings, dict) else None
-    return window if isinstance(window, int) and window > 0 else None
+    return data if isinstance(data, dict) else {}
+
+
+def _slot_window(facts: Mapping[str, Any]) -> int | None:
+    settings = facts.get("default_generation_settings")
+    return (count_of(settings.get("n_ctx")) or None) if isinstance(settings, dict) else None
 
 
 def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
@@ -200,7 +274,7 @@ def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
         BrokenStreamError: it ended before a finish reason came.
         ModelError: the server reported a failure inside the stream.
     """
-    reply = Reply()
+    reply, loops = Reply(), LoopWatch()
     finished = False
     for kind, data in _events(lines):
         if data == "[DONE]":
@@ -215,7 +289,9 @@ def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
             raise fault(asked, OK, data)
         reply.model = reply.model or _string(event.get("model"))
         _count(reply, event)
+        known = len(reply.text), len(reply.reasoning)
         finished = _take_choice(reply, event) or finished
+        loops.feed(reply.reasoning[known[1] :] + reply.text[known[0] :])
     if not finished:
         raise BrokenStreamError(f"the answer of {asked.server} ended before its end", hint="Its log tells why")
     return reply

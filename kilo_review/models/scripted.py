@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import ConfigError, ServerFailedError
-from kilo_review.models.base import DEFAULT_WINDOW, Reply
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply
 from kilo_review.outcome import ModelInfo
 
 if TYPE_CHECKING:
@@ -67,11 +67,17 @@ class ScriptedModel:
         self._replies = _Script(replies, NOTHING)
         self._rulings = _Script(rulings, CONFIRMED)
 
-    def ask(self, messages: Sequence[Message], schema: Mapping[str, Any] | None, deadline: Deadline) -> Reply:  # noqa: ARG002
+    def ask(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None,  # noqa: ARG002
+        deadline: Deadline,
+        sampling: Mapping[str, Any] = AS_EVER,  # noqa: ARG002
+    ) -> Reply:
         """See `Model.ask`."""
         deadline.cap(1.0)
         prompt = "\n".join(message.content for message in messages)
-        is_ruling = '- "confirmed": true only if' in messages[-1].content
+        is_ruling = '\n- "confirmed": true only if' in messages[-1].content  # no line of a change begins so
         reply = (self._rulings if is_ruling else self._replies).next(messages[-1].content)
         if "error" in reply:
             raise ServerFailedError(str(reply["error"]), hint="The script says so")

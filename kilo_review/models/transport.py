@@ -46,31 +46,55 @@ LARGEST_BODY = 16 * 1024 * 1024
 """Bytes of one whole answer; a model's reply is a few kilobytes."""
 LARGEST_LINE = 1024 * 1024
 SHORTEST_MASKED = 8
+OK = 200
 REDIRECTS = range(300, 400)
 
 
 @dataclass(slots=True)
 class Patience:
-    """How long the next read may take: seconds of silence before and after the first piece of the answer."""
+    """How long the next piece of the answer may take: seconds before the first one, and between two.
+
+    A piece is a line with something in it. Single bytes, and the comments by which a server shows that it lives, are
+    none: a server that sends those for ever would hold us for ever.
+    """
 
     deadline: Deadline
     first: float = METADATA_SECONDS
     between: float = SILENCE_SECONDS
     flowing: bool = False
+    since: float = 0.0
+    """Of the last piece, or of the question, on the monotonic clock."""
+
+    def begin(self, first: float) -> None:
+        """A question is about to be sent."""
+        self.first, self.flowing, self.since = first, False, time.monotonic()
+
+    def progress(self) -> None:
+        """A piece has come."""
+        self.flowing, self.since = True, time.monotonic()
 
     def seconds(self) -> float:
-        """The limit for one read, never beyond the deadline."""
-        return self.deadline.cap(self.between if self.flowing else self.first)
+        """The limit for one read, never beyond the deadline.
+
+        Raises:
+            DeadlineError: the deadline is over.
+            StalledError: no piece has come for too long.
+        """
+        limit = self.between if self.flowing else self.first
+        left = limit - (time.monotonic() - self.since)
+        if left <= 0:
+            raise self.expired(limit)
+        return self.deadline.cap(left)
 
     def expired(self, waited: float) -> DeadlineError | StalledError:
-        """The right error for a read that took `waited` seconds and brought nothing."""
+        """The right error for a wait of so many seconds that brought nothing."""
         if self.deadline.remaining() == 0:
             return DeadlineError(
                 f"the time limit of {self.deadline.seconds:g} s passed while the model was at work",
                 hint="Raise it with --max-seconds, or use a smaller model",
             )
         return StalledError(
-            f"the server sent nothing for {waited:.0f} s",
+            f"the server sent no part of an answer for {max(waited, time.monotonic() - self.since):.0f} s",
             hint="Is it still loading, or stuck? Its log tells; then try again",
         )
 
@@ -225,6 +249,8 @@ class Client:
     def stream(self, path: str, body: Mapping[str, Any]) -> Iterator[tuple[int, Iterator[bytes]]]:
         """POST a JSON object; the status and the answer's lines as they come, without their line ends."""
         with self._send("POST", self.endpoint.url + path, body, FIRST_BYTE_SECONDS) as response:
+            if response.status_code == OK:
+                _refuse_web_page(response, self.endpoint.url)
             yield response.status_code, map(self._masked, self._lines(response))
 
     @contextmanager
@@ -234,7 +260,7 @@ class Client:
         import httpcore  # noqa: PLC0415
         import httpx  # noqa: PLC0415
 
-        self.patience.flowing, self.patience.first = False, first
+        self.patience.begin(first)
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
@@ -243,6 +269,7 @@ class Client:
                     raise UnreachableError("a connection was made that was not accounted for")
                 self._receipt.requests += 1
                 _refuse_redirect(response, self.endpoint.url)
+                _refuse_compression(response, self.endpoint.url)
                 yield response
         except (httpx.HTTPError, httpcore.ProtocolError, httpcore.NetworkError) as error:
             raise BrokenStreamError(
@@ -253,9 +280,8 @@ class Client:
     def _lines(self, response: httpx.Response) -> Iterator[bytes]:
         """Lines split at LF alone: U+2028 inside a JSON text is no line end."""
         pending, total = bytearray(), 0
-        for piece in response.iter_bytes():
-            self.patience.flowing = True
-            self.patience.seconds()  # raises when the deadline is over, also while bytes drip in
+        for piece in response.iter_raw():
+            self.patience.seconds()  # raises when the time is over, also while bytes drip in
             total += len(piece)
             if total > LARGEST_BODY or len(pending) > LARGEST_LINE:
                 raise BadReplyError(f"the server sent more than {total // 1024} KiB for one answer")
@@ -263,14 +289,21 @@ class Client:
             if b"\n" in piece:
                 *lines, rest = bytes(pending).split(b"\n")
                 pending = bytearray(rest)
+                if any(_says_something(line) for line in lines):
+                    self.patience.progress()
                 yield from (line.removesuffix(b"\r") for line in lines)
         if pending:
             yield bytes(pending)
 
 
+def _says_something(line: bytes) -> bool:
+    """Whether a line is more than a server's sign of life: not blank, and no comment of an event stream."""
+    return bool(line.strip()) and not line.startswith(b":")
+
+
 def _limited(response: httpx.Response) -> bytes:
     body = bytearray()
-    for piece in response.iter_bytes():
+    for piece in response.iter_raw():
         body += piece
         if len(body) > LARGEST_BODY:
             raise BadReplyError(f"the server sent more than {LARGEST_BODY // 1024} KiB")
@@ -283,6 +316,24 @@ def _refuse_redirect(response: httpx.Response, url: str) -> None:
         raise WrongServerError(
             f"{url} redirects to {where!a}, which was not followed",
             hint="Configure the server's own local address",
+        )
+
+
+def _refuse_compression(response: httpx.Response, url: str) -> None:
+    """None was asked for; and a small answer that unpacks to gigabytes is an attack."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise WrongServerError(
+            f"{url} answers in the encoding {encoding!a}, which was not asked for",
+            hint="Is a proxy or a login page in between? Name the server's own address with --base-url",
+        )
+
+
+def _refuse_web_page(response: httpx.Response, url: str) -> None:
+    """A captive portal, or another program's page, where an answer was expected."""
+    if response.headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml")):
+        raise WrongServerError(
+            f"something answers at {url} with a web page", hint="Is the base URL right, and nothing in between?"
         )
 
 
@@ -337,7 +388,7 @@ def _httpx_client(client: Client, api_key: str | None) -> httpx.Client:
             self._pool.close()
 
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    # Compression buys nothing on loopback, and a small answer that unpacks to gigabytes is an attack.
+    # Compression buys nothing on loopback.
     headers |= {"Accept-Encoding": "identity", "User-Agent": "kilo-review"}
     settings: dict[str, Any] = {"trust_env": False, "follow_redirects": False, "headers": headers}
     return httpx.Client(transport=Transport(), timeout=None, **settings)  # noqa: S113  `Patience` limits each read

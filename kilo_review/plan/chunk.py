@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.display import escaped_path, printable
+from kilo_review.display import escaped_path
 from kilo_review.errors import PromptTooLongError
+from kilo_review.inert import inert
 from kilo_review.plan.context import Context, trimmed
 
 if TYPE_CHECKING:
@@ -74,11 +75,20 @@ class Piece(NamedTuple):
 
 @dataclass(slots=True)
 class Chunk:
-    """Pieces that are asked about together."""
+    """Pieces that are asked about together.
+
+    Attributes:
+        pieces: hunks, or parts of them.
+        rules_of: the project's rules that are about each of the files.
+    """
 
     pieces: list[Piece] = field(default_factory=list)
-    rules: tuple[Rule, ...] = ()
-    """The project's rules that are about them."""
+    rules_of: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules that are sent with them."""
+        return tuple(dict.fromkeys(rule for rules in self.rules_of.values() for rule in rules))
 
     @property
     def text(self) -> str:
@@ -94,9 +104,9 @@ class Chunk:
         """Two smaller chunks; a single piece is cut between its lines if that is allowed. None if impossible."""
         middle = len(self.pieces) // 2
         if middle:
-            return Chunk(self.pieces[:middle], self.rules), Chunk(self.pieces[middle:], self.rules)
+            return Chunk(self.pieces[:middle], self.rules_of), Chunk(self.pieces[middle:], self.rules_of)
         halves = self.pieces[0].halves() if cut_hunks else None
-        return (Chunk([halves[0]], self.rules), Chunk([halves[1]], self.rules)) if halves else None
+        return (Chunk([halves[0]], self.rules_of), Chunk([halves[1]], self.rules_of)) if halves else None
 
 
 def budget(window: int, fixed_tokens: int, answer_tokens: int = ANSWER_TOKENS) -> int:
@@ -123,9 +133,9 @@ def pack(pieces: Iterable[Piece], meter: TokenMeter, room: Callable[[], int], sh
         rules = tuple(dict.fromkeys((*chunk.rules, *own)))
         if chunk.pieces and (used + size + shelf.cost(rules) > room() or not shelf.fit(rules)):
             yield chunk
-            chunk, used, rules = Chunk(), 0, own
+            chunk, used = Chunk(), 0
         chunk.pieces.append(piece)
-        chunk.rules = rules
+        chunk.rules_of[piece.change.path] = own
         used += size
     if chunk.pieces:
         yield chunk
@@ -152,7 +162,7 @@ def pieces_of(
 
 def essence(change: FileChange, hunk: Hunk, lines: list[Line], context: Context) -> str:
     """All that a model is shown of a hunk, but for the numbers of its lines: code that moves is the same code."""
-    rows = (f"{line.kind}{printable(line.text)}" for line in (*context.before, *trimmed(lines, context)))
+    rows = (f"{line.kind}{inert(line.text)}" for line in (*context.before, *trimmed(lines, context)))
     return "\n".join([*_head(change, hunk, context), *rows])
 
 
@@ -194,15 +204,15 @@ def _piece(change: FileChange, hunk: Hunk, lines: tuple[Line, ...], context: Con
 def _head(change: FileChange, hunk: Hunk, context: Context) -> list[str]:
     words = {"A": "new file", "D": "deleted file", "R": "renamed", "C": "copied"}
     note = f" ({words[change.status]})" if change.status in words else ""
-    head = [f"FILE {escaped_path(change.path)}{note}"]
+    head = [f"FILE {inert(escaped_path(change.path))}{note}"]
     shown_from = context.before[0].new if context.before else hunk.new_start
     inside = [heading.text for heading in context.headings if heading.line < (shown_from or 0)]
     if inside:
-        head.append(f"IN {printable(' > '.join(inside))}")
+        head.append(f"IN {inert(' > '.join(inside))}")
     return head
 
 
 def _row(line: Line) -> str:
     """`  12 + text`: every line of the change stands behind a gutter, so none can pose as a heading."""
     number = "" if line.new is None else str(line.new)
-    return f"{number:>4} {line.kind} {printable(line.text)}".rstrip()
+    return f"{number:>4} {line.kind} {inert(line.text.rstrip())}".rstrip()

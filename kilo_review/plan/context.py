@@ -37,6 +37,7 @@ _SCOPE_KIND = (
     r"(?:_(?:definition|declaration|item|specifier|signature|statement))?\Z|singleton_method\Z"
 )
 _FUNCTION_KIND = r"function|method|constructor"
+_STRING_KIND = r"string|heredoc|quoted"
 
 
 class Heading(NamedTuple):
@@ -96,6 +97,33 @@ def trimmed(lines: list[Line], context: Context) -> list[Line]:
     while end and context.last_line and lines[end - 1].kind == " " and (lines[end - 1].new or 0) > context.last_line:
         end -= 1
     return lines[:end]
+
+
+def symbol_at(path: str, content: bytes, line: int) -> str | None:
+    """The headings that a line lies in, as `Context.symbol` has them; None if the language is not known."""
+    scopes = _scopes(path, content.decode("utf-8", "replace"), line)
+    return None if scopes is None else " > ".join(scope.signature for scope in scopes)
+
+
+def in_string(path: str, text: str, line: int, column: int) -> bool:
+    """Whether a place in a file is in a string; False where its language is not known.
+
+    Args:
+        path: whose ending tells the language.
+        text: the whole file.
+        line: its number, the first is 1.
+        column: characters before the place.
+    """
+    language = LANGUAGES.get(PurePosixPath(path).suffix.lower())
+    node = _parsed(text, language) if language is not None else None
+    at = sum(map(len, text.split("\n")[: line - 1])) + line - 1 + column
+    for _ in range(DEEPEST_SYNTAX):
+        if node is None or "comment" in node.kind():
+            return False
+        if re.search(_STRING_KIND, node.kind()):
+            return True
+        node = next((each for each in node.children() if each.range().start.index <= at < each.range().end.index), None)
+    return False
 
 
 def _first_changed(lines: list[Line], hunk: Hunk) -> int:

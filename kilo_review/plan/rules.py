@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review import front_matter, safe_file
-from kilo_review.display import one_line, printable
+from kilo_review.display import escaped_path, one_line
 from kilo_review.errors import ConfigError
 from kilo_review.finding import Severity
+from kilo_review.inert import inert
 from kilo_review.plan.context import LANGUAGES
 from kilo_review.plan.scope import ignore_list
 
@@ -26,6 +27,8 @@ DEFAULT_TOKENS = 1000
 """For all rules of one request; a fifth of what fits the smallest usual window beside the answer."""
 MOST_FILES = 500
 LONGEST_NAME = 80
+UNNAMED = "unnamed"
+"""A file whose name is blank: "" is what the model says where no rule is broken."""
 MORE_LANGUAGES = {
     ".sql": "sql", ".md": "markdown", ".yml": "yaml", ".yaml": "yaml", ".json": "json", ".toml": "toml",
     ".html": "html", ".css": "css", ".tf": "terraform", ".zig": "zig", ".dart": "dart", ".pl": "perl", ".r": "r",
@@ -56,7 +59,7 @@ class Rule(NamedTuple):
     @property
     def block(self) -> str:
         """What the model is shown: every line stands behind a gutter, so none can pose as an instruction."""
-        rows = [f"| {line}".rstrip() for line in printable(self.text).strip().splitlines()]
+        rows = [f"| {inert(line.rstrip())}".rstrip() for line in self.text.strip().split("\n")]
         return "\n".join([f"RULE {self.name}", *rows])
 
 
@@ -146,7 +149,7 @@ def load(root: Path | None, tokens: int = DEFAULT_TOKENS) -> Book:
     found: dict[str, Rule] = {}
     shadowed: list[tuple[str, str]] = []
     for path in _files(root):
-        rule = _rule(path, path.relative_to(root).as_posix())
+        rule = _rule(path, escaped_path(path.relative_to(root).as_posix()))
         if rule.name in found:
             shadowed.append((rule.origin, found[rule.name].origin))
         elif rule.text.strip():
@@ -175,7 +178,7 @@ def _rule(path: Path, origin: str) -> Rule:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{origin} is not UTF-8: {error}") from None
     head, body = front_matter.split(text, origin)
-    name = one_line(path.stem).replace('"', "'")[:LONGEST_NAME]
+    name = inert(one_line(path.stem)).replace('"', "'")[:LONGEST_NAME].strip() or UNNAMED
     globs = _words(head.get("globs"), f"{origin}: globs")
     languages = tuple(_language(word, origin) for word in _words(head.get("languages"), f"{origin}: languages"))
     rule = Rule(name, origin, body, globs, languages, _severity(head.get("severity"), origin))

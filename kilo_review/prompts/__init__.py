@@ -6,6 +6,7 @@ request, so that a server's prefix cache works; the change comes last (docs/prom
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,8 @@ from kilo_review.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+FEWEST_WORDS = 7
+"""Blanks around and between the words of a text that is hardly the same as a piece of the prompts by chance."""
 SHIPPED = Path(__file__).parent
 PLACEHOLDERS = {
     "system": (),
@@ -142,6 +145,12 @@ class Prompts(NamedTuple):
         """12 hex digits that change with whatever decides what is confirmed."""
         return _digest(self.system, self.review_template, self.verify_template, self.language, repr(VERIFY_SCHEMA))
 
+    def repeats(self, text: str) -> bool:
+        """Whether a text is a piece of the prompts: small models give the description of a field as its value."""
+        words = _words(text)
+        own = (self.system, self.review_template, self.rules_template, self.verify_template, self.explain_template)
+        return words.count(" ") >= FEWEST_WORDS and any(words in _words(each) for each in own)
+
     def review(self, change: str, rules: str = "") -> list[Message]:
         """Messages that ask about a change.
 
@@ -179,6 +188,12 @@ class Prompts(NamedTuple):
         return [Message("user", self.repair_template.replace("{{reply}}", reply))]
 
 
+def _words(text: str) -> str:
+    """Its words alone, in lower case, with a blank before and after each."""
+    words = re.findall(r"[^\W_]+", text.lower())
+    return f" {' '.join(words)} "
+
+
 def _digest(*parts: str) -> str:
     import hashlib  # noqa: PLC0415  see Finding.fingerprint
 
@@ -204,9 +219,14 @@ def load(folder: Path | None = None, language: str = "") -> Prompts:
     return Prompts(system, review, repair, verify, rules, other, explain, language)
 
 
-def _read(name: str, folder: Path | None) -> str:
+def path_of(name: str, folder: Path | None = None) -> Path:
+    """The file that a prompt is read from: the user's, or the shipped one."""
     own = folder / f"{name}.md" if folder else None
-    path = own if own and own.exists() else SHIPPED / f"{name}.md"
+    return own if own and own.exists() else SHIPPED / f"{name}.md"
+
+
+def _read(name: str, folder: Path | None) -> str:
+    path = path_of(name, folder)
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from kilo_review.display import printable
+from kilo_review.display import for_terminal
 from kilo_review.errors import ConfigError
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.progress import say
@@ -34,10 +34,8 @@ def deliver(text: str, output: Path | None, code: int) -> int:
     try:
         write(output, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        reason = error.strerror or error
-        say(
-            f"kilo-review: {printable(str(output))} cannot be written ({reason}); the report follows on standard output"
-        )
+        what = f"{for_terminal(str(output))} cannot be written ({error.strerror or error})"
+        say(f"kilo-review: {what}; the report follows on standard output")
         return _print(text, code) or ExitCode.USAGE
     return code
 

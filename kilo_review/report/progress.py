@@ -26,6 +26,7 @@ class Talk:
             return
         self._has_named_model = True
         where = f" at {info.base_url}" if info.base_url else ""
+        where += "" if info.local else ", NOT this machine"
         say(f"kilo-review: asking {one_line(info.name)} ({info.provider}{where}; {info.why})")
         self._show("reading the change")
 

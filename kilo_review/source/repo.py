@@ -29,6 +29,10 @@ PATCH_FLAGS = ("-p", "-U3", "--inter-hunk-context=0")
 """Only where a patch is wanted: a context length alone asks for one."""
 START_BYTES = 65536
 """Enough of a file to tell whether it is binary, generated or minified."""
+YOUNGER_THAN_ANY_FILE = 2**31 - 1
+"""A time that every file system can keep."""
+LONGEST_PATTERN = 1000
+"""Characters of a line that is looked for; more would not tell it from others any better."""
 _HEX = r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
 
 
@@ -150,7 +154,7 @@ class Repository(Git):
         behind and needs no right to write in the repository.
         """
         self._index_seen = self._index_signature()
-        self._lay_over(copy_index=True)
+        _settle(self._lay_over(copy_index=True))
         self._index_tree = _oid(self.run("write-tree"))
         return self._index_tree
 
@@ -183,7 +187,7 @@ class Repository(Git):
             return []
         return [f":(exclude,top,literal){ours.relative_to(worktree)}"]
 
-    def _lay_over(self, *, copy_index: bool) -> None:
+    def _lay_over(self, *, copy_index: bool) -> Path:
         if self._temporary is None:
             self._temporary = Path(tempfile.mkdtemp(prefix="kilo-review-"))
         index, objects = self._temporary / "index", self._temporary / "objects"
@@ -197,6 +201,7 @@ class Repository(Git):
             "GIT_OBJECT_DIRECTORY": str(objects),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(filter(None, others)),
         }
+        return index
 
     # Content
 
@@ -239,10 +244,26 @@ class Repository(Git):
         content = self._answered(size)
         return content if kind == b"blob" else None
 
-    def holds(self, tree: str, text: str) -> bool:
-        """Whether a line of any file of a tree contains a text."""
-        status, _ = self.status("grep", "--quiet", "--fixed-strings", "--text", "-e", text, tree)
+    def holds(self, tree: str, code: str, *, but_for: str = "") -> bool:
+        """Whether any file of a tree has a line of this code, however it is spaced.
+
+        Args:
+            tree: its id.
+            code: a line; U+FFFD stands for bytes that are not UTF-8.
+            but_for: a file, from the top, that does not count, such as one that quotes the code.
+        """
+        places = (":(top)", f":(top,exclude,literal){but_for}") if but_for else (":(top)",)
+        status, _ = self.status(
+            *("grep", "--quiet", "--extended-regexp", "--text", "-e", _pattern(code), tree, "--", *places)
+        )
+        if status > 1:
+            raise SourceError(f"git grep failed with status {status}")
         return status == 0
+
+    def inside(self, path: Path) -> str:
+        """A path from the top of the working tree; "" for one that is not below it."""
+        top, real = Path(os.path.realpath(self.top())), Path(os.path.realpath(path))
+        return real.relative_to(top).as_posix() if real.is_relative_to(top) else ""
 
     def accepts(self, patch: bytes) -> bool:
         """Whether a patch applies to the working tree as it is; nothing is applied."""
@@ -345,11 +366,32 @@ class Repository(Git):
         return output.decode().split()
 
 
+def _settle(index: Path) -> None:
+    """Have git take an index as it is, without a look at the files.
+
+    Even `write-tree` looks into those that changed in the second of their staging, through whatever filters the
+    repository's configuration names. The tree does not depend on it.
+    """
+    if index.exists():
+        os.utime(index, (YOUNGER_THAN_ANY_FILE, YOUNGER_THAN_ANY_FILE))
+
+
 def _oid(output: bytes) -> str:
     text = output.decode("ascii", "replace").strip()
     if not re.match(_HEX, text):
         raise SourceError(f"git answered {text[:80]!r} where an object id was expected")
     return text
+
+
+def _pattern(code: str) -> str:
+    """A whole line of this code for `git grep -E` in the C locale, with blanks anywhere."""
+    letters = "".join(code.split())
+    gap, end = "[[:space:]]*", "$" if len(letters) <= LONGEST_PATTERN else ""
+    escaped = (
+        "[^ -~]+" if letter == "\ufffd" else f"\\{letter}" if letter in ".[]()*+?{}|^$\\" else letter
+        for letter in letters[:LONGEST_PATTERN]
+    )
+    return f"^{gap}{gap.join(escaped)}{gap if end else ''}{end}"
 
 
 def _quoted(path: str) -> str:

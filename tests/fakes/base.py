@@ -58,6 +58,7 @@ class Response:
     pieces: Sequence[bytes] = ()
     is_stream: bool = False
     ending: Ending = "whole"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def parts(text: str, size: int = 7) -> list[str]:
 
 def asks_again(body: dict[str, Any]) -> bool:
     """Whether a request puts one claim to the test."""
-    return '- "confirmed": true only if' in body["messages"][-1]["content"]
+    return '\n- "confirmed": true only if' in body["messages"][-1]["content"]  # no line of a change begins so
 
 
 def said(answer: Says, ruling: Says, body: dict[str, Any]) -> str:
@@ -127,11 +128,15 @@ class Fake:
 
     Attributes:
         piece: bytes in one chunk of a streamed body; None sends each event or line as one.
+        host: the address that it listens at.
+        port: the port; 0 takes one that is free.
         calls: every request so far.
         connections: accepted TCP connections.
     """
 
     piece: int | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
     calls: list[Call] = field(default_factory=list, init=False)
     connections: int = field(default=0, init=False)
     _trouble: list[BaseException] = field(default_factory=list, init=False, repr=False)
@@ -143,7 +148,7 @@ class Fake:
     @property
     def url(self) -> str:
         """Scheme, host and port."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://{self.host}:{self._server.server_address[1]}"
 
     def asked(self, path: str) -> list[dict[str, Any]]:
         """The bodies that were sent to a path."""
@@ -186,7 +191,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.fake = fake
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__((fake.host, fake.port), _Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         sock, address = super().get_request()
@@ -229,6 +234,8 @@ class _Handler(BaseHTTPRequestHandler):
         response = self.server.fake.respond(call)
         self.send_response(response.status)
         self.send_header("Content-Type", response.kind)
+        for name, value in response.headers:
+            self.send_header(name, value)
         if response.is_stream:
             self._send_stream(response)
         else:

@@ -1,6 +1,7 @@
 """Text from the change, the repository or the model, made fit to be shown or sent.
 
-Everything that comes from outside is hostile: a terminal must not obey it, and no encoder must choke on it.
+Everything that comes from outside is hostile: a terminal must not obey it, and no encoder must choke on it. The other
+output languages have a module each, imported by those who write them: `html`, `markdown`, `workflow`; `secrets` masks.
 """
 
 from __future__ import annotations
@@ -9,8 +10,15 @@ import re
 
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and line feed, DEL, C1
-    "\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # bidi controls, invisible
-    "\U000e0000-\U000e007f]"  # tags
+    "\u2028\u2029\ufff9-\ufffb\U00013430-\U0001343f\U0001d159"  # breaks, annotations, hieroglyph joiners, an empty note
+    # What Unicode calls "default ignorable": bidi controls, joiners, fillers, selectors, tags.
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "\ufdd0-\ufdef\ufffe\uffff]"  # never characters
+)
+_STYLED_SYMBOL = re.compile(
+    "[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u23ff\u24c2\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff"
+    "\u3030\u303d\u3297\u3299\U0001f000-\U0001faff][\ufe0e\ufe0f]|[#*0-9]\ufe0f\u20e3"
 )
 
 
@@ -45,10 +53,13 @@ def _whole(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _CONTROL.sub(lambda match: _escape(ord(match.group())), text)
+    return _CONTROL.sub(_escape, text)
 
 
-def _escape(code: int) -> str:
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if _STYLED_SYMBOL.match(match.string, max(0, match.start() - 1)):
+        return match.group()  # asks for the coloured form of a symbol, and hides nothing
     if code <= 0xFF:  # noqa: PLR2004
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004

@@ -1,0 +1,46 @@
+"""Whether a piece of text looks like a secret, or rather like a name, a path, a digest or a placeholder."""
+
+from __future__ import annotations
+
+import re
+
+SHORTEST_LITERAL = 4
+DIGEST_LENGTHS = frozenset({32, 40, 56, 64, 96, 128})
+"""In hexadecimal digits: MD5 to SHA-512, and git's ids."""
+
+_TEMPLATE = re.compile(r"\$\{|\$\(|\{\{|\{[\w.!:\[\]]*\}|<[\w .-]+>|%\(|%[sdv]|\*{3}|\.{3}|…|\[masked\]")
+_VARIABLE = re.compile(r"\$[A-Za-z_]\w*")
+_PATH = re.compile(r"\.{0,2}/|~/|\w+://")
+_CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+_NAME = re.compile(r"[A-Za-z]++(?:[._-][A-Za-z]++)+")
+_NAMES_A_SECRET = re.compile(r"pass|secret|token|key|pwd|credential|auth", re.IGNORECASE)
+_WORD = re.compile(
+    "any|bytes|credentials?|false|hidden|none|null|object|optional|password|required|secret|str|string|text|true",
+    re.IGNORECASE,
+)
+_IDENTIFIER = re.compile(r"sha\d+-|AAAA|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_HEXADECIMAL = re.compile(r"[0-9a-f]+|[0-9A-F]+")
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether something else is put here when the program runs, or the text was masked already."""
+    return len(set(text)) <= 2 or bool(_TEMPLATE.search(text) or _VARIABLE.fullmatch(text))  # noqa: PLR2004  `xxxx`, `-*-*`
+
+
+def is_literal(text: str) -> bool:
+    """Whether what stands after `password =` is a password, and not prose, a path, a type or a name."""
+    if len(text) < SHORTEST_LITERAL or is_placeholder(text) or re.search(r"\s", text) or _PATH.match(text):
+        return False
+    is_name = _CONSTANT.fullmatch(text) or (_NAME.fullmatch(text) and _NAMES_A_SECRET.search(text))
+    return not is_name and not _WORD.fullmatch(text)
+
+
+def is_mixed(text: str) -> bool:
+    """Whether the text has small letters, capitals and digits, as random bytes in base64 have."""
+    return all(re.search(kind, text) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
+
+
+def is_identifier(text: str) -> bool:
+    """Whether the text is public although it looks random: a digest, an id, a public key, an alphabet."""
+    is_digest = len(text) in DIGEST_LENGTHS and _HEXADECIMAL.fullmatch(text)
+    return bool(is_digest or _IDENTIFIER.match(text)) or "abcdefgh" in text.lower() or "12345678" in text

@@ -1,0 +1,39 @@
+"""Hosts that are not this machine and may be asked all the same. Settings need this, and nothing else of `locality`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Hosts that are not this machine and may be asked all the same: the user's word, never a repository's.
+
+    Attributes:
+        hosts: by name or address, exactly as in the base URL; compared without case and a last dot.
+        plain: of those, the ones that may be asked over http, readable for whoever is on the way.
+    """
+
+    hosts: frozenset[str] = frozenset()
+    plain: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, hosts: Iterable[str] = (), plain: Iterable[str] = ()) -> Consent:
+        """From names as people write them."""
+        return cls(frozenset(map(plain_name, hosts)), frozenset(map(plain_name, plain)))
+
+    def covers(self, host: str) -> bool:
+        """Whether this host was allowed by name."""
+        return plain_name(host) in self.hosts
+
+
+def plain_name(host: str) -> str:
+    """A host as it is compared: without brackets, case and a last dot."""
+    return host.strip().strip("[]").rstrip(".").lower()
+
+
+NO_CONSENT = Consent()

@@ -1,0 +1,81 @@
+"""All servers that are running on this machine, and what they offer: for people, who then choose."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from kilo_review.errors import ConfigError, KiloReviewError, UnreachableError, WrongServerError
+from kilo_review.models import embedded, lmstudio, ollama, openai
+from kilo_review.models.auto import candidates
+
+if TYPE_CHECKING:
+    from kilo_review.deadline import Deadline
+    from kilo_review.models.base import ModelRequest, Survey
+    from kilo_review.outcome import Egress
+
+SURVEYS = {"ollama": ollama.survey, "lmstudio": lmstudio.survey, "openai": openai.survey}
+LONGEST = 5.0
+"""Seconds for all of them together; they are asked at the same time."""
+
+
+class Look(NamedTuple):
+    """What came of looking at one address: a survey, or why there is none."""
+
+    provider: str
+    url: str
+    survey: Survey | None
+    problem: KiloReviewError | None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether something of that kind answers, be it with an error."""
+        return not isinstance(self.problem, (UnreachableError, WrongServerError, ConfigError))
+
+
+def look(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> list[Look]:
+    """Look at the configured address, and at the usual ports.
+
+    Args:
+        request: whose address and keys are used; a key goes to the configured address alone.
+        egress: where bytes that leave the process are booked.
+        deadline: of the whole run.
+    """
+    end = deadline.within(LONGEST)
+    wanted = _wanted(request)
+    anyone = replace(request, api_key=None, base_url=None)
+    usual = [replace(anyone, provider=provider, base_url=url) for provider, url in candidates(request)]
+    known = {each.base_url for each in wanted}
+    asked = [*wanted, *(each for each in usual if each.base_url not in known)]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        found = list(pool.map(lambda each: _look(each, egress, end), asked))
+    engine = embedded.survey(request)
+    return [*_without_doubles(found, request), *([Look("embedded", "", engine, None)] if engine else [])]
+
+
+def _wanted(request: ModelRequest) -> list[ModelRequest]:
+    """The configured address, as every kind of server that it may be."""
+    if not request.base_url:
+        return []
+    providers = [request.provider] if request.provider in SURVEYS else list(SURVEYS)
+    return [replace(request, provider=provider) for provider in providers]
+
+
+def _look(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Look:
+    url = request.base_url or ""
+    try:
+        found = SURVEYS[request.provider](request, egress, deadline)
+    except KiloReviewError as error:
+        return Look(request.provider, url, None, error)
+    return Look(request.provider, found.url, found, None)
+
+
+def _without_doubles(found: list[Look], request: ModelRequest) -> list[Look]:
+    """Of the configured address one look: as what it is, or if nothing fits, the first complaint."""
+    at_own = [each for each in found if each.url.startswith(request.base_url or "\0")]
+    others = [each for each in found if each not in at_own]
+    best = next((each for each in at_own if each.survey), None) or next(
+        (each for each in at_own if each.is_there), None
+    )
+    return [*([best] if best else at_own[:1]), *others]

@@ -1,0 +1,79 @@
+"""The program run in this process, and what it does to files, sockets and processes meanwhile."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import kilo_review
+from kilo_review.cli.app import main
+from tests.conftest import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+OURS = (sys.prefix, sys.base_prefix, str(Path(kilo_review.__file__).parent), *filter(None, sys.path))
+"""Where modules are: which of them are loaded already is chance."""
+EVENTS = (
+    "open",
+    "os.",
+    "shutil.",
+    "socket.connect",
+    "socket.getaddrinfo",
+    "socket.bind",
+    "subprocess.Popen",
+    "sqlite3.",
+)
+_recordings: list[set[str]] = []
+
+
+def run_here(capture: pytest.CaptureFixture[bytes], *arguments: str) -> Result:
+    """Run the program; its exit code and what it printed."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    capture.readouterr()
+    try:
+        code = main(arguments)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    printed = capture.readouterr()
+    return Result(code, printed.out, printed.err)
+
+
+@contextmanager
+def recorded() -> Iterator[set[str]]:
+    """Files that are opened, made or removed, addresses that are connected to, programs that are started."""
+    seen: set[str] = set()
+    _recordings.append(seen)
+    try:
+        yield seen
+    finally:
+        _recordings.remove(seen)
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _recordings or not event.startswith(EVENTS) or event == "sqlite3.connect/handle":
+        return
+    told = " ".join(os.fsdecode(each) if isinstance(each, bytes) else str(each) for each in arguments[:2])
+    if event == "open" and told.startswith(OURS):
+        return
+    for seen in _recordings:
+        seen.add(_without_chance(f"{event} {told}"))
+
+
+def _without_chance(told: str) -> str:
+    """Without what is different in each run: names of temporary files, ports of our side, numbers of descriptors."""
+    told = re.sub(rf"{re.escape(tempfile.gettempdir())}/kilo-review-\w+", "TEMPORARY", told)
+    return re.sub(r"<socket\.socket [^>]*>|\b(open|os\.\w+) \d+", r"\1", told)
+
+
+sys.addaudithook(_hook)
