@@ -162,6 +162,7 @@ class Asker:
         self.usage.completion_tokens += reply.completion_tokens
         self.usage.cached_prompt_tokens += reply.cached_prompt_tokens
         self.usage.answer_seconds += reply.answer_seconds
+        self.usage.reading_seconds += reply.reading_seconds
         self._check_that_all_was_read(messages, reply)
         self.meter.learn(size, reply.prompt_tokens)
         return reply

@@ -134,6 +134,9 @@ class DeadlineError(ModelError):
 class BadReplyError(ModelError):
     """The model answered something that is not a list of findings."""
 
+    def __init__(self, message: str, *, hint: str = "Another model may do better (docs/models.md)") -> None:
+        super().__init__(message, hint=hint)
+
 
 class CutReplyError(BadReplyError):
     """The answer hit its token limit.

@@ -82,9 +82,11 @@ class Inquiry:
         self._keys: dict[Hunk, str] = {}
         self._hunks_of: dict[str, list[Hunk]] = {}
         self._lines_done: Counter[Hunk] = Counter()
+        self._asked_whole: set[Hunk] = set()
         self._found: dict[Hunk, list[Finding]] = {}
         self._states: dict[Hunk, State] = {}
         self._failed: dict[Hunk, str] = {}
+        self._next_step = ""
         self._broken = 0
         self._sieve = Sieve(job, change, decided)
         self._packer: Packer | None = None
@@ -100,10 +102,11 @@ class Inquiry:
             self._ask_all(outcome)
         except (ModelError, SourceError) as error:
             reason = error.message
-            outcome.next_step = error.hint
+            self._next_step = error.hint or self._next_step
         except KeyboardInterrupt:
             reason = "interrupted"
             outcome.interrupted = True
+        outcome.next_step = self._next_step
         self._give_up(outcome, reason)
         outcome.findings += [finding for _, hunk in self._chosen for finding in self._settled.get(hunk, ())]
         outcome.entries[:0] = [self._entry(hunk, reason) for _, hunk in self._chosen]
@@ -126,7 +129,7 @@ class Inquiry:
         try:
             for chunk in packer.chunks(self._chosen, self._is_known, self._too_long):
                 self._review_in_time(chunk, asker, packer, outcome)
-                self._settle(chunk.hunks)
+                self._settle(hunk for hunk in chunk.hunks if hunk in self._asked_whole)
                 self._watch.progress(len(self._states) + len(self._failed), len(self._chosen))
             self._settle(hunk for _, hunk in self._chosen)
         except DeadlineError:
@@ -191,7 +194,7 @@ class Inquiry:
         if left is not None and expected > left and outcome.usage.requests:
             limit = f"{left:.0f} s of the time limit of {self._job.deadline.seconds:g} s were left"
             hint = "Raise it with --max-seconds, or use a smaller model"
-            self._fail(chunk, DeadlineError(f"it takes about {expected:.0f} s, and {limit}", hint=hint), outcome)
+            self._fail(chunk, DeadlineError(f"it takes about {expected:.0f} s, and {limit}", hint=hint))
             return
         self._watch.model_chosen(asker.model.info)
         started = time.monotonic()
@@ -212,11 +215,11 @@ class Inquiry:
                 for half in halves:
                     self._review(half, asker, outcome)
                 return
-            self._fail(chunk, error, outcome)
+            self._fail(chunk, error)
             if isinstance(error, CutReplyError):
                 self._keep(poll.rescued(asker, chunk, error))
         except (BadReplyError, BrokenStreamError) as error:
-            self._fail(chunk, error, outcome)
+            self._fail(chunk, error)
             self._broken += isinstance(error, BrokenStreamError)
             if self._broken >= MOST_BROKEN:
                 raise  # it is the server that fails, not the hunk
@@ -234,6 +237,7 @@ class Inquiry:
                 finished.append(piece.hunk)
                 if piece.hunk not in self._failed:
                     self._states[piece.hunk] = State.REVIEWED
+        self._asked_whole.update(finished)
         self._remember(finished)
 
     def _keep(self, found: list[Anchored]) -> None:
@@ -248,14 +252,15 @@ class Inquiry:
         symbol = symbol_at(finding.path, content, finding.line)
         return finding if symbol is None else replace(finding, symbol=printable(symbol))
 
-    def _fail(self, chunk: Chunk, error: ModelError, outcome: Outcome) -> None:
+    def _fail(self, chunk: Chunk, error: ModelError) -> None:
         for piece in chunk.pieces:
             self._failed.setdefault(piece.hunk, error.message)
             self._copy_to_twins(piece.hunk)
-        outcome.next_step = outcome.next_step or error.hint
+        self._next_step = self._next_step or error.hint
 
     def _too_long(self, hunk: Hunk, error: PromptTooLongError) -> None:
         self._failed[hunk] = error.message
+        self._next_step = self._next_step or error.hint
         self._copy_to_twins(hunk)
 
     # Judging

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from kilo_review.errors import SourceError
 from kilo_review.judge.baseline import is_current, revived
 from kilo_review.ledger.records import Ledger, Receipt
 from kilo_review.outcome import ModelInfo, Outcome, State, TargetKind
@@ -71,7 +73,8 @@ def record(job: Job, change: Change, outcome: Outcome, ledger: Ledger) -> None:
     if job.request.in_commit:
         _notice_a_changed_index(change, outcome, ledger)
     if change.target.kind in FORWARD:
-        ledger.fixed(_fixed(change, outcome, ledger))
+        with suppress(SourceError):  # the time is used up; the next review will see that they are gone
+            ledger.fixed(_fixed(change, outcome, ledger))
     outcome.unremembered = ledger.store.off
     outcome.notes += [note for note in ledger.store.notes if note not in outcome.notes]
 
@@ -93,7 +96,12 @@ def _receipt(job: Job, known_by: tuple[str, str], outcome: Outcome) -> Receipt:
 def _notice_a_changed_index(change: Change, outcome: Outcome, ledger: Ledger) -> None:
     """Another terminal's `git add` during the review ends up in the commit, unseen."""
     assert change.repo
-    known_by, index = change.target.change, change.repo.index_since()
+    known_by = change.target.change
+    try:
+        index = change.repo.index_since()
+    except SourceError as error:  # what was found before is told all the same
+        outcome.failure = f"the index may have changed during the review: {error}"
+        return
     if index is None or known_by is None:
         return
     outcome.failure = INDEX_CHANGED

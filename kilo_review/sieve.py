@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilo_review.display import escaped_path
+from kilo_review.errors import SourceError
 from kilo_review.finding import Finding, Status
 from kilo_review.judge.baseline import COUNTED, Known, Text
 from kilo_review.judge.categories import Switchboard
@@ -36,7 +37,10 @@ def texts(repository: Repository | None, tree: str | None) -> Callable[[str], Te
         if repository is None or tree is None:
             return None
         if path not in known:
-            content = repository.file_in(tree, path)
+            try:
+                content = repository.file_in(tree, path)
+            except SourceError:  # the time is used up: what was found is judged all the same
+                return None
             # A path that was not UTF-8 is written with escapes, by which it is not found.
             known[path] = None if content is None and ESCAPE in path else Text.of(content or b"")
         return known[path]
@@ -112,7 +116,10 @@ class Sieve:
 
     def _comments(self, file: FileChange) -> dict[int, Ignore]:
         """Those in the new file; of a patch, in the lines that it shows."""
-        content = self._change.new_content(file)
+        try:
+            content = self._change.new_content(file)
+        except SourceError:  # the time is used up: what was found is judged by what the hunks show
+            content = None
         if content is None:
             shown = (line for hunk in file.hunks for line in self._change.diff.lines(hunk))
             return ignores_in({line.new: line.text for line in shown if line.new is not None}, file.path)

@@ -45,6 +45,7 @@ SILENCE_SECONDS = 120.0
 LARGEST_BODY = 16 * 1024 * 1024
 """Bytes of one whole answer; a model's reply is a few kilobytes."""
 LARGEST_LINE = 1024 * 1024
+FLOODED = "Is it a model server that the base URL names? Its log tells what it sent"
 SHORTEST_MASKED = 8
 OK = 200
 REDIRECTS = range(300, 400)
@@ -174,7 +175,9 @@ class _Backend:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return _Stream(sock, self._client.receipt(address), self._client)
         reason = "no answer" if isinstance(refusal, TimeoutError) else (refusal and refusal.strerror) or "no address"
-        raise UnreachableError(f"cannot connect to {endpoint.origin} ({reason.lower()})")
+        raise UnreachableError(
+            f"cannot connect to {endpoint.origin} ({reason.lower()})", hint="Start the server, then try again"
+        )
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -284,7 +287,7 @@ class Client:
             self.patience.seconds()  # raises when the time is over, also while bytes drip in
             total += len(piece)
             if total > LARGEST_BODY or len(pending) > LARGEST_LINE:
-                raise BadReplyError(f"the server sent more than {total // 1024} KiB for one answer")
+                raise BadReplyError(f"the server sent more than {total // 1024} KiB for one answer", hint=FLOODED)
             pending += piece
             if b"\n" in piece:
                 *lines, rest = bytes(pending).split(b"\n")
@@ -306,7 +309,7 @@ def _limited(response: httpx.Response) -> bytes:
     for piece in response.iter_raw():
         body += piece
         if len(body) > LARGEST_BODY:
-            raise BadReplyError(f"the server sent more than {LARGEST_BODY // 1024} KiB")
+            raise BadReplyError(f"the server sent more than {LARGEST_BODY // 1024} KiB", hint=FLOODED)
     return bytes(body)
 
 

@@ -45,8 +45,12 @@ class TokenMeter:
         return int(size * self.tokens_per_byte) + 1
 
     def learn(self, size: int, tokens: int) -> None:
-        """Correct the ratio upwards: `tokens` were counted by the server for `size` bytes."""
-        if size > 0 and tokens > 0:
+        """Correct the ratio upwards: `tokens` were counted by the server for `size` bytes.
+
+        No tokenizer makes more tokens than bytes. Such a count is a server's mistake: if it were believed, no window
+        would seem large enough, in this run and, by the ledger, in all that follow.
+        """
+        if 0 < tokens <= size + SAFETY_TOKENS:
             self.tokens_per_byte = max(self.tokens_per_byte, tokens / size)
 
 
@@ -185,6 +189,7 @@ def _parts(
                 f"line {number} alone takes about {size} tokens and {room} fit into one request",
                 prompt_tokens=size,
                 window=room,
+                hint="Load the model with a larger window (num_ctx, context length), or exclude the file",
             )
         if part and used + size > room:
             yield tuple(part)

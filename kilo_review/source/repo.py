@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,8 @@ class Repository(Git):
         """End the `cat-file` process and remove the temporary folder."""
         super().close()
         if self._blobs is not None:
-            self._blobs.stdin.close()
+            with suppress(OSError):  # a question that the deadline left unwritten: there is nobody to read it
+                self._blobs.stdin.close()
             end(self._blobs)
             self._blobs = None
         if self._temporary is not None:
