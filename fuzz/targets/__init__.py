@@ -20,6 +20,7 @@ PLACES = {
     "fix": "fixes",
     "head": "texts",
     "ignore": "texts",
+    "inert": "inerts",
     "known": "baselines",
     "ledger": "memories",
     "ledger-rows": "memories",

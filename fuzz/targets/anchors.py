@@ -13,6 +13,7 @@ from fuzz.target import property_of
 from kilo_review.display import escaped_path, printable
 from kilo_review.errors import PromptTooLongError, SourceError
 from kilo_review.finding import Category, Finding, Severity, Status, fold
+from kilo_review.inert import inert
 from kilo_review.judge.anchor import Anchored, anchor, merged
 from kilo_review.judge.parse import Claim
 from kilo_review.plan.chunk import Piece, TokenMeter, pieces_of
@@ -65,9 +66,12 @@ def _claims(draw: DrawFn, pieces: Sequence[Piece]) -> Claim:
     lines = piece.lines[begin : begin + draw(st.integers(1, 3))]
     quote = "\n".join(line.text for line in lines)
     gutter = "\n".join(f"{line.new or '':>4} {line.kind} {line.text}" for line in lines)
+    shown = "\n".join(inert(line.text.rstrip()) for line in lines)
     path = escaped_path(piece.change.path)
     return Claim(
-        code=draw(st.sampled_from([quote, quote, gutter, quote.strip(), quote[1:], f"  {quote}()"]) | hostile_text),
+        code=draw(
+            st.sampled_from([quote, quote, shown, gutter, quote.strip(), quote[1:], f"  {quote}()"]) | hostile_text
+        ),
         file=draw(st.sampled_from([path, "", f"FILE {path} (new file)", f"`x/{path}`"]) | hostile_text),
         line=draw(st.none() | st.integers(-5, 40) | st.just(10**400)),
         problem=draw(hostile_text | st.just(f"It should be `{quote}`")),
@@ -109,8 +113,10 @@ def _check_anchored(claim: Claim, anchored: Anchored, pieces: Sequence[Piece]) -
     assert places, "what it shows as evidence is not in the hunk"
     assert any(_is_at(piece, first, finding) for piece, first in places), "it stands on another line than its evidence"
     quotes = [fold(printable(row)) for row in claim.code.replace("\r\n", "\n").split("\n")]
-    shown = fold(rows[0])
-    assert any(quote and (quote in shown or shown in quote) for quote in quotes), "it stands on code that nobody quoted"
+    forms = [fold(rows[0]), fold(inert(rows[0].rstrip()))]
+    assert any(quote and (quote in form or form in quote) for quote in quotes for form in forms), (
+        "it stands on code that nobody quoted"
+    )
 
 
 def _runs(piece: Piece, rows: list[str]) -> list[int]:
@@ -132,7 +138,8 @@ def _check_unanchored(claim: Claim, anchored: Anchored, pieces: Sequence[Piece])
     assert finding.evidence == printable(claim.code)
     assert hunk.start <= finding.line <= max(hunk.last, hunk.start)
     if not claim.file.strip():
-        lines = {printable(line.text).rstrip() for piece in pieces for line in piece.lines} - {""}
+        texts = [line.text.rstrip() for piece in pieces for line in piece.lines]
+        lines = {*map(printable, texts), *map(inert, texts)} - {""}
         quotes = [row for row in printable(claim.code).replace("\r\n", "\n").split("\n") if row.strip()]
         assert not quotes or quotes[0].rstrip() not in lines
 

@@ -31,14 +31,14 @@ texts: SearchStrategy[str] = st.one_of(
 def check_display(text: str) -> None:
     """What is shown is on one line where it must be, can be encoded, and commands nothing."""
     shown = for_terminal(text)
-    assert not _commands(shown) - {"\t", "\n"}
+    assert not commands(shown) - {"\t", "\n"}
     assert shown.count("\n") == text.count("\n"), "lines have appeared or disappeared"
     line = one_line(text)
-    assert not _commands(line)
+    assert not commands(line)
     assert line == line.strip()
     assert one_line(line) == line
     path = escaped_path(text)
-    assert not _commands(path)
+    assert not commands(path)
     assert bool(path) == bool(text)
     for told in (shown, line, path):
         told.encode()
@@ -46,7 +46,8 @@ def check_display(text: str) -> None:
         assert shown == path == text
 
 
-def _commands(text: str) -> set[str]:
+def commands(text: str) -> set[str]:
+    """The characters that do something instead of being shown."""
     return {
         char
         for char in text

@@ -57,7 +57,8 @@ def check_ignores(text: str) -> None:
         assert lines[number][ignore.column :].lower().startswith(suppress.WORD)
         assert ignore.reason.strip() == one_line(ignore.reason)
         assert len(ignore.reason) <= suppress.LONGEST_REASON
-        assert one_line(ignore.problem) == ignore.problem
+        assert "\n" not in ignore.problem
+        assert for_terminal(ignore.problem) == ignore.problem
         is_complete = bool(ignore.categories) and ignore.categories <= set(Category) and bool(ignore.reason)
         assert is_complete == (not ignore.problem)
         target = suppress.target_of(ignore, ignores)

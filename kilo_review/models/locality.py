@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HIGHEST_PORT = 65535
+_HOST = r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?"
 MOST_DIGITS = 9
 """Of a port, leading zeros included; Python refuses to read a number of thousands of digits."""
 
@@ -66,8 +68,8 @@ def endpoint(url: str, consent: Consent = NO_CONSENT) -> Endpoint:
         raise ConfigError(f"{url!a} is not a base URL ({error})") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable():
         raise ConfigError(f"{url!a} is not a base URL", hint="It looks like http://127.0.0.1:11434")
-    if not parts.hostname.isascii():  # resolvers and HTTP clients read such names by different rules
-        raise ConfigError(f"{url!a} is not a base URL", hint="Write the host's name in ASCII")
+    if not re.fullmatch(_HOST, parts.hostname):  # resolvers and HTTP clients read others by different rules
+        raise ConfigError(f"{url!a} is not a base URL", hint="A host's name has letters, digits, dots and hyphens")
     if parts.username is not None or parts.password is not None:
         raise ConfigError("the base URL holds a user name or password", hint="Put a token into KILO_REVIEW_API_KEY")
     if parts.query or parts.fragment or port == 0:

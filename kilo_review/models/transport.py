@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from kilo_review.errors import (
     BadReplyError,
     BrokenStreamError,
+    ConfigError,
     DeadlineError,
     StalledError,
     UnreachableError,
@@ -274,6 +275,8 @@ class Client:
                 _refuse_redirect(response, self.endpoint.url)
                 _refuse_compression(response, self.endpoint.url)
                 yield response
+        except httpx.InvalidURL as error:
+            raise ConfigError(f"{url!a} cannot be asked ({_lowered(error)})") from None
         except (httpx.HTTPError, httpcore.ProtocolError, httpcore.NetworkError) as error:
             raise BrokenStreamError(
                 f"the answer of {self.endpoint.origin} broke off ({_lowered(error)})",

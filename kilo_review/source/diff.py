@@ -241,6 +241,8 @@ def _read_numstat(data: bytes) -> dict[str, tuple[int, int] | None]:
         if not path:  # a rename: empty here, then the old path, then the new one
             _, position = _until_nul(data, position)
             path, position = _until_nul(data, position)
+        if path in counts:
+            raise ValueError("a path is counted twice")
         counts[path] = None if added == b"-" else (int(added), int(removed))
     return counts
 
