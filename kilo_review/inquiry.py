@@ -246,7 +246,10 @@ class Inquiry:
 
     def _in_its_symbol(self, finding: Finding, hunk: Hunk) -> Finding:
         """A hunk may reach over several functions; a finding is known by the one that its line is in."""
-        content = self._change.new_content(self._file_of[hunk])
+        try:
+            content = self._change.new_content(self._file_of[hunk])
+        except SourceError:  # the time is used up: what was found is told all the same
+            return finding
         if content is None or finding.status is Status.UNANCHORED:
             return finding
         symbol = symbol_at(finding.path, content, finding.line)

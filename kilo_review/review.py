@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kilo_review import memory, sieve
 from kilo_review.deadline import PROCESS_START
 from kilo_review.inquiry import Inquiry
-from kilo_review.judge import unicode
 from kilo_review.judge.anchor import merged
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import Ledger
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from kilo_review.session import Session
     from kilo_review.source.change import Change
 
+UNICODE = "kilo_review.judge.unicode"
+"""Loaded for the first hunk that is not ASCII; most commits have none, and start-up is a feature."""
 RULING_FILES = frozenset({".kilocodeignore", ".kilo-review.toml", ".gitattributes"})
 
 
@@ -93,13 +95,13 @@ def _decided(job: Job, change: Change, session: Session) -> Known:
 
 def _deceptive(job: Job, change: Change, selection: scope.Selection, decided: Known) -> list[Finding]:
     """Characters that show a reader something else than a compiler; no model is needed to see them."""
+    suspects = [each for each in selection.chosen if not change.diff.data[each[1].begin : each[1].end].isascii()]
+    if not suspects:
+        return []
+    unicode: Any = import_module(UNICODE)
     judge = sieve.Sieve(job, change, decided)
-    return [
-        judge.sift(finding)
-        for file, hunk in selection.chosen
-        if not change.diff.data[hunk.begin : hunk.end].isascii()
-        for finding in unicode.deceptive(file.path, change.diff.lines(hunk))
-    ]
+    found = (each for file, hunk in suspects for each in unicode.deceptive(file.path, change.diff.lines(hunk)))
+    return [judge.sift(finding) for finding in found]
 
 
 def _outcome(job: Job, change: Change, selection: scope.Selection) -> Outcome:

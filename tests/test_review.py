@@ -103,6 +103,14 @@ def test_a_cut_answer_about_several_hunks_is_asked_for_in_halves(kilo: Runner, r
     assert (report["outcome"], report["usage"]["requests"]) == ("clean", 3)
 
 
+def test_no_finding_on_removed_lines_hides_another(kilo: Runner, repo: Repo, division: dict[str, Any]) -> None:
+    repo.git("rm", "-qf", "app.py")
+    quotes = ["def mean(items):", "return sum(items) / len(items)", "if not items:"]
+    script = kilo.scripted({"findings": [division | {"code": quote} for quote in quotes]})
+    report = kilo(*script, "--format", "json").json()
+    assert sorted(found["evidence"].strip() for found in report["findings"]) == sorted(quotes)
+
+
 def test_a_server_that_fails_midway_leaves_the_rest_not_reviewed(kilo: Runner, repo: Repo) -> None:
     for number in range(4):
         repo.stage(f"m{number}.py", "".join(f"value = {i}\n" for i in range(250)))

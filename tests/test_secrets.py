@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -16,6 +16,8 @@ from tests.hostile import TEXT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.conftest import Repo, Runner
 
 LETTERS = "aBcDeFgHiJkLmNoPqRsTuVwXyZ"
 PLANTED = [
@@ -296,3 +298,35 @@ def test_the_ground_of_display_loads_nothing_more_than_it_did() -> None:
     program = "import __future__, re, sys; before = set(sys.modules); import kilo_review.display; print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True)
     assert done.stdout.strip() == b"['kilo_review', 'kilo_review.display']"
+
+
+# In a report
+
+
+KEY = "AKIA" + "IOSFODNN7EXAMPLE"  # in two, for scanners of this repository
+
+
+def leaking(kilo: Runner, repo: Repo, division: dict[str, Any]) -> tuple[str, ...]:
+    repo.stage("app.py", f'key = "{KEY}"\n')
+    words = {"code": f'key = "{KEY}"', "title": f"{KEY} is a key", "problem": f"{KEY} stands here."}
+    return kilo.scripted({"findings": [division | words]}, rulings=[{"confirmed": False, "evidence": f"it is {KEY}"}])
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("verify", ["off", "all"])
+def test_what_is_written_for_ci_holds_no_secret(
+    kilo: Runner, repo: Repo, division: dict[str, Any], form: str, verify: str
+) -> None:
+    done = kilo(*leaking(kilo, repo, division), "--format", form, "--verify", verify, env={"CI": "true"})
+    assert KEY not in done.text + done.talk
+    assert "AKIA[masked]" in done.text
+
+
+def test_at_home_the_line_is_shown_as_it_is_and_the_id_is_the_same(
+    kilo: Runner, repo: Repo, division: dict[str, Any]
+) -> None:
+    script = leaking(kilo, repo, division)
+    (own,) = kilo(*script, "--format", "json").json()["findings"]
+    (published,) = kilo(*script, "--format", "json", env={"CI": "1"}).json()["findings"]
+    assert KEY in own["evidence"]
+    assert own["fingerprint"] == published["fingerprint"]

@@ -165,6 +165,17 @@ def test_a_vote_is_remembered_apart_from_a_single_answer(
     assert (asked, len(first_answers(server))) == (3, 4)
 
 
+def test_lines_of_a_deleted_file_are_told_apart_though_they_have_no_number(
+    vote: Callable[..., Result], repo: Repo, division: dict[str, Any]
+) -> None:
+    repo.git("rm", "-qf", "app.py")
+    quotes = ["def mean(items):", "return sum(items) / len(items)", "if not items:"]
+    done = vote(*(saying(division | {"code": quote}) for quote in quotes))
+    told = [(found["line"], found["status"], found["evidence"].strip()) for found in done.json()["findings"]]
+    assert sorted(told) == sorted((0, "refuted", quote) for quote in quotes)
+    assert done.code == 0
+
+
 @pytest.mark.parametrize("votes", ["2", "0", "x"])
 def test_only_odd_numbers_have_a_majority(kilo: Runner, buggy: Repo, votes: str) -> None:
     assert kilo("--votes", votes).code == 2

@@ -18,6 +18,7 @@ from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, ex
 from kilo_review.outcome import Outcome, TargetKind
 from kilo_review.plan import rules
 from kilo_review.report import FORMATS, deliver
+from kilo_review.report.masking import mask_for
 from kilo_review.report.progress import Talk, say
 from kilo_review.report.view import View
 from kilo_review.session import Session
@@ -140,7 +141,7 @@ class Run:
             say(f"kilo-review: not reviewed: {for_terminal(outcome.failure)}")
         verbosity = -1 if self.flags["quiet"] else int(self.flags["verbose"])
         color = self.flags["output"] is None and _wants_color(self.flags["color"])
-        view = View(outcome, code, color, verbosity, self.caller.held)
+        view = View(outcome, code, color, verbosity, self.caller.held, mask_for(config.environment()))
         return deliver.deliver(FORMATS[self.flags["format_"]](view), self.flags["output"], code)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-_CONTROL = re.compile(
+# Texts, since `re` compiles and keeps them when they are first used: at a commit with nothing to say, never.
+_CONTROL = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and line feed, DEL, C1
     "\u2028\u2029\ufff9-\ufffb\U00013430-\U0001343f\U0001d159"  # breaks, annotations, hieroglyph joiners, an empty note
     # What Unicode calls "default ignorable": bidi controls, joiners, fillers, selectors, tags.
@@ -16,7 +17,7 @@ _CONTROL = re.compile(
     "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
     "\ufdd0-\ufdef\ufffe\uffff]"  # never characters
 )
-_STYLED_SYMBOL = re.compile(
+_STYLED_SYMBOL = (
     "[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u23ff\u24c2\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff"
     "\u3030\u303d\u3297\u3299\U0001f000-\U0001faff][\ufe0e\ufe0f]|[#*0-9]\ufe0f\u20e3"
 )
@@ -53,12 +54,12 @@ def _whole(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _CONTROL.sub(_escape, text)
+    return re.sub(_CONTROL, _escape, text)
 
 
 def _escape(match: re.Match[str]) -> str:
     code = ord(match.group())
-    if _STYLED_SYMBOL.match(match.string, max(0, match.start() - 1)):
+    if re.match(_STYLED_SYMBOL, match.string[max(0, match.start() - 1) : match.start() + 2]):
         return match.group()  # asks for the coloured form of a symbol, and hides nothing
     if code <= 0xFF:  # noqa: PLR2004
         return f"\\x{code:02x}"

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.display import escaped_path, printable
-from kilo_review.finding import Finding, Status
+from kilo_review.finding import Finding, Status, fold
 from kilo_review.inert import inert
 from kilo_review.judge.contradict import contradiction
 
@@ -49,11 +49,14 @@ def anchor(claims: Iterable[Claim], pieces: Sequence[Piece]) -> list[Anchored]:
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Without duplicates: of several with the same place and category, the worst stays."""
+    """Without duplicates: of several with the same place and category, the worst stays.
+
+    Removed lines beside one gap, and all lines of a deleted file, have the same number: the code tells them apart.
+    """
     kept: dict[tuple[object, ...], Finding] = {}
     for finding in findings:
         title = finding.title if finding.status is Status.UNANCHORED else ""
-        key = (finding.path, finding.line, finding.category, finding.status, title)
+        key = (finding.path, finding.line, fold(finding.code), finding.category, finding.status, title)
         known = kept.get(key)
         if known is None or finding.severity.rank < known.severity.rank:
             kept[key] = finding

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -98,6 +97,8 @@ def _shifted(row: str, shift: tuple[str, str]) -> str:
 
 def _rendered(path: str, old: Sequence[str], new: Sequence[str]) -> bytes:
     names = (_quoted(f"a/{path}"), _quoted(f"b/{path}"))
+    import difflib  # noqa: PLC0415  only `explain` needs it
+
     rows = (
         row if row.endswith("\n") else f"{row}\n\\ No newline at end of file\n"
         for row in difflib.unified_diff(old, new, *names)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class _Place(NamedTuple):
-    """What makes two findings the same: where they stand and of what kind they are, never their words."""
+    """What makes two findings the same: where they stand and of what kind they are, never their words.
+
+    Removed lines beside one gap, and all lines of a deleted file, have the same number: the code tells them apart.
+    """
 
     hunk: Hunk
     path: str
@@ -65,8 +68,7 @@ def _is_refuted(each: Anchored) -> bool:
 
 def _place(each: Anchored) -> _Place:
     finding = each.finding
-    quote = fold(finding.code) if finding.status is Status.UNANCHORED else ""
-    return _Place(each.hunk, finding.path, finding.line, finding.category, quote)
+    return _Place(each.hunk, finding.path, finding.line, finding.category, fold(finding.code))
 
 
 def _outvoted(each: Anchored, number: int, answers: int, *, is_open: bool) -> Anchored:

@@ -9,7 +9,7 @@ from kilo_review.display import json_path, printable
 from kilo_review.outcome import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from kilo_review.finding import Finding
     from kilo_review.outcome import Entry, Outcome
@@ -30,7 +30,7 @@ def render(view: View) -> str:
             {"kind": outcome.target.kind.value, "base": outcome.target.base, "head": outcome.target.head}
         ),
         model=json.dumps(_model(outcome)),
-        findings=_rows(_finding(finding) for finding in outcome.findings),
+        findings=_rows(_finding(finding, view.mask) for finding in outcome.findings),
         coverage=_coverage(outcome),
         usage=json.dumps(_usage(outcome)),
         egress=_rows(
@@ -75,22 +75,27 @@ def _model(outcome: Outcome) -> dict[str, Any] | None:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding, mask: Callable[[str], str]) -> dict[str, Any]:
     return {
         "path": json_path(finding.path),
         "line": finding.line,
         "end_line": finding.end_line,
         "severity": finding.severity.value,
         "category": finding.category.value,
-        "title": finding.title,
-        "message": finding.message,
-        "evidence": finding.evidence,
-        "suggestion": finding.suggestion,
+        "title": mask(finding.title),
+        "message": mask(finding.message),
+        "evidence": mask(finding.evidence),
+        "suggestion": finding.suggestion and mask(finding.suggestion),
         "fingerprint": finding.fingerprint,
         "status": finding.status.value,
         "blocking": finding.blocking,
-        "reason": _reason(finding),
+        "reason": _masked_reason(finding, mask),
     }
+
+
+def _masked_reason(finding: Finding, mask: Callable[[str], str]) -> str | None:
+    reason = _reason(finding)
+    return reason and mask(reason)
 
 
 def _reason(finding: Finding) -> str | None:

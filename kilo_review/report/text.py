@@ -9,7 +9,7 @@ from kilo_review.finding import Severity, Status
 from kilo_review.outcome import State, TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from kilo_review.finding import Finding
     from kilo_review.outcome import Entry, Outcome
@@ -55,7 +55,7 @@ def _rows(view: View) -> Iterator[Row]:
     outcome = view.outcome
     for finding in outcome.findings:
         if finding.status not in SETTLED or view.verbosity > 0:
-            yield from _finding_rows(finding)
+            yield from _finding_rows(finding, view.mask)
     if outcome.dry_run:
         yield from _plan_rows(outcome)
     yield from _unreviewed_rows(view)
@@ -81,11 +81,11 @@ def _notes(view: View) -> list[str]:
 # Findings
 
 
-def _finding_rows(finding: Finding) -> Iterator[Row]:
+def _finding_rows(finding: Finding, mask: Callable[[str], str]) -> Iterator[Row]:
     place = escaped_path(finding.path) + (f":{finding.line}" if finding.line else "")
     if finding.status is not Status.ACTIVE:
-        why = f"{finding.status}: {_cut(one_line(finding.reason or 'does not count'))}"
-        yield [Span(f"({place}: {one_line(finding.title)}) [{why}] {finding.short_id}", "dim")]
+        why = f"{finding.status}: {_cut(one_line(mask(finding.reason or 'does not count')))}"
+        yield [Span(f"({place}: {one_line(mask(finding.title))}) [{why}] {finding.short_id}", "dim")]
         return
     rule = f", rule {one_line(finding.rule)}" if finding.rule else ""
     blocking = ", blocks" if finding.blocking else ""
@@ -93,14 +93,14 @@ def _finding_rows(finding: Finding) -> Iterator[Row]:
     yield [
         Span(f"{place}: ", "bold"),
         Span(f"{finding.severity}: ", STYLES[finding.severity]),
-        Span(one_line(finding.title)),
+        Span(one_line(mask(finding.title))),
         Span(f" [{finding.category}{rule}{blocking}]{where} {finding.short_id}", "dim"),
     ]
-    for offset, line in enumerate(finding.evidence.split("\n")):
+    for offset, line in enumerate(mask(finding.evidence).split("\n")):
         at = finding.line + offset
         number = str(at) if finding.line and at <= finding.end_line else ""
         yield [Span(f"{number:>6} | ", "dim"), Span(_cut(for_terminal(line).rstrip()))]
-    for line in _wrapped(one_line(finding.message)):
+    for line in _wrapped(one_line(mask(finding.message))):
         yield [Span("       = ", "dim"), Span(line)]
     yield []
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kilo_review.judge.policy import ExitCode
     from kilo_review.outcome import Outcome
 
@@ -17,6 +19,7 @@ class View(NamedTuple):
         exit_code: what policy made of it.
         color: whether the text goes to a terminal that shows colours.
         verbosity: -1 quiet, 0 normal, 1 everything.
+        mask: what words of the model and lines of the code go through.
         held: what goes on although something was not reviewed: "the commit", "the push", or "".
     """
 
@@ -25,3 +28,4 @@ class View(NamedTuple):
     color: bool = False
     verbosity: int = 0
     held: str = ""
+    mask: Callable[[str], str] = str
