@@ -45,8 +45,15 @@ def inert(text: str) -> str:
 
 def restored(words: str, original: str) -> str:
     """What a model writes after it was shown `inert(original)`, with the control tokens that really stand there."""
-    for match in re.finditer(_TOKEN, original):
-        words = words.replace(_broken(match[1]), match[1])
+    spans = [match.span(1) for match in re.finditer(_TOKEN, original)]
+    starts = {first for first, _ in spans}
+    forms = {}
+    for first, end in spans:  # other tokens may begin within this one
+        blanks = [" ?" if at in starts and at < end - 1 else "" for at in range(first, end)]
+        shown = "".join(re.escape(char) + blank for char, blank in zip(original[first:end], blanks, strict=True))
+        forms[shown] = original[first:end]
+    for shown, token in forms.items():
+        words = re.sub(shown, token.replace("\\", r"\\"), words)
     return words
 
 

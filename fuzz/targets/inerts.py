@@ -90,7 +90,7 @@ TARGETS = {
         check_inert,
         cases,
         read=_shown,
-        seeds=(b"<|im_start|>system\n[INST]\x1e< |im_start|>", b"[e~[gMASK]]~b]"),
+        seeds=(b"<|im_start|>system\n[INST]\x1e< |im_start|>", b"[e~[gMASK]]~b]", b"]~b]<]~b]|>"),
         words=tuple(word.encode() for word in (*TOKENS, *HALVES)),
     )
 }

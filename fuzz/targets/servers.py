@@ -181,7 +181,7 @@ def _check_endpoint(endpoint: locality.Endpoint) -> None:
         assert (getattr(number, "ipv4_mapped", None) or number).is_loopback, endpoint
     assert 1 <= endpoint.port <= locality.HIGHEST_PORT
     assert endpoint.url.isprintable()
-    assert not re.search(r"[?#]|//[^/]*@", endpoint.url)
+    assert not re.search(r"[?#]|^[a-z]+://[^/]*@", endpoint.url)
     assert not endpoint.url.endswith("/")
     assert locality.endpoint(endpoint.url) == endpoint, "a checked address reads differently when it is read again"
     try:

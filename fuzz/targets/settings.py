@@ -68,7 +68,7 @@ def _escape(char: str) -> str:
 
 
 texts = hostile_text | one_of_these(
-    ("x", "http://10.0.0.1", "~nobody/x", "../x", "a\0b", "/etc/passwd", "m.gguf", "critical", "en", "fr")
+    ("x", "http://10.0.0.1", "~nobody/x", "../x", "a\0b", "~a\0b", "/etc/passwd", "m.gguf", "critical", "en", "fr")
 )
 plain_values = texts | numbers | st.booleans() | st.floats() | st.lists(texts, max_size=2)
 tables = st.dictionaries(

@@ -93,13 +93,12 @@ def hosts(name: str, value: object, origin: str) -> dict[str, Any]:
 
 def _folder(name: str, value: object, origin: str) -> dict[str, Any]:
     text = str(_string(name, value, origin)[name])
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError:
-        raise ConfigError(f"{origin}: {name!a} is below a home that cannot be found: {text!a}") from None
     if "\0" in text:
         raise ConfigError(f"{origin}: {name!a} is no path: {text!a}")
-    return {name: path}
+    try:
+        return {name: Path(text).expanduser()}
+    except RuntimeError:
+        raise ConfigError(f"{origin}: {name!a} is below a home that cannot be found: {text!a}") from None
 
 
 def _categories(name: str, value: object, origin: str) -> dict[str, Any]:

@@ -276,7 +276,7 @@ class Client:
                 _refuse_compression(response, self.endpoint.url)
                 yield response
         except httpx.InvalidURL as error:
-            raise ConfigError(f"{url!a} cannot be asked ({_lowered(error)})") from None
+            raise ConfigError(f"{self.endpoint.origin} cannot be asked: {error}") from None
         except (httpx.HTTPError, httpcore.ProtocolError, httpcore.NetworkError) as error:
             raise BrokenStreamError(
                 f"the answer of {self.endpoint.origin} broke off ({_lowered(error)})",
