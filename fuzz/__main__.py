@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from fuzz.findings import described, last_line
+from fuzz.findings import NOTHING, described, last_line
 from fuzz.targets import PLACES, load
 
 ROOT = Path(__file__).parent.parent
@@ -23,7 +23,7 @@ SECONDS = 60
 GRACE_SECONDS = 90
 """To start, and to end an input that takes too long."""
 ARTIFACTS = ("crash-*", "timeout-*", "oom-*")
-FOUND, MISUSED, INTERRUPTED = 1, 2, 130
+FOUND, INTERRUPTED = 1, 130
 
 
 class Result(NamedTuple):
@@ -55,24 +55,23 @@ def main() -> int:
     if given.replay:
         told = described(load(given.replay.resolve().parent.name), given.replay.read_bytes())
         print(told)
-        return 0
+        return 0 if told.endswith(f"{NOTHING}\n") else FOUND
     if find_spec("atheris") is None:
-        print("atheris is not installed: make fuzz does that, or pip install --group fuzz", file=sys.stderr)
-        return MISUSED
+        print("atheris is not installed (make fuzz does that where it can be had): chance alone leads the search\n")
     names = list(dict.fromkeys(given.target)) or list(PLACES)
     seed = given.seed or random.randrange(1, 2**31)
     share = max(1, given.seconds // len(names))
     print(f"{_several(len(names), 'target')}, {share} s each; seed {seed}; inputs and findings in {_shown(CACHE)}\n")
-    return fuzz(names, share, seed)
+    return fuzz(names, share, seed, *(("--undirected",) if given.undirected else ()))
 
 
-def fuzz(names: list[str], share: int, seed: int) -> int:
-    """Run the targets one after the other; the exit code."""
+def fuzz(names: list[str], share: int, seed: int, *more: str) -> int:
+    """Run the targets one after the other, with more options for the child; the exit code."""
     print(f"  {'target':<14} {'executions':>11} {'a second':>9} {'corpus':>7} {'features':>9} {'findings':>9}")
     results: list[Result] = []
     try:
         for name in names:
-            results.append(run(name, CACHE / name, share, seed))
+            results.append(run(name, CACHE / name, share, seed, *more))
             _row(results[-1])
     except KeyboardInterrupt:
         print("\ninterrupted")
@@ -82,13 +81,16 @@ def fuzz(names: list[str], share: int, seed: int) -> int:
     print(f"\n{total:,} executions, {_several(len(findings), 'finding') if findings else 'no findings'}")
     for path, told in findings:
         print(f"  {_shown(path)}: {told}")
+    if findings:
+        print("  one again: python -m fuzz --replay FILE")
     return FOUND if findings else 0
 
 
-def run(name: str, folder: Path, seconds: int, seed: int) -> Result:
+def run(name: str, folder: Path, seconds: int, seed: int, *more: str) -> Result:
     """Run one target in a child, and read what it left."""
     _make_room(folder)
-    command = (sys.executable, "-m", "fuzz.child", name, str(folder), "--seconds", str(seconds), "--seed", str(seed))
+    limits = ("--seconds", str(seconds), "--seed", str(seed))
+    command = (sys.executable, "-m", "fuzz.child", name, str(folder), *limits, *more)
     log = folder / "log"
     place = FAST if os.access(FAST, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="kilo-fuzz-", dir=place) as scratch, log.open("wb") as output:
@@ -108,7 +110,7 @@ def read_log(name: str, folder: Path, log: str, seconds: int, code: int | None) 
     runs = re.findall(r"^stat::number_of_executed_units:\s*(\d+)|^#(\d+)\s", log, re.MULTILINE)
     state = re.findall(r" ft: (\d+) corp: (\d+)/", log)
     executions = int(next(filter(None, runs[-1]))) if runs else 0
-    features, corpus = (int(number) for number in state[-1]) if state else (0, 0)
+    features, corpus = (int(number) for number in state[-1]) if state else (0, len(list(folder.glob("corpus/*"))))
     took = re.search(r"^Done \d+ runs in (\d+) second", log, re.MULTILINE)
     found = [
         (path, last_line(path.with_suffix(".txt").read_text()))
@@ -155,6 +157,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=0, help="of the mutations; the corpus of earlier runs counts as well"
     )
+    parser.add_argument("--undirected", action="store_true", help="without atheris, even if it is there")
     parser.add_argument("--list", action="store_true", help="name the targets")
     parser.add_argument(
         "--replay", type=Path, metavar="FILE", help="tell what an input stands for and what comes of it"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fuzz.target import Target
 
+NOTHING = "nothing is wrong with it"
 SHRINKING_SECONDS = 5.0
 OURS = ("/kilo_review/", "/fuzz/targets/")
 LONGEST_LINE = 160
@@ -68,7 +69,7 @@ def described(target: Target, data: bytes) -> str:
         except Exception:  # noqa: BLE001  the same as above
             print(traceback.format_exc())
         else:
-            print("nothing is wrong with it")
+            print(NOTHING)
     return told.getvalue()
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-EXAMPLES = 200
+EXAMPLES = 30
+"""Inputs that the suite draws for each target."""
 STEPS = 30
 """Of one run of a state machine."""
 DRAWN, RAW = b"\1", b"\0"
@@ -38,7 +39,6 @@ class Target(NamedTuple):
         raw: the same for bytes as they are; None where bytes alone never get anywhere.
         seeds: raw inputs to begin with: what is well-formed, and what was found.
         words: what inputs are made of, for libFuzzer's dictionary.
-        examples: how many inputs the suite draws.
     """
 
     oracle: str
@@ -46,12 +46,11 @@ class Target(NamedTuple):
     raw: Run | None = None
     seeds: tuple[bytes, ...] = ()
     words: tuple[bytes, ...] = ()
-    examples: int = EXAMPLES
 
     def test(self, **changed: Any) -> Test:
         """A hypothesis test that draws inputs; settings may be changed."""
         usual: dict[str, Any] = {
-            "max_examples": self.examples,
+            "max_examples": EXAMPLES,
             "stateful_step_count": STEPS,
             "deadline": None,
             "suppress_health_check": list(HealthCheck),
@@ -80,7 +79,6 @@ def property_of(
     read: Callable[[bytes], T] | None = None,
     seeds: tuple[bytes, ...] = (),
     words: tuple[bytes, ...] = (),
-    examples: int = EXAMPLES,
 ) -> Target:
     """A target from a check of one value.
 
@@ -90,7 +88,6 @@ def property_of(
         read: makes a value of raw bytes; None where that is pointless.
         seeds: see `Target`.
         words: see `Target`.
-        examples: see `Target`.
     """
 
     def build(chosen: settings) -> Test:
@@ -102,14 +99,12 @@ def property_of(
         return test
 
     raw = (lambda data: check(read(data))) if read else None
-    return Target(_sentence(check), build, raw, seeds, words, examples)
+    return Target(_sentence(check), build, raw, seeds, words)
 
 
-def machine_of(machine: type[RuleBasedStateMachine], *, examples: int = EXAMPLES) -> Target:
+def machine_of(machine: type[RuleBasedStateMachine]) -> Target:
     """A target from a state machine, whose rules are drawn one after the other."""
-    return Target(
-        _sentence(machine), lambda chosen: get_state_machine_test(machine, settings=chosen), examples=examples
-    )
+    return Target(_sentence(machine), lambda chosen: get_state_machine_test(machine, settings=chosen))
 
 
 def _sentence(described: object) -> str:

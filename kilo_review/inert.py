@@ -48,10 +48,10 @@ def restored(words: str, original: str) -> str:
     spans = [match.span(1) for match in re.finditer(_TOKEN, original)]
     starts = {first for first, _ in spans}
     forms = {}
-    for first, end in spans:  # other tokens may begin within this one
-        blanks = [" ?" if at in starts and at < end - 1 else "" for at in range(first, end)]
-        shown = "".join(re.escape(char) + blank for char, blank in zip(original[first:end], blanks, strict=True))
-        forms[shown] = original[first:end]
+    for first, end in spans:  # others may begin within this one, the last of them with its last character
+        last = end - 1
+        shown = "".join(re.escape(original[at]) + " ?" * (at in starts) for at in range(first, last))
+        forms[f"{shown}(?={re.escape(original[last])})"] = original[first:last]
     for shown, token in forms.items():
         words = re.sub(shown, token.replace("\\", r"\\"), words)
     return words

@@ -77,7 +77,17 @@ def test_a_control_token_is_broken_by_one_blank(token: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "tokens", ["[e~[gMASK]", "[|user|]~b]", "[INST]~b[INST]", "<|a[INST]|>", "]~b]<]~b]|>", "<a[|b|>c|]", r"<|\n|>"]
+    "tokens",
+    [
+        "[e~[gMASK]",
+        "[|user|]~b]",
+        "[INST]~b[INST]",
+        "<|a[INST]|>",
+        "]~b]<]~b]|>",
+        "<a[|b|>c|]",
+        "]~!b]~!b]~!b[",
+        r"<|\n|>",
+    ],
 )
 def test_of_tokens_that_share_a_character_each_is_broken(tokens: str) -> None:
     shown = inert(tokens)

@@ -70,6 +70,7 @@ def test_a_local_address(url: str, clean: str, addresses: tuple[str, ...]) -> No
         ("http://127.0.0.1\\192.0.2.1", ConfigError, "letters, digits, dots and hyphens"),
         ("http://\uff11\uff12\uff17.0.0.1", ConfigError, "letters, digits, dots and hyphens"),
         ("http://%31%32%37.0.0.1", ConfigError, "letters, digits, dots and hyphens"),
+        ("http://127.0.0.1%lo", ConfigError, "letters, digits, dots and hyphens"),
         ("http://127.0.0.1;192.0.2.1", ConfigError, "letters, digits, dots and hyphens"),
         ("", ConfigError, "is not a base URL"),
     ],

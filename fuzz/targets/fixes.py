@@ -120,6 +120,5 @@ TARGETS = {
         read=_proposal,
         seeds=(b"def f():\n    return 1\n\x1e  return 1\x1ereturn 2", b"x\r\ny\r\n\x1ey\x1ez"),
         words=(b"\r\n", b"\x1e", b"    return 1\n", b"\\ No newline", b"\xe2\x80\xa8"),
-        examples=150,
     ),
 }

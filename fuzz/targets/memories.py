@@ -326,5 +326,5 @@ TARGETS = {
         seeds=(ROW + b'[["a", 1, 2, 3, 4, "reviewed", null, true]]', b"[" * 100_000, b"[]\x1e" + zlib.compress(b"[]")),
         words=(b'"active"', b'"bug"', b"null", b"1.5", b'"skipped"', b"[]", b"\x1e["),
     ),
-    "ledger": machine_of(LedgerMachine, examples=100),
+    "ledger": machine_of(LedgerMachine),
 }

@@ -203,7 +203,5 @@ TARGETS = {
         words=WORDS,
     ),
     "patch": property_of(check_patch, patches(), read=lambda raw: Told(raw, b""), seeds=(ONE,), words=WORDS),
-    "patch-git": property_of(
-        check_against_git, patches(), read=lambda raw: Told(raw, b""), seeds=(ONE,), words=WORDS, examples=60
-    ),
+    "patch-git": property_of(check_against_git, patches(), read=lambda raw: Told(raw, b""), seeds=(ONE,), words=WORDS),
 }

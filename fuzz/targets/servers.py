@@ -121,7 +121,7 @@ URLS = (
     *("http://127.1", "http://0x7f.1"),
     *("http://user:pass@127.0.0.1", "http://127.0.0.1@evil.example"),
     *("http://127.0.0.1\\@evil.example", "http://127.0.0.1#@evil"),
-    *("//127.0.0.1", "http://[::ffff:10.0.0.1]", "http://[::1%25lo]", "http://[v1.x]"),
+    *("//127.0.0.1", "http://[::ffff:10.0.0.1]", "http://[::1%25lo]", "http://[v1.x]", "1%lo"),
     *("http://\uff11\uff12\uff17.0.0.1", "http://ⓛocalhost"),
     *("http://localhost.:70000", "http://127.0.0.1:٣", "http://localhost:" + "9" * 5000, "http://a..b"),
     *("http://xn--a", "http://[::"),
