@@ -64,7 +64,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _recordings or not event.startswith(EVENTS) or event == "sqlite3.connect/handle":
         return
     told = " ".join(os.fsdecode(each) if isinstance(each, bytes) else str(each) for each in arguments[:2])
-    if event == "open" and told.startswith(OURS):
+    if event in {"open", "os.listdir"} and told.startswith(OURS):
         return
     for seen in _recordings:
         seen.add(_without_chance(f"{event} {told}"))
