@@ -58,7 +58,7 @@ STRICT, ENTRY = parse.parse, baseline._entry
 DEFECTS = [
     ("address", locality, "is_loopback", lambda _address: True),
     ("anchor", anchors, "fold", lambda text: text[:1]),
-    ("answer", remedy, "printable", str),
+    ("answer", remedy, "printable", "{}\0".format),
     ("baseline", baseline, "_entry", lambda row: ENTRY(row)._replace(reason="")),
     ("case", case, "_quoted", '"{}"'.format),
     ("diff-tree", diff, "decode_path", lambda raw: raw.decode("ascii", "replace")),
