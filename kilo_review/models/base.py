@@ -25,6 +25,8 @@ ONE_AT_A_TIME = Width()
 """Servers that queue what they cannot work on only make later requests look slow."""
 DEFAULT_OPTIONS: dict[str, Any] = {"temperature": 0, "seed": 7, "num_predict": 1024}
 """The same change gets the same answer; an answer has an end."""
+MOST = 10**15
+"""Of whatever a server counts; a larger number is a mistake, and would break the arithmetic that it goes into."""
 AS_EVER: Mapping[str, Any] = {}
 """No parameters of its own for a request."""
 
@@ -88,6 +90,18 @@ class Reply:
     answer_seconds: float = 0.0
     reading_seconds: float = 0.0
     model: str = ""
+
+
+def count_of(value: object) -> int:
+    """A count as a server tells it; 0 for what can be none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MOST else 0
+
+
+def seconds_of(value: object, in_a_second: float) -> float:
+    """A time that a server tells in fractions of a second; 0 for what can be none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0.0
+    return value / in_a_second if 0 < value < MOST * in_a_second else 0.0
 
 
 class Survey(NamedTuple):
