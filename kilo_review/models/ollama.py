@@ -22,11 +22,7 @@ from kilo_review.errors import (
     WrongServerError,
 )
 from kilo_review.models import locality
-<<<<<<< HEAD
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply, Survey, count
-=======
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count_of, seconds_of
->>>>>>> main
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply, Survey, count_of, seconds_of
 from kilo_review.models.choose import Offer, choose, same_name
 from kilo_review.models.draft import Draft
 from kilo_review.models.faults import Asked, fault, message_of, not_json
@@ -190,22 +186,14 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
         if isinstance(message, dict):
             draft.add(str(message.get("content") or ""), str(message.get("thinking") or ""))
         if line.get("done") is True:
-<<<<<<< HEAD
             reply = Reply(
                 is_cut=line.get("done_reason") == "length",
-                prompt_tokens=count(line.get("prompt_eval_count")),
-                completion_tokens=count(line.get("eval_count")),
-                answer_seconds=count(line.get("eval_duration")) / NANOSECONDS,
-                reading_seconds=count(line.get("prompt_eval_duration")) / NANOSECONDS,
+                prompt_tokens=count_of(line.get("prompt_eval_count")),
+                completion_tokens=count_of(line.get("eval_count")),
+                answer_seconds=seconds_of(line.get("eval_duration"), NANOSECONDS),
+                reading_seconds=seconds_of(line.get("prompt_eval_duration"), NANOSECONDS),
             )
             draft.write(reply)
-=======
-            reply.is_cut = line.get("done_reason") == "length"
-            reply.prompt_tokens = count_of(line.get("prompt_eval_count"))
-            reply.completion_tokens = count_of(line.get("eval_count"))
-            reply.answer_seconds = seconds_of(line.get("eval_duration"), NANOSECONDS)
-            reply.reading_seconds = seconds_of(line.get("prompt_eval_duration"), NANOSECONDS)
->>>>>>> main
             return reply
     raise BrokenStreamError(
         f"the answer of {SERVER} ended before its end",
@@ -273,19 +261,11 @@ def _offer(entry: Mapping[str, Any], loaded: Mapping[str, Any] | None) -> Offer:
     return Offer(
         name=str(entry["name"]),
         is_loaded=loaded is not None,
-<<<<<<< HEAD
-        window=count(loaded.get("context_length")) or None if loaded else None,
-        size=count(entry.get("size")),
-        is_chat="completion" in (entry.get("capabilities") or ["completion"]),
-        elsewhere=_elsewhere(str(entry["name"]), entry),
-        largest=count(details.get("context_length")) or None if isinstance(details, dict) else None,
-=======
         window=count_of(loaded.get("context_length")) or None if loaded else None,
         size=count_of(entry.get("size")),
         is_chat="completion" in (entry.get("capabilities") or ["completion"]),
         elsewhere=_elsewhere(str(entry["name"]), entry),
         largest=count_of(details.get("context_length")) or None if isinstance(details, dict) else None,
->>>>>>> main
         on_gpu=_share_on_gpu(loaded or {}),
     )
 
@@ -350,11 +330,7 @@ def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelR
     trained = _trained_window(shown)
     if isinstance(wanted, int):
         return min(wanted, trained) if trained else wanted
-<<<<<<< HEAD
-    loaded = count(_running(client, name).get("context_length"))
-=======
     loaded = count_of(_running(client, name).get("context_length"))
->>>>>>> main
     if loaded >= DEFAULT_WINDOW // 2:
         return loaded
     written = re.search(r"^num_ctx\s+(\d{1,9})\s*$", str(shown.get("parameters") or ""), re.MULTILINE)
@@ -365,11 +341,7 @@ def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelR
 def _trained_window(shown: Mapping[str, Any]) -> int:
     facts = shown.get("model_info")
     facts = facts if isinstance(facts, dict) else {}
-<<<<<<< HEAD
-    return count(facts.get(f"{facts.get('general.architecture')}.context_length"))
-=======
     return count_of(facts.get(f"{facts.get('general.architecture')}.context_length"))
->>>>>>> main
 
 
 def _running(client: Client, name: str) -> dict[str, Any]:

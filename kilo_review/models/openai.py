@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kilo_review.errors import BrokenStreamError, ModelError, NotLocalError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-<<<<<<< HEAD
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply, Survey, count, measure
-=======
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count_of, seconds_of
->>>>>>> main
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply, Survey, count_of, seconds_of
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.draft import Draft
 from kilo_review.models.faults import ANY_SERVER, Asked, fault, message_of, not_json
@@ -180,7 +176,7 @@ def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: 
 
 def _width(owner: str, facts: Mapping[str, Any]) -> Width:
     """As many as llama-server has slots; vLLM takes what comes; of any other nothing is known, so it is tried out."""
-    slots = count(facts.get("total_slots"))
+    slots = count_of(facts.get("total_slots"))
     if slots:
         return Width(slots, slots)
     return BATCHING if owner == "vllm" else UNKNOWN
@@ -204,11 +200,7 @@ def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> S
         *("openai", SERVERS.get(owner, "an OpenAI-compatible server"), endpoint.url, _string(told)),
         tuple(_shown(replace(each, is_loaded=owner in SERVERS, window=each.window or window)) for each in offers),
         is_local=endpoint.is_local,
-<<<<<<< HEAD
-        slots=count(facts.get("total_slots")) or None,
-=======
         slots=count_of(facts.get("total_slots")) or None,
->>>>>>> main
     )
 
 
@@ -268,15 +260,9 @@ def _offer(entry: Mapping[str, Any]) -> Offer:
     facts = meta if isinstance(meta, dict) else {}
     return Offer(
         entry["id"],
-<<<<<<< HEAD
-        window=count(entry.get("max_model_len")) or None,
-        size=count(facts.get("size")),
-        largest=count(facts.get("n_ctx_train")) or None,
-=======
         window=count_of(entry.get("max_model_len")) or None,
         size=count_of(facts.get("size")),
         largest=count_of(facts.get("n_ctx_train")) or None,
->>>>>>> main
     )
 
 
@@ -297,11 +283,7 @@ def _props(client: Client) -> dict[str, Any]:
 
 def _slot_window(facts: Mapping[str, Any]) -> int | None:
     settings = facts.get("default_generation_settings")
-<<<<<<< HEAD
-    return (count(settings.get("n_ctx")) or None) if isinstance(settings, dict) else None
-=======
     return (count_of(settings.get("n_ctx")) or None) if isinstance(settings, dict) else None
->>>>>>> main
 
 
 def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
@@ -371,18 +353,6 @@ def _take_choice(reply: Reply, draft: Draft, event: Mapping[str, Any]) -> bool:
 def _count(reply: Reply, event: Mapping[str, Any]) -> None:
     usage = event.get("usage")
     if isinstance(usage, dict):
-<<<<<<< HEAD
-        reply.prompt_tokens = count(usage.get("prompt_tokens"))
-        reply.completion_tokens = count(usage.get("completion_tokens"))
-        details = usage.get("prompt_tokens_details")
-        if isinstance(details, dict):
-            reply.cached_prompt_tokens = count(details.get("cached_tokens"))
-    timings = event.get("timings")
-    if isinstance(timings, dict):
-        reply.cached_prompt_tokens = count(timings.get("cache_n")) or reply.cached_prompt_tokens
-        reply.answer_seconds = measure(timings.get("predicted_ms")) / 1000
-        reply.reading_seconds = measure(timings.get("prompt_ms")) / 1000
-=======
         reply.prompt_tokens = count_of(usage.get("prompt_tokens"))
         reply.completion_tokens = count_of(usage.get("completion_tokens"))
         details = usage.get("prompt_tokens_details")
@@ -393,7 +363,6 @@ def _count(reply: Reply, event: Mapping[str, Any]) -> None:
         reply.cached_prompt_tokens = count_of(timings.get("cache_n")) or reply.cached_prompt_tokens
         reply.answer_seconds = seconds_of(timings.get("predicted_ms"), MILLISECONDS)
         reply.reading_seconds = seconds_of(timings.get("prompt_ms"), MILLISECONDS)
->>>>>>> main
 
 
 def _string(value: object) -> str:
