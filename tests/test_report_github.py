@@ -120,7 +120,7 @@ def test_nothing_hostile_is_obeyed_and_nothing_of_it_is_lost(
     assert "%0A::error::d" in command.message
     assert [line for line in done.text.splitlines() if not line.startswith("::error ") and obeyed(line)] == []
     assert sum(line.lstrip().startswith("::") for line in done.text.splitlines()) == len(found)
-    for character in ("\x1b", "\u202e", "\r"):
+    for character in ("\x1b", "\u202e", "\r", "##["):
         assert character not in done.text
     assert "@everyone" in done.text
 

@@ -61,7 +61,8 @@ class Annotation(NamedTuple):
             "title": _cut(one_line(self.title), LONGEST_TITLE),
         }
         named = ",".join(f"{name}={command_property(value)}" for name, value in properties.items() if value)
-        return f"::{self.kind} {named}::{command_data(self.message)}"
+        # Commands of other systems' runners, which look for them within a line, are stopped as in any log.
+        return f"::{self.kind} " + for_log(f"{named}::{command_data(self.message)}")
 
 
 def render(view: View) -> str:
