@@ -23,7 +23,7 @@ from kilo_review.inert import inert
 from kilo_review.judge.parse import Claim, parse, salvage
 from kilo_review.judge.remedy import Explanation, parse_explanation
 from kilo_review.judge.verify import Ruling, parse_ruling
-from kilo_review.models.base import AS_EVER
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW
 from kilo_review.models.retry import Patience, Try
 from kilo_review.plan.chunk import Chunk, TokenMeter
 from kilo_review.plan.rules import blocks
@@ -126,7 +126,7 @@ class Asker:
     def _climb_down(
         self, question: Sequence[Message], schema: dict[str, Any], reply: Reply, unreadable: BadReplyError
     ) -> list[Claim]:
-        if reply.text.strip():
+        if reply.text.strip() and self._fits_another_question(reply.text):
             try:
                 return self._read(self._ask(self.prompts.repair(inert(reply.text)), schema))
             except (BadReplyError, PromptTooLongError):
@@ -134,6 +134,10 @@ class Asker:
         if not self.with_schema:
             raise unreadable
         return self._read(self._ask(question, None))
+
+    def _fits_another_question(self, text: str) -> bool:
+        """A reply that fills the window would be cut, or refused, before it could be written again."""
+        return 2 * self.meter.estimate(text) <= (self.model.info.window or DEFAULT_WINDOW)
 
     def _read(self, reply: Reply) -> list[Claim]:
         if reply.is_cut:
@@ -152,7 +156,7 @@ class Asker:
             reply = self._timed(messages, schema if self.with_schema else None, sampling)
         except PromptTooLongError as error:
             self.meter.learn(size, error.prompt_tokens or 0)
-            raise
+            raise self._with_numbers(error, size) from None
         except SchemaRejectedError:
             if schema is None or not self.with_schema:
                 raise
@@ -166,6 +170,14 @@ class Asker:
         self._check_that_all_was_read(messages, reply)
         self.meter.learn(size, reply.prompt_tokens)
         return reply
+
+    def _with_numbers(self, error: PromptTooLongError, size: int) -> PromptTooLongError:
+        """The error; where the server tells no numbers, with our own."""
+        if error.prompt_tokens or error.window:
+            return error
+        window, tokens = self.model.info.window, self.meter.estimate_bytes(size)
+        ours = f"it takes about {tokens} of the {window} tokens that were asked for"
+        return PromptTooLongError(f"{error.message}; {ours}", hint=error.hint)
 
     def _timed(self, messages: Sequence[Message], schema: dict[str, Any] | None, sampling: Mapping[str, Any]) -> Reply:
         """The answer, by a second try where that is worth it."""

@@ -207,9 +207,13 @@ class Inquiry:
 
     def _review(self, chunk: Chunk, asker: Asker, outcome: Outcome) -> None:
         """Ask about one chunk; halve it where it or its answer was too long."""
+        assert self._packer
         try:
+            self._packer.check(chunk)
             found = poll.found(asker, chunk, self._job.votes, self._keep)
         except (PromptTooLongError, CutReplyError) as error:
+            if isinstance(error, PromptTooLongError):
+                self._packer.learn(error, chunk)
             # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
             if halves := chunk.halves(cut_hunks=isinstance(error, PromptTooLongError)):
                 for half in halves:

@@ -37,6 +37,7 @@ LAYERS = {
     "ledger": GROUND,
     "job": (*GROUND, "judge", "models", "plan", "prompts", "source"),
     "session": (*GROUND, "ledger", "models", "source"),
+    "readiness": (*GROUND, "models", "session"),
     "packing": (*GROUND, "job", "ledger", "plan", "source"),
     "sieve": (*GROUND, "job", "judge", "plan", "source"),
     "verifier": (*GROUND, "ask", "job", "judge", "ledger", "models", "packing", "plan", "session"),
@@ -60,7 +61,7 @@ LAYERS = {
     "cli": (
         *("acceptance", "bench", "doctor", "explain", "proof"),
         *(*GROUND, "config", "hooks", "job", "judge", "ledger", "models", "options", "prompts", "report"),
-        *("plan", "review", "series", "session", "setup", "source", "standing", "background"),
+        *("plan", "readiness", "review", "series", "session", "setup", "source", "standing", "background"),
     ),
 }
 ONE_HOME: dict[str, str | tuple[str, ...]] = {

@@ -143,6 +143,22 @@ class Model(Protocol):
         """Release connections and processes."""
 
 
+MOST = 2**53
+"""Beyond it a number is no count of anything that a model does, and floating point cannot hold it."""
+
+
+def count(value: object) -> int:
+    """A count that a server tells; 0 for what is none or cannot be true."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MOST else 0
+
+
+def measure(value: object) -> float:
+    """A measure that a server tells; 0 for what is none or cannot be true, such as NaN."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0.0
+    return float(value) if 0 < value < MOST else 0.0
+
+
 NO_INFLUENCE = frozenset({"num_ctx", "keep_alive"})
 """Parameters that shape no answer: a prompt that does not fit the window is refused, never shortened."""
 

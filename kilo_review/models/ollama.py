@@ -21,10 +21,10 @@ from kilo_review.errors import (
     WrongServerError,
 )
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count
 from kilo_review.models.choose import Offer, choose, same_name
-from kilo_review.models.faults import Asked, fault, message_of
-from kilo_review.models.loops import LoopWatch
+from kilo_review.models.draft import Draft
+from kilo_review.models.faults import Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 
@@ -44,7 +44,7 @@ CLOUD = "ollama.com"
 LOCAL = ":local"
 """Behind a name it forbids Ollama to use a model that runs elsewhere, whatever the name leads to."""
 SINCE_LOCAL = (0, 18)
-OK = 200
+OK, UNAUTHORIZED = 200, 401
 NANOSECONDS = 1e9
 TOP_LEVEL = {"keep_alive": "10m", "think": False}
 """Parameters that stand beside `options`, with what we ask for."""
@@ -159,31 +159,30 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
         NotLocalError: a line says that another machine answers.
         ModelError: the server reported a failure inside the stream.
     """
-    reply, loops = Reply(), LoopWatch()
+    draft = Draft()
     for raw in lines:
         if not raw.strip():
             continue
         try:
             line = json.loads(raw)
         except (ValueError, RecursionError):
-            raise BrokenStreamError(
-                f"{SERVER} sent a line that is not JSON", hint="Is the base URL right? It has no /v1"
-            ) from None
+            said = raw.decode("utf-8", "replace")
+            raise not_json(asked, said, "Is the base URL right? It has no /v1") from None
         if not isinstance(line, dict) or line.get("error"):
             raise fault(asked, OK, raw.decode("utf-8", "replace"))
         locality.refuse_remote_model(asked.model, line, sent=True)
         message = line.get("message")
         if isinstance(message, dict):
-            text, thought = str(message.get("content") or ""), str(message.get("thinking") or "")
-            reply.text += text
-            reply.reasoning += thought
-            loops.feed(thought + text)
+            draft.add(str(message.get("content") or ""), str(message.get("thinking") or ""))
         if line.get("done") is True:
-            reply.is_cut = line.get("done_reason") == "length"
-            reply.prompt_tokens = _count(line.get("prompt_eval_count"))
-            reply.completion_tokens = _count(line.get("eval_count"))
-            reply.answer_seconds = _count(line.get("eval_duration")) / NANOSECONDS
-            reply.reading_seconds = _count(line.get("prompt_eval_duration")) / NANOSECONDS
+            reply = Reply(
+                is_cut=line.get("done_reason") == "length",
+                prompt_tokens=count(line.get("prompt_eval_count")),
+                completion_tokens=count(line.get("eval_count")),
+                answer_seconds=count(line.get("eval_duration")) / NANOSECONDS,
+                reading_seconds=count(line.get("prompt_eval_duration")) / NANOSECONDS,
+            )
+            draft.write(reply)
             return reply
     raise BrokenStreamError(
         f"the answer of {SERVER} ended before its end",
@@ -203,7 +202,8 @@ def version_of(client: Client, asked: Asked) -> str:
     if answer.status != OK or not isinstance(data, dict) or not isinstance(data.get("version"), str):
         said = answer.body.decode("utf-8", "replace")
         problem = fault(asked, answer.status, said)
-        if answer.status == OK or isinstance(problem, (ServerFailedError, ServerBusyError)):
+        is_another = isinstance(problem, (ServerFailedError, ServerBusyError)) and answer.status != UNAUTHORIZED
+        if answer.status == OK or is_another:
             raise WrongServerError(
                 f"something answers at {asked.url}, but not as {SERVER} does ({message_of(said)})",
                 hint=f"Is the base URL right? {SERVER}: {DEFAULT_URL}, without /v1",
@@ -250,11 +250,11 @@ def _offer(entry: Mapping[str, Any], loaded: Mapping[str, Any] | None) -> Offer:
     return Offer(
         name=str(entry["name"]),
         is_loaded=loaded is not None,
-        window=_count(loaded.get("context_length")) or None if loaded else None,
-        size=_count(entry.get("size")),
+        window=count(loaded.get("context_length")) or None if loaded else None,
+        size=count(entry.get("size")),
         is_chat="completion" in (entry.get("capabilities") or ["completion"]),
         elsewhere=_elsewhere(str(entry["name"]), entry),
-        largest=_count(details.get("context_length")) or None if isinstance(details, dict) else None,
+        largest=count(details.get("context_length")) or None if isinstance(details, dict) else None,
         on_gpu=_share_on_gpu(loaded or {}),
     )
 
@@ -321,8 +321,8 @@ def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelR
     trained = _trained_window(shown)
     if isinstance(wanted, int):
         return min(wanted, trained) if trained else wanted
-    loaded = _running(client, name).get("context_length")
-    if isinstance(loaded, int) and loaded >= DEFAULT_WINDOW // 2:
+    loaded = count(_running(client, name).get("context_length"))
+    if loaded >= DEFAULT_WINDOW // 2:
         return loaded
     written = re.search(r"^num_ctx\s+(\d+)\s*$", str(shown.get("parameters") or ""), re.MULTILINE)
     window = int(written.group(1)) if written else DEFAULT_WINDOW
@@ -332,7 +332,7 @@ def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelR
 def _trained_window(shown: Mapping[str, Any]) -> int:
     facts = shown.get("model_info")
     facts = facts if isinstance(facts, dict) else {}
-    return _count(facts.get(f"{facts.get('general.architecture')}.context_length"))
+    return count(facts.get(f"{facts.get('general.architecture')}.context_length"))
 
 
 def _running(client: Client, name: str) -> dict[str, Any]:
@@ -340,7 +340,3 @@ def _running(client: Client, name: str) -> dict[str, Any]:
     models = data.get("models") if isinstance(data, dict) else None
     entries = [entry for entry in models or [] if isinstance(entry, dict)]
     return next((entry for entry in entries if same_name(str(entry.get("name")), name)), {})
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

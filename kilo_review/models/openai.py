@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import BrokenStreamError, ModelError, NotLocalError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count, measure
 from kilo_review.models.choose import Offer, choose
-from kilo_review.models.faults import Asked, fault, message_of
-from kilo_review.models.loops import LoopWatch
+from kilo_review.models.draft import Draft
+from kilo_review.models.faults import ANY_SERVER, Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 
@@ -139,7 +139,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
 def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: Deadline) -> OpenAIModel:
     """Connect to one server: find its model and the model's window."""
     endpoint = locality.endpoint(with_v1(url), request.consent)
-    asked = Asked("the server", endpoint.url, request.name or "")
+    asked = Asked(ANY_SERVER, endpoint.url, request.name or "")
     with Client(endpoint, egress, deadline, api_key=request.api_key).closed_on_failure() as client:
         try:
             listed = _models(client, asked)
@@ -150,7 +150,7 @@ def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: 
         window = _window(request, offer, client)
         owner = next((str(entry.get("owned_by")) for entry in listed if entry.get("id") == offer.name), "")
         extra = {"chat_template_kwargs": {"enable_thinking": False}} if owner in THINKING_SWITCH else {}
-        asked = Asked("the server", endpoint.url, offer.name)
+        asked = Asked(ANY_SERVER, endpoint.url, offer.name)
         info = ModelInfo("openai", offer.name, endpoint.url, window, local=endpoint.is_local, why=why)
         return OpenAIModel(client, info, request.parameters, asked, extra, PENALTIES.get(owner, ""))
 
@@ -160,7 +160,7 @@ def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> S
     endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URLS[0]), request.consent)
     client = Client(endpoint, egress, deadline, api_key=request.api_key)
     try:
-        listed = _models(client, Asked("the server", endpoint.url))
+        listed = _models(client, Asked(ANY_SERVER, endpoint.url))
         owner = next((str(entry.get("owned_by")) for entry in listed), "")
         facts = _props(client) if owner == "llamacpp" else {}
         version = client.get("/version", beside="/v1").json() if owner == "vllm" else None
@@ -173,7 +173,7 @@ def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> S
         *("openai", SERVERS.get(owner, "an OpenAI-compatible server"), endpoint.url, _string(told)),
         tuple(_shown(replace(each, is_loaded=owner in SERVERS, window=each.window or window)) for each in offers),
         is_local=endpoint.is_local,
-        slots=_number(facts.get("total_slots")) or None,
+        slots=count(facts.get("total_slots")) or None,
     )
 
 
@@ -229,14 +229,13 @@ def _models(client: Client, asked: Asked) -> list[dict[str, Any]]:
 
 
 def _offer(entry: Mapping[str, Any]) -> Offer:
-    window = entry.get("max_model_len")
     meta = entry.get("meta")
     facts = meta if isinstance(meta, dict) else {}
     return Offer(
         entry["id"],
-        window=window if isinstance(window, int) else None,
-        size=_number(facts.get("size")),
-        largest=_number(facts.get("n_ctx_train")) or None,
+        window=count(entry.get("max_model_len")) or None,
+        size=count(facts.get("size")),
+        largest=count(facts.get("n_ctx_train")) or None,
     )
 
 
@@ -264,7 +263,7 @@ def _props(client: Client) -> dict[str, Any]:
 
 def _slot_window(facts: Mapping[str, Any]) -> int | None:
     settings = facts.get("default_generation_settings")
-    return (_number(settings.get("n_ctx")) or None) if isinstance(settings, dict) else None
+    return (count(settings.get("n_ctx")) or None) if isinstance(settings, dict) else None
 
 
 def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
@@ -274,7 +273,7 @@ def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
         BrokenStreamError: it ended before a finish reason came.
         ModelError: the server reported a failure inside the stream.
     """
-    reply, loops = Reply(), LoopWatch()
+    reply, draft = Reply(), Draft()
     finished = False
     for kind, data in _events(lines):
         if data == "[DONE]":
@@ -282,18 +281,15 @@ def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
         try:
             event = json.loads(data)
         except (ValueError, RecursionError):
-            raise BrokenStreamError(
-                f"{asked.server} sent an event that is not JSON", hint="Is the base URL right?"
-            ) from None
+            raise not_json(asked, data, "Is the base URL right?") from None
         if not isinstance(event, dict) or kind == "error" or event.get("error"):
             raise fault(asked, OK, data)
         reply.model = reply.model or _string(event.get("model"))
         _count(reply, event)
-        known = len(reply.text), len(reply.reasoning)
-        finished = _take_choice(reply, event) or finished
-        loops.feed(reply.reasoning[known[1] :] + reply.text[known[0] :])
+        finished = _take_choice(reply, draft, event) or finished
     if not finished:
         raise BrokenStreamError(f"the answer of {asked.server} ended before its end", hint="Its log tells why")
+    draft.write(reply)
     return reply
 
 
@@ -314,20 +310,20 @@ def _events(lines: Iterator[bytes]) -> Iterator[tuple[str, str]]:
             kind = value
         elif name == "data":
             data.append(value)
-        elif name.lstrip().startswith("{"):  # an error body where a stream was expected
+        elif name.lstrip().startswith(("{", "<")):  # an error body, or a page, where a stream was expected
             yield "error", line
     if data:
         yield kind, "\n".join(data)
 
 
-def _take_choice(reply: Reply, event: Mapping[str, Any]) -> bool:
+def _take_choice(reply: Reply, draft: Draft, event: Mapping[str, Any]) -> bool:
     """Add one piece of the answer; True when the server says that it is complete."""
     choices = event.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     delta = choice.get("delta") or choice.get("message") or {}
     if isinstance(delta, dict):
-        reply.text += _string(delta.get("content"))
-        reply.reasoning += _string(delta.get("reasoning_content")) or _string(delta.get("reasoning"))
+        thought = _string(delta.get("reasoning_content")) or _string(delta.get("reasoning"))
+        draft.add(_string(delta.get("content")), thought)
     reason = choice.get("finish_reason")
     if reason == "length":
         reply.is_cut = True
@@ -337,26 +333,20 @@ def _take_choice(reply: Reply, event: Mapping[str, Any]) -> bool:
 def _count(reply: Reply, event: Mapping[str, Any]) -> None:
     usage = event.get("usage")
     if isinstance(usage, dict):
-        reply.prompt_tokens = _number(usage.get("prompt_tokens"))
-        reply.completion_tokens = _number(usage.get("completion_tokens"))
+        reply.prompt_tokens = count(usage.get("prompt_tokens"))
+        reply.completion_tokens = count(usage.get("completion_tokens"))
         details = usage.get("prompt_tokens_details")
         if isinstance(details, dict):
-            reply.cached_prompt_tokens = _number(details.get("cached_tokens"))
+            reply.cached_prompt_tokens = count(details.get("cached_tokens"))
     timings = event.get("timings")
     if isinstance(timings, dict):
-        reply.cached_prompt_tokens = _number(timings.get("cache_n")) or reply.cached_prompt_tokens
-        spent = timings.get("predicted_ms")
-        reply.answer_seconds = spent / 1000 if isinstance(spent, (int, float)) and spent > 0 else 0.0
-        read = timings.get("prompt_ms")
-        reply.reading_seconds = read / 1000 if isinstance(read, (int, float)) and read > 0 else 0.0
+        reply.cached_prompt_tokens = count(timings.get("cache_n")) or reply.cached_prompt_tokens
+        reply.answer_seconds = measure(timings.get("predicted_ms")) / 1000
+        reply.reading_seconds = measure(timings.get("prompt_ms")) / 1000
 
 
 def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _text(lines: Iterator[bytes]) -> str:

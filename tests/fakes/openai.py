@@ -138,6 +138,7 @@ class LlamaServer(CompletionServer):
     Attributes:
         model: its alias.
         window: tokens of one slot; None: no `/props` (as with other servers on this wire).
+        room: tokens of a prompt that really fit, where that is less than what it says, or where it says nothing.
         trained_window: what the model was trained with.
         has_meta: whether the listing has facts of the model.
         loading: it is not ready yet.
@@ -146,6 +147,7 @@ class LlamaServer(CompletionServer):
 
     model: str = "qwen2.5-coder-7b-q4_k_m.gguf"
     window: int | None = 16384
+    room: int | None = None
     trained_window: int = 131072
     has_meta: bool = True
     loading: bool = False
@@ -180,13 +182,12 @@ class LlamaServer(CompletionServer):
         return {"models": [named], **listed}
 
     def _chat(self, body: dict[str, Any]) -> Response:
-        needed = prompt_tokens(body)
-        if self.window and needed >= self.window:
+        needed, window = prompt_tokens(body), self.room or self.window
+        if window and needed >= window:
             message = (
-                f"request ({needed} tokens) exceeds the available context size ({self.window} tokens), "
-                "try increasing it"
+                f"request ({needed} tokens) exceeds the available context size ({window} tokens), try increasing it"
             )
-            numbers = {"n_prompt_tokens": needed, "n_ctx": self.window}
+            numbers = {"n_prompt_tokens": needed, "n_ctx": window}
             return llama_error(400, "exceed_context_size_error", message, **numbers).response()
         return self.complete(body, self.model)
 
