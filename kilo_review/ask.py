@@ -17,6 +17,7 @@ from kilo_review.errors import (
     ModelError,
     PromptTooLongError,
     SchemaRejectedError,
+    ServerBusyError,
     ServerFailedError,
 )
 from kilo_review.inert import inert
@@ -25,6 +26,7 @@ from kilo_review.judge.remedy import Explanation, parse_explanation
 from kilo_review.judge.verify import Ruling, parse_ruling
 from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW
 from kilo_review.models.retry import Patience, Try
+from kilo_review.outcome import Usage
 from kilo_review.plan.chunk import Chunk, TokenMeter
 from kilo_review.plan.rules import blocks
 from kilo_review.prompts import EXPLAIN_SCHEMA, VERIFY_SCHEMA, Message, Prompts, reply_schema
@@ -34,15 +36,16 @@ if TYPE_CHECKING:
 
     from kilo_review.deadline import Deadline
     from kilo_review.models.base import Model, Reply
-    from kilo_review.outcome import Usage
-
-
 Answer = TypeVar("Answer")
 PARROTED = "it repeats the instructions"
 UNUSUAL_TOKEN = 5
 """Characters; code has 3 to 4 on average."""
 LONGEST_TOKEN = 10
 """Characters; more than this on average means that part of the prompt was not counted."""
+
+
+def _nobody() -> None:
+    """Nobody is told."""
 
 
 @dataclass(slots=True)
@@ -56,6 +59,13 @@ class Asker:
     meter: TokenMeter = field(default_factory=TokenMeter)
     with_schema: bool = True
     """False once the server has refused one."""
+    told_busy: Callable[[], None] = _nobody
+    """Called when the server asks for patience."""
+
+    def another(self, told_busy: Callable[[], None]) -> Asker:
+        """The same on a connection of its own, for another thread; what is known of the tokenizer is shared."""
+        own = self.model.another()
+        return Asker(own, self.prompts, self.deadline, Usage(), self.meter, self.with_schema, told_busy)
 
     def claims(self, chunk: Chunk, sampling: Mapping[str, Any] = AS_EVER) -> list[Claim]:
         """What the model says about a chunk.
@@ -188,6 +198,8 @@ class Asker:
             try:
                 return self.model.ask(messages, schema, self.deadline, sampling)
             except ModelError as error:
+                if isinstance(error, ServerBusyError):
+                    self.told_busy()
                 again = patience.next_try(error, self._seed(sampling))
                 if again is None or not self._has_time_for(again):
                     raise

@@ -108,7 +108,7 @@ def _deceptive(job: Job, change: Change, selection: scope.Selection, decided: Kn
 
 def _outcome(job: Job, change: Change, selection: scope.Selection) -> Outcome:
     """The outcome so far: what is left out, and what a reader should know of the change itself."""
-    outcome = Outcome(change.target, entries=list(selection.left_out))
+    outcome = Outcome(change.target, entries=list(selection.left_out), shard=job.shard)
     if job.request.paths:  # a mistyped path must not look like a clean change
         outcome.nothing = f"nothing changed below {', '.join(job.request.paths)}"
     if job.request.ruled_by is not None:
@@ -150,6 +150,6 @@ def _select(job: Job, change: Change) -> scope.Selection:
         attributes=change.attributes(scope.ATTRIBUTES) if change.diff.files else {},
         read=change.start_of,
     )
-    if not change.others:
-        return selection
-    return selection.without(merges.inherited(change.diff, change.others), merges.INHERITED)
+    if change.others:
+        selection = selection.without(merges.inherited(change.diff, change.others), merges.INHERITED)
+    return selection.shard(*job.shard) if job.shard else selection

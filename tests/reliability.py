@@ -16,7 +16,7 @@ import pytest
 from kilo_review.judge.policy import ExitCode
 from kilo_review.models import retry
 from kilo_review.outcome import State
-from kilo_review.report import FORMATS
+from kilo_review.report import renderer
 from kilo_review.report.view import View
 from tests.fakes.wires import LMSTUDIO, OLLAMA, OPENAI, Wire
 
@@ -193,7 +193,7 @@ def check_coverage(row: Row, told: Told) -> None:
     else:
         assert State.NOT_REVIEWED in states
         assert row.outcome == "incomplete" or states == {State.NOT_REVIEWED}
-    report = json.loads(FORMATS["json"](View(told.outcome, ExitCode(told.code))))
+    report = json.loads(renderer("json")(View(told.outcome, ExitCode(told.code))))
     assert (report["outcome"], report["exit_code"]) == (row.outcome, told.code)
     assert all(entry["reason"] for entry in report["coverage"]["entries"] if entry["state"] == "not_reviewed")
 

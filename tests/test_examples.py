@@ -13,7 +13,6 @@ import pytest
 from ruamel.yaml import YAML
 
 from kilo_review.cli import cli
-from kilo_review.cli.app import COMMANDS
 from kilo_review.report import FORMATS
 from tests.conftest import ROOT, needs
 
@@ -29,6 +28,9 @@ SHELL = EXAMPLES / "review.sh"
 ALL = [*WORKFLOWS, GITLAB, JENKINS, SHELL]
 FOR_GITEA = "is too old to run on GitHub Actions"
 """Gitea and Forgejo need the older action."""
+
+TO_COME = {"--post", "--max-comments", "html"}
+"""What the examples know already and the program does not; whatever of it has come is checked."""
 
 every = pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
 every_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -82,6 +84,11 @@ def options(path: Path) -> dict[str, list[str]]:
             if word.startswith("--"):
                 found.setdefault(word, []).append(following.strip("\"'"))
     return found
+
+
+def outputs(path: Path) -> list[str]:
+    used = options(path)
+    return [*used.get("--format", ()), *used.get("--output", ())]
 
 
 def validated(schema: str, *paths: Path, words: tuple[str, ...] = ()) -> None:
@@ -200,8 +207,6 @@ def test_the_server_is_waited_for_and_warmed_with_the_window_of_the_review(path:
 def test_the_ledger_is_kept_and_the_reports_go_where_the_system_shows_them(path: Path) -> None:
     used = options(path)
     assert "--ledger" in used
-    for word in (*used.get("--format", ()), *used.get("--output", ())):
-        assert re.match("text|json|sarif|rdjson|github|gitlab|markdown|html", word)
     if path in GITHUB:
         assert any("codeql-action/upload-sarif@v" in step.get("uses", "") for step in steps(path))
     if path in WORKFLOWS:
@@ -225,13 +230,12 @@ def test_the_shares_of_the_matrix_are_all_of_them_and_one_job_joins_them() -> No
 
 
 @every
-def test_every_option_exists(path: Path) -> None:
-    if not {"ci", "merge"} <= set(COMMANDS):
-        pytest.skip("kilo-review ci and merge are not there yet; this check begins when both are")
+def test_every_option_and_format_exists(path: Path) -> None:
+    missing = {form for word in outputs(path) if (form := word.partition("=")[0]) not in FORMATS}
     for command, *words in calls(path):
         found = cli.get_command(click.Context(cli), command)
-        assert found
-        known = {name for parameter in found.params for name in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= known
-    for word in (*options(path).get("--format", ()), *options(path).get("--output", ())):
-        assert word.partition("=")[0] in FORMATS
+        known = {name for parameter in found.params for name in parameter.opts} if found else set()
+        missing |= {word for word in words if word.startswith("--")} - known
+    if missing and missing <= TO_COME:
+        pytest.skip(f"kilo-review has no {', '.join(sorted(missing))} yet")
+    assert not missing

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from kilo_review import config, review
-from kilo_review.cli.options import CONTEXT, DRY_RUN, PATH, option, with_reports
+from kilo_review.cli.options import CONTEXT, DRY_RUN, JOBS, PATH, option, with_reports
 from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.deadline import Deadline
 from kilo_review.errors import ConfigError, UsageError
@@ -37,6 +37,8 @@ CI = Caller("ci", is_public=True)
 GOVERNING_FLAGS = ("config", "prompts", "baseline")
 """Options that name a file; one of the checkout is read as the base has it."""
 BASE_LENGTH = 12
+MOST = 10_000
+"""Shards."""
 
 
 class Trial(NamedTuple):
@@ -60,6 +62,16 @@ class Trial(NamedTuple):
         return self.pipeline.is_proposal
 
 
+def shard(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """`2/4` → (2, 4)."""
+    if value is None:
+        return None
+    index, _, of = value.partition("/")
+    if index.isascii() and index.isdigit() and of.isascii() and of.isdigit() and 1 <= int(index) <= int(of) <= MOST:
+        return int(index), int(of)
+    raise click.BadParameter(f"{value!a} is not one of so many, such as 2/4", ctx, parameter)
+
+
 @click.command("ci", context_settings=CONTEXT)
 @option("--base", metavar="REVISION", help="What the change began from. [default: as the CI system says]")
 @option("--no-fetch", is_flag=True, help="Fetch no missing history; say which setting of the CI system is wrong.")
@@ -70,8 +82,10 @@ class Trial(NamedTuple):
     metavar="SECONDS",
     help="Wait so long for a server that is starting or loading. [default: 0]",
 )
+@option("--shard", metavar="I/N", callback=shard, help="Review the Ith of N parts of the change; see merge.")
 @option("--ledger", type=PATH, metavar="DIR", help="Folder for what was reviewed before, such as a CI cache.")
 @DRY_RUN
+@JOBS
 @with_reports
 @click.pass_context
 def ci_command(
@@ -185,5 +199,9 @@ def _reviewed(job: Job, run: Run, trial: Trial, session: Session) -> Iterator[Ou
 
 
 def _with_notes(outcome: Outcome, trial: Trial) -> Outcome:
+    if outcome.shard:
+        outcome.notes.insert(
+            0, "this is shard {} of {}; kilo-review merge joins their JSON reports".format(*outcome.shard)
+        )
     outcome.notes[:0] = trial.proposal.notes
     return outcome

@@ -15,7 +15,7 @@ from kilo_review.display import for_terminal
 from kilo_review.errors import KiloReviewError, SourceError
 from kilo_review.job import Job
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code
-from kilo_review.outcome import Outcome, TargetKind
+from kilo_review.outcome import Outcome, TargetKind, summed
 from kilo_review.plan import rules
 from kilo_review.report import deliver, renderer
 from kilo_review.report.logged import for_ci
@@ -97,6 +97,8 @@ class Run:
             categories=self.settings.categories,
             baseline=() if accepts_anew else config.baseline(self.settings, self.root),
             is_pull_request=config.is_pull_request(environment),
+            jobs=self.flags.get("jobs", 1),
+            shard=self.flags.get("shard"),
             votes=int(self.flags.get("votes", 1)),
             report_unused=bool(self.flags["report_unused"]),
             prompts=prompts.load(self.settings.prompts, self.settings.language),
@@ -141,15 +143,17 @@ class Run:
         if problem is not None and not done:
             raise problem
         outcome = Outcome.joined(done, whole)
-        outcome.egress = session.egress
+        outcome.egress = summed(session.egress)
         if problem is not None:
             outcome.failure = str(problem)
         return self.report(outcome, session, patch)
 
-    def report(self, outcome: Outcome, session: Session | None = None, patch: bytes | None = None) -> int:
+    def report(
+        self, outcome: Outcome, session: Session | None = None, patch: bytes | None = None, *, counts: bool = True
+    ) -> int:
         """Write the reports; the exit code. With a session, the run is counted in its ledger."""
         code = exit_code(outcome, self.on_unavailable)
-        if session is not None and outcome.target.kind is not TargetKind.PATCH:
+        if session is not None and counts and outcome.target.kind is not TargetKind.PATCH:
             held = code == ExitCode.BLOCKED and bool(self.caller.held)
             session.ledger.count(self.caller.kind, outcome, held=held)
         if outcome.failure and Wanted("text") not in self.reports:  # the contract has no place for it

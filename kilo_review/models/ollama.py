@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import time
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import (
@@ -21,12 +22,13 @@ from kilo_review.errors import (
     WrongServerError,
 )
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply, Survey, count
 from kilo_review.models.choose import Offer, choose, same_name
 from kilo_review.models.draft import Draft
 from kilo_review.models.faults import Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
+from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,6 +70,7 @@ class OllamaModel:
             called: what the model is called in requests; see `LOCAL`.
         """
         self.info = info
+        self.width = ONE_AT_A_TIME
         self._called = called
         self.parameters = parameters
         self._client = client
@@ -101,6 +104,16 @@ class OllamaModel:
             reply = read_lines(lines, self._asked)
         reply.seconds = time.monotonic() - started
         return reply
+
+    def another(self) -> OllamaModel:
+        """See `Model.another`."""
+        other = copy(self)
+        other.part()
+        return other
+
+    def part(self) -> None:
+        """Leave the connection to the one that this is a copy of."""
+        self._client = self._client.another()
 
     def slow_reason(self, deadline: Deadline) -> str:
         """Whether the model lies partly or wholly outside of the GPU's memory, by `/api/ps`."""
@@ -142,13 +155,11 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         think = "low" if LEVELS_ONLY in name.lower() else False
         parameters = TOP_LEVEL | {"think": think} | request.parameters | {"num_ctx": window}
         info = ModelInfo("ollama", name, endpoint.url, window, local=endpoint.is_local, why=why, digest=_digest(shown))
-        return OllamaModel(
-            client,
-            info,
-            parameters,
-            Asked(SERVER, endpoint.url, name, f"Get it: {PULL.replace('NAME', name)}"),
-            called,
-        )
+        asked = Asked(SERVER, endpoint.url, name, f"Get it: {PULL.replace('NAME', name)}")
+        model = OllamaModel(client, info, parameters, asked, called)
+        # It tells nobody how many; one by default, and some families always.
+        model.width = Width(request.ollama_parallel, request.ollama_parallel)
+        return model
 
 
 def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import json
 import time
+from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from kilo_review.errors import BrokenStreamError, ModelError, NotLocalError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count, measure
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply, Survey, count, measure
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.draft import Draft
 from kilo_review.models.faults import ANY_SERVER, Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
+from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +37,8 @@ THINKING_SWITCH = {"llamacpp", "vllm"}
 """Servers (`owned_by`) that take `chat_template_kwargs`; others may refuse an unknown field."""
 
 
+BATCHING = Width(4, 64)
+UNKNOWN = Width(1, 8)
 SERVERS = {"llamacpp": "llama-server", "vllm": "vLLM"}
 """By `owned_by` of their listings."""
 PENALTY = "repeat_penalty"
@@ -64,6 +68,7 @@ class OpenAIModel:
             penalty: what it calls `repeat_penalty`; "" where that is not known.
         """
         self.info = info
+        self.width = ONE_AT_A_TIME
         self._penalty = penalty
         self.parameters = parameters
         self._client = client
@@ -106,6 +111,16 @@ class OpenAIModel:
         own = {name: value for name, value in sampling.items() if name != PENALTY}
         return own | ({self._penalty: sampling[PENALTY]} if self._penalty and PENALTY in sampling else {})
 
+    def another(self) -> Self:
+        """See `Model.another`."""
+        other = copy(self)
+        other.part()
+        return other
+
+    def part(self) -> None:
+        """Leave the connection to the one that this is a copy of."""
+        self._client = self._client.another()
+
     def slow_reason(self, deadline: Deadline) -> str:  # noqa: ARG002
         """This wire tells nothing about where a model runs."""
         return ""
@@ -147,12 +162,23 @@ def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: 
             raise UnreachableError(error.message, hint=START_HINT) from None
         offer, why = choose([_offer(entry) for entry in listed], request.name, asked)
         refuse_cloud(client, offer.name)
-        window = _window(request, offer, client)
+        facts = {} if offer.window else _props(client)
+        window = offer.window or _window(request, facts)
         owner = next((str(entry.get("owned_by")) for entry in listed if entry.get("id") == offer.name), "")
         extra = {"chat_template_kwargs": {"enable_thinking": False}} if owner in THINKING_SWITCH else {}
         asked = Asked(ANY_SERVER, endpoint.url, offer.name)
         info = ModelInfo("openai", offer.name, endpoint.url, window, local=endpoint.is_local, why=why)
-        return OpenAIModel(client, info, request.parameters, asked, extra, PENALTIES.get(owner, ""))
+        model = OpenAIModel(client, info, request.parameters, asked, extra, PENALTIES.get(owner, ""))
+        model.width = _width(owner, facts)
+        return model
+
+
+def _width(owner: str, facts: Mapping[str, Any]) -> Width:
+    """As many as llama-server has slots; vLLM takes what comes; of any other nothing is known, so it is tried out."""
+    slots = count(facts.get("total_slots"))
+    if slots:
+        return Width(slots, slots)
+    return BATCHING if owner == "vllm" else UNKNOWN
 
 
 def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Survey:
@@ -239,20 +265,13 @@ def _offer(entry: Mapping[str, Any]) -> Offer:
     )
 
 
-def _window(request: ModelRequest, offer: Offer, client: Client) -> int:
-    """The real window: vLLM lists it, llama-server has it in /props; else what the user says, else a guess."""
-    if offer.window:
-        return offer.window
+def _window(request: ModelRequest, facts: Mapping[str, Any]) -> int:
+    """The window where the listing has none: llama-server's /props, else what the user says, else a guess."""
     wanted = request.parameters.get("num_ctx")
-    told = llama_window(client)
+    told = _slot_window(facts)
     if told:
         return min(told, wanted) if isinstance(wanted, int) else told
     return wanted if isinstance(wanted, int) else DEFAULT_WINDOW
-
-
-def llama_window(client: Client) -> int | None:
-    """llama-server's tokens per slot, or None from any other server."""
-    return _slot_window(_props(client))
 
 
 def _props(client: Client) -> dict[str, Any]:

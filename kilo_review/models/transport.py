@@ -219,6 +219,10 @@ class Client:
             self.close()
             raise
 
+    def another(self) -> Client:
+        """One to the same endpoint, on connections of its own, for another thread."""
+        return Client(self.endpoint, self._egress, self.patience.deadline, api_key=self._key.decode() or None)
+
     def close(self) -> None:
         """Close all connections; a server stops working for us when it sees that."""
         self._client.close()

@@ -143,6 +143,7 @@ class LlamaServer(CompletionServer):
         has_meta: whether the listing has facts of the model.
         loading: it is not ready yet.
         cached: prompt tokens that are in the cache.
+        slots: requests that it works on at the same time.
     """
 
     model: str = "qwen2.5-coder-7b-q4_k_m.gguf"
@@ -152,6 +153,7 @@ class LlamaServer(CompletionServer):
     has_meta: bool = True
     loading: bool = False
     cached: int = 0
+    slots: int = 1
 
     def respond(self, call: Call) -> Response:
         is_open = call.path in {"/health", "/v1/health", "/models", "/v1/models", "/api/tags"}
@@ -169,7 +171,9 @@ class LlamaServer(CompletionServer):
                 return as_json(self._listing())
             case "GET", "/props" if self.window:
                 settings = {"id": 0, "n_ctx": self.window, "params": {}}
-                return as_json({"default_generation_settings": settings, "total_slots": 1, "build_info": "b10488"})
+                return as_json(
+                    {"default_generation_settings": settings, "total_slots": self.slots, "build_info": "b10488"}
+                )
             case "POST", "/v1/chat/completions" | "/chat/completions" | "/api/chat":
                 return self._chat(call.body)
         return llama_error(404, "not_found_error", "File Not Found").response()
