@@ -22,6 +22,8 @@ ALREADY_LOADED = "already loaded"
 """Why a model was chosen (`ModelInfo.why`) that need not be waited for."""
 DEFAULT_OPTIONS: dict[str, Any] = {"temperature": 0, "seed": 7, "num_predict": 1024}
 """The same change gets the same answer; an answer has an end."""
+MOST = 10**15
+"""Of whatever a server counts; a larger number is a mistake, and would break the arithmetic that it goes into."""
 AS_EVER: Mapping[str, Any] = {}
 """No parameters of its own for a request."""
 
@@ -85,6 +87,18 @@ class Reply:
     model: str = ""
 
 
+def count_of(value: object) -> int:
+    """A count as a server tells it; 0 for what can be none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MOST else 0
+
+
+def seconds_of(value: object, in_a_second: float) -> float:
+    """A time that a server tells in fractions of a second; 0 for what can be none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0.0
+    return value / in_a_second if 0 < value < MOST * in_a_second else 0.0
+
+
 class Survey(NamedTuple):
     """What one running server offers.
 
@@ -141,22 +155,6 @@ class Model(Protocol):
 
     def close(self) -> None:
         """Release connections and processes."""
-
-
-MOST = 2**53
-"""Beyond it a number is no count of anything that a model does, and floating point cannot hold it."""
-
-
-def count(value: object) -> int:
-    """A count that a server tells; 0 for what is none or cannot be true."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MOST else 0
-
-
-def measure(value: object) -> float:
-    """A measure that a server tells; 0 for what is none or cannot be true, such as NaN."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return 0.0
-    return float(value) if 0 < value < MOST else 0.0
 
 
 NO_INFLUENCE = frozenset({"num_ctx", "keep_alive"})

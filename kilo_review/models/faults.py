@@ -34,6 +34,8 @@ LONGEST_READ = 16_384
 """Characters of a failed answer that are looked at; what a server explains it explains at the beginning."""
 ANY_SERVER = "the server"
 """What a server is called whose maker is not known."""
+MOST_DIGITS = 12
+"""Of a count of tokens; Python refuses to read a number of thousands of digits."""
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, BUSY = 200, 401, 403, 404, (429, 503)
 
 _OVERFLOW = re.compile(
@@ -134,10 +136,14 @@ def _overflow(asked: Asked, text: str, said: str) -> ModelError:
     numbers = next((match.groupdict() for pattern in _OVERFLOW_NUMBERS if (match := pattern.search(text))), {})
     return PromptTooLongError(
         f"the prompt does not fit the window of {asked.model!a} ({said})",
-        prompt_tokens=int(numbers["prompt"]) if numbers.get("prompt") else None,
-        window=int(numbers["window"]) if numbers.get("window") else None,
+        prompt_tokens=_number(numbers.get("prompt")),
+        window=_number(numbers.get("window")),
         hint=LARGER_WINDOW,
     )
+
+
+def _number(digits: str | None) -> int | None:
+    return int(digits) if digits and len(digits) <= MOST_DIGITS else None
 
 
 def _schema(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001

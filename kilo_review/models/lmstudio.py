@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import ModelNotFoundError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, Survey, count
+from kilo_review.models.base import AS_EVER, Survey, count_of
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked, fault, message_of
 from kilo_review.models.openai import OK, PENALTY, OpenAIModel, refuse_cloud, with_v1
@@ -168,4 +168,4 @@ def _plain(data: dict[str, Any]) -> list[Offer] | None:
 
 
 def _positive(value: object) -> int | None:
-    return count(value) or None
+    return count_of(value) or None

@@ -21,7 +21,7 @@ from kilo_review.errors import (
     WrongServerError,
 )
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count_of, seconds_of
 from kilo_review.models.choose import Offer, choose, same_name
 from kilo_review.models.draft import Draft
 from kilo_review.models.faults import Asked, fault, message_of, not_json
@@ -177,10 +177,10 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
         if line.get("done") is True:
             reply = Reply(
                 is_cut=line.get("done_reason") == "length",
-                prompt_tokens=count(line.get("prompt_eval_count")),
-                completion_tokens=count(line.get("eval_count")),
-                answer_seconds=count(line.get("eval_duration")) / NANOSECONDS,
-                reading_seconds=count(line.get("prompt_eval_duration")) / NANOSECONDS,
+                prompt_tokens=count_of(line.get("prompt_eval_count")),
+                completion_tokens=count_of(line.get("eval_count")),
+                answer_seconds=seconds_of(line.get("eval_duration"), NANOSECONDS),
+                reading_seconds=seconds_of(line.get("prompt_eval_duration"), NANOSECONDS),
             )
             draft.write(reply)
             return reply
@@ -250,11 +250,11 @@ def _offer(entry: Mapping[str, Any], loaded: Mapping[str, Any] | None) -> Offer:
     return Offer(
         name=str(entry["name"]),
         is_loaded=loaded is not None,
-        window=count(loaded.get("context_length")) or None if loaded else None,
-        size=count(entry.get("size")),
+        window=count_of(loaded.get("context_length")) or None if loaded else None,
+        size=count_of(entry.get("size")),
         is_chat="completion" in (entry.get("capabilities") or ["completion"]),
         elsewhere=_elsewhere(str(entry["name"]), entry),
-        largest=count(details.get("context_length")) or None if isinstance(details, dict) else None,
+        largest=count_of(details.get("context_length")) or None if isinstance(details, dict) else None,
         on_gpu=_share_on_gpu(loaded or {}),
     )
 
@@ -267,10 +267,8 @@ def _elsewhere(name: str, entry: Mapping[str, Any]) -> str:
 
 
 def _share_on_gpu(loaded: Mapping[str, Any]) -> float | None:
-    size, on_gpu = loaded.get("size"), loaded.get("size_vram", 0)
-    if not isinstance(size, int) or not isinstance(on_gpu, int) or size <= 0:
-        return None
-    return min(1.0, max(0.0, on_gpu / size))
+    size = count_of(loaded.get("size"))
+    return min(1.0, count_of(loaded.get("size_vram")) / size) if size else None
 
 
 def _models(client: Client, path: str, asked: Asked) -> list[dict[str, Any]]:
@@ -294,7 +292,7 @@ def _shown(client: Client, name: str, asked: Asked, version: str) -> tuple[str, 
 
 def numbers(version: str) -> tuple[int, ...]:
     """`0.17.4-rc1` → (0, 17, 4)."""
-    found = re.match(r"v?(\d+(?:\.\d+)*)", version)
+    found = re.match(r"v?(\d{1,9}(?:\.\d{1,9})*)", version)
     return tuple(map(int, found[1].split("."))) if found else (0,)
 
 
@@ -321,10 +319,10 @@ def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelR
     trained = _trained_window(shown)
     if isinstance(wanted, int):
         return min(wanted, trained) if trained else wanted
-    loaded = count(_running(client, name).get("context_length"))
+    loaded = count_of(_running(client, name).get("context_length"))
     if loaded >= DEFAULT_WINDOW // 2:
         return loaded
-    written = re.search(r"^num_ctx\s+(\d+)\s*$", str(shown.get("parameters") or ""), re.MULTILINE)
+    written = re.search(r"^num_ctx\s+(\d{1,9})\s*$", str(shown.get("parameters") or ""), re.MULTILINE)
     window = int(written.group(1)) if written else DEFAULT_WINDOW
     return min(window, trained) if trained else window
 
@@ -332,7 +330,7 @@ def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelR
 def _trained_window(shown: Mapping[str, Any]) -> int:
     facts = shown.get("model_info")
     facts = facts if isinstance(facts, dict) else {}
-    return count(facts.get(f"{facts.get('general.architecture')}.context_length"))
+    return count_of(facts.get(f"{facts.get('general.architecture')}.context_length"))
 
 
 def _running(client: Client, name: str) -> dict[str, Any]:

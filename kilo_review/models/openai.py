@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import BrokenStreamError, ModelError, NotLocalError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count, measure
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey, count_of, seconds_of
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.draft import Draft
 from kilo_review.models.faults import ANY_SERVER, Asked, fault, message_of, not_json
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 DEFAULT_URLS = ("http://127.0.0.1:8080/v1", "http://127.0.0.1:9931/v1", "http://127.0.0.1:8000/v1")
 """llama-server (both its ports: it is moving), then vLLM."""
 OK = 200
+MILLISECONDS = 1e3
 START_HINT = "Start it, for example: llama-server -m MODEL.gguf, or give its address with --base-url"
 THINKING_SWITCH = {"llamacpp", "vllm"}
 """Servers (`owned_by`) that take `chat_template_kwargs`; others may refuse an unknown field."""
@@ -173,7 +174,7 @@ def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> S
         *("openai", SERVERS.get(owner, "an OpenAI-compatible server"), endpoint.url, _string(told)),
         tuple(_shown(replace(each, is_loaded=owner in SERVERS, window=each.window or window)) for each in offers),
         is_local=endpoint.is_local,
-        slots=count(facts.get("total_slots")) or None,
+        slots=count_of(facts.get("total_slots")) or None,
     )
 
 
@@ -233,9 +234,9 @@ def _offer(entry: Mapping[str, Any]) -> Offer:
     facts = meta if isinstance(meta, dict) else {}
     return Offer(
         entry["id"],
-        window=count(entry.get("max_model_len")) or None,
-        size=count(facts.get("size")),
-        largest=count(facts.get("n_ctx_train")) or None,
+        window=count_of(entry.get("max_model_len")) or None,
+        size=count_of(facts.get("size")),
+        largest=count_of(facts.get("n_ctx_train")) or None,
     )
 
 
@@ -263,7 +264,7 @@ def _props(client: Client) -> dict[str, Any]:
 
 def _slot_window(facts: Mapping[str, Any]) -> int | None:
     settings = facts.get("default_generation_settings")
-    return (count(settings.get("n_ctx")) or None) if isinstance(settings, dict) else None
+    return (count_of(settings.get("n_ctx")) or None) if isinstance(settings, dict) else None
 
 
 def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
@@ -327,22 +328,22 @@ def _take_choice(reply: Reply, draft: Draft, event: Mapping[str, Any]) -> bool:
     reason = choice.get("finish_reason")
     if reason == "length":
         reply.is_cut = True
-    return reason is not None
+    return isinstance(reason, str) and bool(reason)  # LocalAI writes "" where others write null
 
 
 def _count(reply: Reply, event: Mapping[str, Any]) -> None:
     usage = event.get("usage")
     if isinstance(usage, dict):
-        reply.prompt_tokens = count(usage.get("prompt_tokens"))
-        reply.completion_tokens = count(usage.get("completion_tokens"))
+        reply.prompt_tokens = count_of(usage.get("prompt_tokens"))
+        reply.completion_tokens = count_of(usage.get("completion_tokens"))
         details = usage.get("prompt_tokens_details")
         if isinstance(details, dict):
-            reply.cached_prompt_tokens = count(details.get("cached_tokens"))
+            reply.cached_prompt_tokens = count_of(details.get("cached_tokens"))
     timings = event.get("timings")
     if isinstance(timings, dict):
-        reply.cached_prompt_tokens = count(timings.get("cache_n")) or reply.cached_prompt_tokens
-        reply.answer_seconds = measure(timings.get("predicted_ms")) / 1000
-        reply.reading_seconds = measure(timings.get("prompt_ms")) / 1000
+        reply.cached_prompt_tokens = count_of(timings.get("cache_n")) or reply.cached_prompt_tokens
+        reply.answer_seconds = seconds_of(timings.get("predicted_ms"), MILLISECONDS)
+        reply.reading_seconds = seconds_of(timings.get("prompt_ms"), MILLISECONDS)
 
 
 def _string(value: object) -> str:

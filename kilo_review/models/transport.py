@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import (
     BrokenStreamError,
+    ConfigError,
     DeadlineError,
     StalledError,
     UnreachableError,
@@ -271,6 +272,8 @@ class Client:
                 _refuse_redirect(response, self.endpoint.url)
                 _refuse_compression(response, self.endpoint.url)
                 yield response
+        except httpx.InvalidURL as error:
+            raise ConfigError(f"{self.endpoint.origin} cannot be asked: {error}") from None
         except (httpx.HTTPError, httpcore.ProtocolError, httpcore.NetworkError) as error:
             raise _broken(self.endpoint.origin, str(error) or type(error).__name__) from None
 
