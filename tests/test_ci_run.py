@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kilo_review.outcome import ModelInfo
+from kilo_review.report.progress import Talk
 from tests.fakes.base import AFFIRMED
 from tests.fakes.ollama import Model, Ollama
 from tests.fakes.openai import LlamaServer
@@ -182,3 +184,32 @@ def test_secrets_are_masked_even_where_the_system_does_not_say_that_it_is_one(
     assert done.code == 1, done.talk
     assert key not in done.text
     assert "AKIA[masked]" in done.text
+
+
+# Progress
+
+
+def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("kilo_review.report.progress.time.monotonic", lambda: clock[0])
+    talk = Talk(quiet=False, animated=False, logged=True)
+    talk.model_chosen(ModelInfo("ollama", "m:1", None, 4096, why="x"))
+    for done in range(1, 100):
+        clock[0] += 1.0
+        talk.progress(done, 100)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 + 3
+    assert lines[1] == "kilo-review: 30 of 100 hunks reviewed, 60 a minute, about 1 min left"
+    assert lines[3] == "kilo-review: 90 of 100 hunks reviewed, 60 a minute, about 10 s left"
+
+
+def test_a_quiet_run_and_a_hook_log_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("kilo_review.report.progress.time.monotonic", lambda: clock[0])
+    for talk in (Talk(quiet=True, animated=False, logged=True), Talk(quiet=False, animated=False)):
+        for done in range(5):
+            clock[0] += 60.0
+            talk.progress(done, 100)
+    assert capsys.readouterr().err == ""

@@ -225,7 +225,7 @@ def prepare(
     ctx.obj.on_unavailable = settings.on_unavailable or ctx.obj.on_unavailable
     seconds = caller.max_seconds if settings.max_seconds is None else settings.max_seconds
     reports = _reports(flags)
-    talk = Talk(quiet=flags["quiet"], animated=not caller.held and _is_watched())
+    talk = Talk(quiet=flags["quiet"], animated=not caller.held and _is_watched(), logged=caller.is_public)
     return Run(settings, flags, Deadline(seconds or None), ctx.obj.on_unavailable, caller, root, talk, reports)
 
 
