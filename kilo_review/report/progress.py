@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.display import one_line
+from kilo_review.display.workflow import without_commands
 
 if TYPE_CHECKING:
     from kilo_review.outcome import ModelInfo
@@ -54,8 +55,8 @@ class Talk:
 
 
 def say(text: str) -> None:
-    """One line on standard error."""
+    """One line on standard error; nothing in it that a CI system takes for a command, wherever it came from."""
     try:
-        print(text, file=sys.stderr, flush=True)  # noqa: T201  this is the one place that talks
+        print(without_commands(text), file=sys.stderr, flush=True)  # noqa: T201  this is the one place that talks
     except (OSError, ValueError):
         return

@@ -67,9 +67,8 @@ class Fetcher:
     def _fetch(self, *words: str) -> bool:
         if not self._remote:
             return False
-        options = ("--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--quiet")
         try:
-            self._repo.run("fetch", *options, *_before(words), "--", self._remote, *_behind(words))
+            self._repo.fetch(*_before(words), "--", self._remote, *_behind(words))
         except SourceError as error:
             self.said = error.message
             return False

@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -67,15 +67,19 @@ class Git:
             pinned: False to see the user's configuration as it is, which only its installer wants.
         """
         runner, self._git_missing = _load_git()
-        # GitPython would expand variables in a folder's name, so it is told after that.
         self._git = runner()
-        self._git._working_dir = str(directory)  # noqa: SLF001
+        self.work_in(directory)
         self._deadline = deadline
         self._config = PINNED_CONFIG if pinned else ()
         self._overlay: dict[str, str] = {}
         self._watches: list[threading.Timer] = []
         traces = {name: "" for name in os.environ if name.startswith("GIT_TRACE")}
         self._environment = PINNED_ENVIRONMENT | traces
+
+    def work_in(self, directory: Path) -> None:
+        """Run git in this folder from now on."""
+        # GitPython would expand variables in a folder's name, so it is told after it was made.
+        self._git._working_dir = str(directory)  # noqa: SLF001
 
     def __enter__(self) -> Self:
         return self
@@ -183,7 +187,7 @@ def drained(stream: Any) -> list[bytes]:  # noqa: ANN401
     said: list[bytes] = []
 
     def read() -> None:
-        with stream:
+        with suppress(ValueError, OSError), stream:  # a child that is given up has its pipes closed meanwhile
             for line in stream:
                 if len(said) < MOST_COMPLAINTS:
                     said.append(line)

@@ -144,7 +144,7 @@ def _tallies(findings: Sequence[Finding]) -> Iterator[str]:
     yield from (f'<span class="tally {word}">{counts[word]} {word}</span>' for word in Severity if counts[word])
     rest = len(findings) - counts.total()
     if rest:
-        yield f'<span class="tally rest">{rest} not counted</span>'
+        yield f'<span class="tally others">{rest} not counted</span>'
 
 
 def _size(file: File) -> tuple[int, int]:
