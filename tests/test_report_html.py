@@ -353,6 +353,10 @@ def test_the_summary_says_by_whom_at_what_cost_and_what_went_where() -> None:
         assert words in top.text
 
 
+def test_a_part_of_a_change_says_which_one_it_is() -> None:
+    assert "Part2 of 5" in page_of(view(change(("a.py", HUNK)), shard=(2, 5))).one("dl", "facts").text
+
+
 def test_a_model_elsewhere_is_told_and_so_is_that_nothing_was_sent() -> None:
     made = view(change(("a.py", HUNK)))
     assert made.outcome.model

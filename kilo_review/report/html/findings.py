@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.finding import Status
@@ -77,7 +78,7 @@ class Articles(NamedTuple):
 
     def _code(self, label: str, code: str) -> str:
         caption = f'<p class="label">{label}</p>' if label else ""
-        return f'{caption}<pre tabindex="0"><code>{self.words(code)}</code></pre>' if code.strip() else ""
+        return f'{caption}<pre tabindex="0"><code>{self.words(dedent(code))}</code></pre>' if code.strip() else ""
 
 
 def is_lost(finding: Finding) -> bool:

@@ -101,6 +101,8 @@ def _alerts(outcome: Outcome, words: Words) -> Iterator[str]:
 def _facts(view: View, words: Words) -> Iterator[str]:
     outcome = view.outcome
     yield _fact("Change", _target(outcome, words))
+    if outcome.shard:
+        yield _fact("Part", f"{outcome.shard[0]} of {outcome.shard[1]}")
     yield _fact("Coverage", _coverage(outcome))
     for reason, entries in outcome.skipped_by_reason().items():
         yield _fact("Skipped", f"{amount(entries)}: {words.line(reason)}")
