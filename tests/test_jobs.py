@@ -41,16 +41,18 @@ class Gauge:
 
     Attributes:
         failing: what a request is answered with instead, by its number, from 1.
+        meet: requests that wait for each other, so that a slow machine does not part them.
         highest: requests that were under way at once.
         begun: requests so far.
     """
 
     failing: Callable[[int], Response | Failure | None] = lambda _: None
+    meet: int = 0
     highest: int = 0
     begun: int = 0
     seconds: float = SECONDS
     _now: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Condition = field(default_factory=threading.Condition)
 
     def __call__(self, _: Call) -> Response | Failure | None:
         with self._lock:
@@ -58,6 +60,9 @@ class Gauge:
             self.begun += 1
             number = self.begun
             self.highest = max(self.highest, self._now)
+            self._lock.notify_all()
+            if not self._lock.wait_for(lambda: self.highest >= self.meet, timeout=20):
+                self.meet = 0
         time.sleep(self.seconds)
         with self._lock:
             self._now -= 1
@@ -109,7 +114,7 @@ EVERY = [f"Wrong {number}" for number in range(FILES)]
 
 
 def test_as_many_as_the_server_has_slots_and_the_report_is_the_same(review: Callable[..., Result]) -> None:
-    gauge = Gauge()
+    gauge = Gauge(meet=6)
     with LlamaServer(slots=6, window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
         wide = review(server, "openai", "--no-cache")
         assert gauge.highest == 6
@@ -130,12 +135,13 @@ def test_a_plain_ollama_is_asked_one_by_one(review: Callable[..., Result]) -> No
     with Ollama(models=[model], answer=finding_in, instead={"/api/chat": [gauge]}) as server:
         assert titles(review(server, "ollama")) == EVERY
         assert gauge.highest == 1
+        gauge.meet = 3
         review(server, "ollama", "--no-cache", OLLAMA_NUM_PARALLEL="3")
     assert gauge.highest == 3
 
 
 def test_lm_studio_tells_how_many(review: Callable[..., Result]) -> None:
-    gauge = Gauge()
+    gauge = Gauge(meet=3)
     model = lmstudio.Model("m", loaded_window=4096, parallel=3)
     with LMStudio(models=[model], answer=finding_in, instead={CHAT: [gauge]}) as server:
         assert titles(review(server, "lmstudio")) == EVERY
@@ -143,14 +149,14 @@ def test_lm_studio_tells_how_many(review: Callable[..., Result]) -> None:
 
 
 def test_vllm_takes_many(review: Callable[..., Result]) -> None:
-    gauge = Gauge(seconds=0.2)
+    gauge = Gauge(meet=4)
     with VLLM(window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
         assert titles(review(server, "openai")) == EVERY
     assert 4 <= gauge.highest <= FILES
 
 
 def test_the_users_number_counts(review: Callable[..., Result]) -> None:
-    gauge = Gauge()
+    gauge = Gauge(meet=5)
     with LlamaServer(slots=1, window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
         assert titles(review(server, "openai", "--jobs", "5")) == EVERY
     assert gauge.highest == 5
