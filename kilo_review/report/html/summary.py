@@ -9,8 +9,9 @@ from kilo_review.finding import Severity, Status
 from kilo_review.outcome import State
 from kilo_review.report.html.files import STATES
 from kilo_review.report.html.findings import STATUSES
-from kilo_review.report.html.words import amount, plural
-from kilo_review.report.text import NOTHING, SETTLED
+from kilo_review.report.html.words import plural
+from kilo_review.report.text import SETTLED
+from kilo_review.report.words import NOTHING, amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,9 +9,7 @@ from kilo_review.display import escaped_path
 from kilo_review.display.html import for_html
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from kilo_review.outcome import Entry
+    from collections.abc import Callable
 
 
 class Words(NamedTuple):
@@ -42,11 +40,5 @@ def path_words(path: str) -> str:
 
 
 def plural(number: int, word: str) -> str:
-    """`1 file`, `2 files`, `20,000 files`."""
+    """`1 file`, `2 files`; unlike in a log, with separators: `20,000 files`."""
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
-
-
-def amount(entries: Sequence[Entry]) -> str:
-    """How many hunks in how many files; files alone where there are no hunks."""
-    hunks, files = sum(entry.is_hunk for entry in entries), len({entry.path for entry in entries})
-    return f"{plural(hunks, 'hunk')} in {plural(files, 'file')}" if hunks else plural(files, "file")
