@@ -165,6 +165,16 @@ def test_no_lexer_changes_a_line(name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("told", ["import\n", "import os\n\n", ""])
+def test_a_lexer_that_tells_another_text_is_not_believed(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    class Lexer:
+        def get_tokens(self, _text: str) -> list[tuple[tuple[str, ...], str]]:
+            return [(("Keyword",), told)]
+
+    monkeypatch.setattr("kilo_review.report.html.code._lexer_for", lambda _name: Lexer())
+    assert Painter(str).paint("a.py", ["import os"]) == [[("", "import os")]]
+
+
 def test_a_lexer_that_is_slow_or_stumbles_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     class Lexer:
         def get_tokens(self, text: str) -> None:
