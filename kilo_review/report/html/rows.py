@@ -87,7 +87,7 @@ def html_rows(table: Table, article: Callable[[int, Finding], str]) -> Iterator[
 
 def is_quoted(table: Table, row: int, finding: Finding) -> bool:
     """Whether the code that the finding quotes is what stands in this row."""
-    return any(side is not None and printable(side.line.text) == _last_of(finding) for side in table.pairs[row])
+    return any(_is_last_of(finding, side) for side in table.pairs[row])
 
 
 def _without_returns(lines: Sequence[Line]) -> Sequence[Line]:
@@ -129,8 +129,7 @@ def _finder(pairs: Sequence[Pair]) -> Callable[[Finding], int | None]:
     def find(finding: Finding) -> int | None:
         row = by_number.get(finding.end_line)
         last = _last_of(finding)
-        new = pairs[row][1] if row is not None else None
-        if new and printable(new.line.text) == last:
+        if row is not None and _is_last_of(finding, pairs[row][1]):
             return row
         near = row or 0
         return min(removed.get(last, ()), key=lambda other: abs(other - near), default=row)
@@ -143,16 +142,20 @@ def _touched(table: Table) -> dict[int, str]:
     rows: dict[int, str] = {}
     for row, findings in table.placed.items():
         for finding in findings:
-            if finding.status is Status.UNANCHORED:
+            old, new = table.pairs[row]
+            word = "at" if _is_last_of(finding, new) else "was" if _is_last_of(finding, old) else ""
+            if finding.status is Status.UNANCHORED or not word:
                 continue
-            new = table.pairs[row][1]
-            word = "at" if new is not None and printable(new.line.text) == _last_of(finding) else "was"
             rows |= dict.fromkeys(range(max(0, row - finding.evidence.count("\n")), row + 1), word)
     return rows
 
 
+def _is_last_of(finding: Finding, side: Side | None) -> bool:
+    """Whether this line is the last one that the finding quotes."""
+    return side is not None and printable(side.line.text) == _last_of(finding)
+
+
 def _last_of(finding: Finding) -> str:
-    """The last line that it quotes."""
     return finding.evidence.rsplit("\n", 1)[-1].rstrip("\r")
 
 
