@@ -145,7 +145,7 @@ def planning(folder: Path, lines: int) -> None:
 def throughput(folder: Path) -> None:
     """Many hunks, one in each request, against 8 slots of 200 ms; and very many, several in each, for the memory."""
     print(f"\nA loopback server that works on {SLOTS} requests at once, {SLOT_SECONDS} s for each (--jobs auto)")
-    repository = many_hunks(folder / "many", 400, lines=120)
+    repository = many_hunks(folder / "many", 400, lines=190)
     with slot_server(SLOTS, SLOT_SECONDS) as url:
         command = (*PROGRAM, "--provider", "openai", "--base-url", url, "--no-cache")
         requests = json.loads(_output((*command, "--format", "json"), repository))["usage"]["requests"]

@@ -25,7 +25,7 @@ class Forge:
     def at(self, revision: str) -> str:
         return self.hub.out("rev-parse", revision)
 
-    def clone(self, *arguments: str, checkout: str = "refs/pull/7/merge", depth: int | None = 1) -> Repo:
+    def clone(self, *also: str, checkout: str = "refs/pull/7/merge", depth: int | None = 1) -> Repo:
         """As `actions/checkout` does it: nothing but the wanted commit, detached."""
         made = Repo(self.folder / "clone")
         shutil.rmtree(made.path, ignore_errors=True)
@@ -33,7 +33,7 @@ class Forge:
         made.git("init", "-q")
         made.git("remote", "add", "origin", self.hub.path.as_uri())
         limit = () if depth is None else (f"--depth={depth}",)
-        made.git("fetch", "-q", "--no-tags", *limit, *arguments, "origin", checkout)
+        made.git("fetch", "-q", "--no-tags", *limit, "origin", checkout, *also)
         made.git("checkout", "-q", "--detach", "FETCH_HEAD")
         return made
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
-from kilo_review.models import retry
+from kilo_review.models import retry, transport
 from tests.fakes.base import Response
 from tests.fakes.lmstudio import TEXTS, LMStudio, plain
 from tests.fakes.lmstudio import Model as Loaded
 from tests.fakes.ollama import CLOUD, Model, Ollama
 from tests.fakes.openai import VLLM, LlamaServer
 from tests.fakes.wires import LMSTUDIO, OLLAMA, OPENAI, Wire, text_of
-from tests.reliability import ALL, TOKEN, Row, cases, check, run
+from tests.reliability import ALL, TOKEN, Row, cases, check, mended, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -513,3 +514,16 @@ def test_a_commit_is_not_stopped(
     assert told.code == 0
     assert "not reviewed: " in told.text
     assert "(the commit goes on" in told.text
+
+
+def test_a_server_that_is_silent_about_tls_costs_no_more_than_the_time_limit(
+    repo: Repo, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "CONNECT_SECONDS", 60.0)
+    mended(repo)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        told = program("--provider", "ollama", "--base-url", url, "--max-seconds", "0.5")
+    assert (told.code, told.outcome.word) == (3, "not_reviewed")
+    assert f"no TLS connection to {url}" in told.text
+    assert told.seconds < 30

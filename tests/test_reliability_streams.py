@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review.models import retry
+from kilo_review.models.base import DEFAULT_WINDOW
 from tests.fakes.base import NOTHING_FOUND, TEXT, Response, as_json, asks_again
 from tests.fakes.lmstudio import LMStudio
 from tests.fakes.lmstudio import Model as Loaded
@@ -38,6 +39,7 @@ LOOPING = ("the model repeats itself without end", "Another model or quantisatio
 SHORT_WAIT = 0.4
 AGAIN = (retry.RESTART_SECONDS,)
 PASSAGE = "The list may be empty. Then the sum is divided by zero, and that raises an error. The list may be none. "
+LONGER = "So much for line one; line two has its own. "
 NOT_ASCII = "Die Länge ist 0: é, 漢字, 🎉, \u2028 und \u2029."
 
 
@@ -89,6 +91,16 @@ def a_long_line(repo: Repo) -> None:
 def two_long_lines(repo: Repo) -> None:
     a_long_line(repo)
     repo.stage("other.txt", "".join(f"more{number} " for number in range(700)))
+
+
+def a_long_hunk(repo: Repo) -> None:
+    """The mistake, and much below it."""
+    below = "".join(f"value_{line} = {line}\n" for line in range(500))
+    repo.stage("app.py", f"def mean(items):\n    return sum(items) / len(items)\n{below}")
+
+
+def finds_the_division(body: dict[str, Any]) -> str:
+    return FOUND if "def mean(items)" in body["messages"][-1]["content"] else NOTHING_FOUND
 
 
 def much(repo: Repo) -> None:
@@ -181,6 +193,15 @@ ROWS = (
         knobs=narrow(),
         change=many_files,
         requests=5,
+    ),
+    Row(
+        ids=("E16",),
+        key="E16-test",
+        what="A hunk is longer than that; what is found in it is put to the test beside what fits",
+        outcome="findings",
+        knobs=narrow(answer=finds_the_division),
+        change=a_long_hunk,
+        requests=6,
     ),
     Row(
         ids=("E16",),
@@ -277,6 +298,18 @@ ROWS = (
         change=lambda repo: repo.stage("bundle.txt", "abc " * 10_000),
         says="line 1 alone takes about … tokens and … fit into one request",
         then="Leave the file out if nobody wrote that line (--exclude PATTERN)",
+        requests=0,
+    ),
+    Row(
+        ids=("E16",),
+        key="E16-line-window",
+        what="It is, and the window is small",
+        change=lambda repo: repo.stage("bundle.txt", "abc " * 10_000),
+        arguments=("--option", "num_ctx=4096"),
+        wires=(OLLAMA,),
+        says="line 1 alone takes about … tokens and … fit into one request",
+        then="Leave the file out if nobody wrote that line (--exclude PATTERN); or load the model with a larger window "
+        "(num_ctx, context length)",
         requests=0,
     ),
     Row(
@@ -467,7 +500,7 @@ ROWS = (
         ids=("E25", "repetition loop"),
         key="E25-within",
         what="What it repeats holds repetitions",
-        chat=endless(lambda wire: cycle(map(wire.says, [*["0, 0, 0, 0, 0, 0, 0, 0, " * 5] * 2, PASSAGE]))),
+        chat=endless(lambda wire: cycle(map(wire.says, [PASSAGE + LONGER] * 2 + [LONGER + PASSAGE] * 2))),
         says=LOOPING[0],
         then=LOOPING[1],
         requests=2,
@@ -586,6 +619,14 @@ ROWS = (
         leaves=True,
     ),
     Row(
+        ids=("E31",),
+        key="E31-long",
+        what="An error is as long as a book, and all of it would have to be made harmless",
+        chat=lambda _wire: [Response(500, TEXT, [b"the model has a problem", "\x1b\u202e\n".encode() * 1_500_000])],
+        says="{server} at {url} failed (500: the model has a problem…",
+        then="Its log may tell more",
+    ),
+    Row(
         ids=("E31", "flooded"),
         key="E31-list",
         what="The list of models has no end",
@@ -660,7 +701,7 @@ ROWS = (
         what="Counts and times are no numbers, or cannot be true",
         outcome="clean",
         chat=lambda wire: [
-            wire.sends(wire.says(NOTHING_FOUND), wire.ends(prompt="400", answer=float("nan"), seconds=1e200))
+            wire.sends(wire.says(NOTHING_FOUND), wire.ends(prompt="400", answer=float("nan"), seconds=10**400))
         ],
     ),
 )
@@ -673,3 +714,28 @@ def test_it_is_as_the_table_says(
     row.change(repo)
     told, server = run(row, wire, program, monkeypatch)
     check(row, wire, told, server)
+
+
+@pytest.mark.parametrize(
+    ("wire", "facts"),
+    [
+        (OLLAMA, {"/api/ps": {"models": [{"name": OLLAMA.model, "context_length": 10**300}]}}),
+        (OPENAI, {"/v1/models": {"data": [{"id": OPENAI.model, "max_model_len": 10**300}]}, "/props": {}}),
+    ],
+    ids=["ollama", "openai"],
+)
+def test_a_window_that_cannot_be_true_is_not_believed(
+    wire: Wire, facts: dict[str, Any], repo: Repo, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Row(
+        ids=(),
+        key="",
+        what="",
+        outcome="clean",
+        instead=lambda _wire: {path: [as_json(told)] for path, told in facts.items()},
+    )
+    row.change(repo)
+    told, server = run(row, wire, program, monkeypatch)
+    check(row, wire, told, server)
+    assert told.outcome.model
+    assert told.outcome.model.window == DEFAULT_WINDOW

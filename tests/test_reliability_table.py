@@ -31,8 +31,8 @@ IMPOSSIBLE = {"a connection was made that was not accounted for"}
 
 
 def test_every_failure_that_is_known_has_a_row_and_every_row_is_about_one() -> None:
-    here = {each for row in every_row() for each in row.ids}
-    assert here | {each for other in ELSEWHERE for each in other.ids} == CATALOGUE
+    ids = {each for row in every_row() for each in row.ids}
+    assert ids | {each for other in ELSEWHERE for each in other.ids} == CATALOGUE
 
 
 def test_every_row_has_a_name_of_its_own() -> None:

@@ -12,6 +12,7 @@ import click
 
 from kilo_review import config, review
 from kilo_review.cli.options import CONTEXT, DRY_RUN, JOBS, PATH, option, with_reports
+from kilo_review.cli.publish import choose_format, publisher
 from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.deadline import Deadline
 from kilo_review.errors import ConfigError, UsageError
@@ -99,7 +100,8 @@ def ci_command(
     """Review what a pull request proposes, or what was pushed, in a pipeline."""
     ctx.obj.on_unavailable = OnUnavailable(flags["on_unavailable"] or OnUnavailable.BLOCK)
     with _on_trial(flags["base"], flags["max_seconds"], may_fetch=not no_fetch) as trial:
-        run = _prepared(ctx, flags, trial)
+        choose_format(flags, trial.pipeline)
+        run = replace(_prepared(ctx, flags, trial), afterwards=publisher(config.environment()))
         job = _job(run, trial)
         if ledger is not None:
             _check_ledger(ledger, trial)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kilo_review import config
 from kilo_review.cli.options import CONTEXT, PATH, with_reports
+from kilo_review.cli.publish import choose_format, publisher
 from kilo_review.cli.run import Caller, prepare
 from kilo_review.errors import ConfigError, TargetError, UsageError
 from kilo_review.outcome import Outcome, summed
 from kilo_review.report.reading import outcome_of
 from kilo_review.safe_file import read_bytes
+from kilo_review.source.ci import detect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +32,9 @@ MERGE = Caller("merge", is_public=True)
 @click.pass_context
 def merge_command(ctx: click.Context, /, files: tuple[Path, ...], **flags: Any) -> int:  # noqa: ANN401
     """Join the JSON reports of shards; a missing one makes the review incomplete."""
-    run = prepare(ctx, flags, MERGE, has_repository=False)
+    environment = config.environment()
+    choose_format(flags, detect(environment))
+    run = replace(prepare(ctx, flags, MERGE, has_repository=False), afterwards=publisher(environment))
     parts, problems = _read(files)
     whole = joined(parts, problems)
     with run.session() as session:

@@ -28,7 +28,7 @@ from kilo_review.source import change as changes
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import click
 
@@ -63,9 +63,13 @@ class Boundary:
     held: str = ""
 
 
+def _nothing(view: View) -> None:
+    """Nothing more is done with a report."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One invocation: its settings, and how it talks."""
+    """One invocation: its settings, how it talks, and what is done with the report when it has been delivered."""
 
     settings: Settings
     flags: dict[str, Any]
@@ -75,6 +79,7 @@ class Run:
     root: Path | None
     talk: Talk
     reports: tuple[Wanted, ...] = (Wanted("text"),)
+    afterwards: Callable[[View], None] = _nothing
 
     def session(self, **opened: Any) -> Session:  # noqa: ANN401
         """What the reviews of this invocation share; what is open already is named as `Session` does."""
@@ -172,6 +177,7 @@ class Run:
             shown = view._replace(color=path is None and _wants_color(self.flags["color"]))
             text = renderer(form)(shown)
             result = deliver.deliver(for_ci(form, text) if path is None and is_public else text, path, result)
+        self.afterwards(view)
         return result
 
 

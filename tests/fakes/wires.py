@@ -47,7 +47,7 @@ class Wire:
         """A piece of what comes apart as thinking."""
         raise NotImplementedError
 
-    def ends(self, reason: str = "stop", prompt: Any = 400, answer: Any = 5, seconds: float = 0.1) -> bytes:
+    def ends(self, reason: str = "stop", prompt: Any = 400, answer: Any = 5, seconds: Any = 0.1) -> bytes:
         """The end of an answer, with its counts."""
         raise NotImplementedError
 
@@ -75,8 +75,8 @@ class _Ndjson(Wire):
     def thinks(self, text: str) -> bytes:
         return self._line(message={"role": "assistant", "content": "", "thinking": text}, done=False)
 
-    def ends(self, reason: str = "stop", prompt: Any = 400, answer: Any = 5, seconds: float = 0.1) -> bytes:
-        counts = {"prompt_eval_count": prompt, "eval_count": answer, "eval_duration": round(seconds * 1e9)}
+    def ends(self, reason: str = "stop", prompt: Any = 400, answer: Any = 5, seconds: Any = 0.1) -> bytes:
+        counts = {"prompt_eval_count": prompt, "eval_count": answer, "eval_duration": round(seconds * 10**9)}
         return self._line(message={"role": "assistant", "content": ""}, done=True, done_reason=reason, **counts)
 
     def fails(self, text: str) -> bytes:
@@ -93,7 +93,7 @@ class _Sse(Wire):
     def thinks(self, text: str) -> bytes:
         return self._delta(reasoning_content=text)
 
-    def ends(self, reason: str = "stop", prompt: Any = 400, answer: Any = 5, seconds: float = 0.1) -> bytes:
+    def ends(self, reason: str = "stop", prompt: Any = 400, answer: Any = 5, seconds: Any = 0.1) -> bytes:
         usage = {"prompt_tokens": prompt, "completion_tokens": answer}
         last = event({"choices": [], "usage": usage, "timings": {"predicted_ms": 1000 * seconds}}) + event("[DONE]")
         return self._chunk({"index": 0, "delta": {}, "finish_reason": reason}) + last.encode()
