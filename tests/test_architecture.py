@@ -77,6 +77,7 @@ ONE_HOME: dict[str, str | tuple[str, ...]] = {
     "detect_secrets": "display/detectors.py",
     "pathspec": "plan/scope.py",
     "platformdirs": "config/__init__.py",
+    "pygments": "report/html/code.py",
     "ruamel": ("setup/framework.py", "front_matter.py"),  # one writes, one only reads
     "xllamacpp": "models/engine.py",
 }
