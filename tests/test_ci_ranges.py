@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -352,6 +354,44 @@ def test_an_event_that_cannot_be_read_is_no_clean_review(forge: Forge, kilo: Run
     done = run(kilo, forge.clone(), environment)
     assert done.code == 3
     assert "the description of the event" in done.talk
+
+
+def test_a_partial_clone_gets_what_it_lacks(forge: Forge, planned: Callable[..., dict[str, Any]]) -> None:
+    forge.hub.git("config", "uploadpack.allowFilter", "true")
+    made = Repo(forge.folder / "clone")
+    forge.hub.git("clone", "-q", "--no-local", "--filter=blob:none", "--no-checkout", ".", str(made.path))
+    made.git("fetch", "-q", "origin", "refs/pull/7/merge")
+    assert files(planned(made, forge.pull_request())) == OWN
+
+
+def test_crosswise_merges_that_conflict_are_told(forge: Forge, kilo: Runner) -> None:
+    hub = forge.hub
+    main, topic = forge.at("main"), forge.at("topic")
+    hub.git("merge", "-q", "--no-ff", "-m", "topic into main", topic)
+    hub.git("checkout", "-q", "topic")
+    hub.git("merge", "-q", "--no-ff", "-m", "main into topic", main)
+    hub.commit("one", same__py="d = 4\n")
+    hub.git("checkout", "-q", "main")
+    hub.commit("other", same__py="d = 5\n")
+    hub.git("update-ref", "refs/pull/7/head", "topic")
+    hub.git("update-ref", "refs/pull/7/merge", "topic")
+    environment = forge.pull_request()
+    done = kilo("ci", "--dry-run", cwd=forge.clone(checkout="refs/pull/7/head").path, env=environment)
+    assert done.code == 0, done.talk
+    assert "merged crosswise and conflict" in done.text
+    assert "same.py" in done.text
+
+
+def test_a_remote_that_does_not_answer_does_not_hold_the_pipeline(forge: Forge, kilo: Runner) -> None:
+    """Here by the time limit of the run; without one each fetch has its own."""
+    clone = forge.clone()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        clone.git("remote", "set-url", "origin", f"git://127.0.0.1:{silent.getsockname()[1]}/hub")
+        begun = time.monotonic()
+        done = run(kilo, clone, forge.pull_request(), "--max-seconds", "3")
+    assert time.monotonic() - begun < 60
+    assert done.code == 3
+    assert "the time limit of 3 s is used up" in done.talk
 
 
 def test_a_fetch_leaves_nothing_in_the_checkout(forge: Forge, planned: Callable[..., dict[str, Any]]) -> None:

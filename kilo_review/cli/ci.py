@@ -102,6 +102,7 @@ def ci_command(
     with _on_trial(flags["base"], flags["max_seconds"], may_fetch=not no_fetch) as trial:
         choose_format(flags, trial.pipeline)
         run = replace(_prepared(ctx, flags, trial), afterwards=publisher(config.environment()))
+        trial.repo.deadline = run.deadline
         job = _job(run, trial)
         if ledger is not None:
             _check_ledger(ledger, trial)

@@ -27,6 +27,8 @@ class Fetcher:
         self.said = ""
         self._repo = repo
         self._remote = self._find() if is_allowed else ""
+        if self._remote:
+            repo.reach_for_missing_objects()
 
     @property
     def remote(self) -> str:

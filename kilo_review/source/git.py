@@ -56,6 +56,9 @@ class Git:
     """Runs git in one folder, within the deadline.
 
     Use it as a context manager: what it has started ends with it.
+
+    Attributes:
+        deadline: when its commands are ended; None for never.
     """
 
     def __init__(self, directory: Path, deadline: Deadline | None = None, *, pinned: bool = True) -> None:
@@ -69,7 +72,7 @@ class Git:
         runner, self._git_missing = _load_git()
         self._git = runner()
         self.work_in(directory)
-        self._deadline = deadline
+        self.deadline = deadline
         self._config = PINNED_CONFIG if pinned else ()
         self._overlay: dict[str, str] = {}
         self._watches: list[threading.Timer] = []
@@ -114,7 +117,7 @@ class Git:
 
     def _execute(self, arguments: tuple[str, ...], stdin: bytes | None) -> tuple[int, bytes, str]:
         command = self.command(*arguments)
-        limit = self._deadline.cap(3600.0) if self._deadline and self._deadline.seconds else None
+        limit = self.deadline.cap(3600.0) if self.deadline and self.deadline.seconds else None
         with _as_file(stdin) as stream:
             # GitPython's overloads do not know that a status, bytes and a text come back.
             result: Any = self.start(
@@ -140,8 +143,8 @@ class Git:
             started = self._git.execute(command, env=self._environment | self._overlay, **how)
         except self._git_missing:
             raise MISSING_GIT from None
-        if how.get("as_process") and self._deadline and self._deadline.seconds:
-            self._watch(started.proc, self._deadline.cap(3600.0))
+        if how.get("as_process") and self.deadline and self.deadline.seconds:
+            self._watch(started.proc, self.deadline.cap(3600.0))
         return started
 
     def _watch(self, process: subprocess.Popen[bytes], seconds: float) -> None:

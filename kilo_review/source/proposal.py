@@ -142,6 +142,8 @@ class _Finder:
             if merged is not None:
                 target = Target(TargetKind.BRANCH, self._repo.tree(other), merged)
                 return Proposal(target, bases[0], head, ("the branches were merged crosswise: reviewed as a merge",))
+            note = "the branches were merged crosswise and conflict: changes of the other side may be shown"
+            return self._between(bases[0], head, bases[0], head, note)
         return self._between(bases[0], head, bases[0], head)
 
     def _between(self, old: str, new: str, base: str, head: str, *notes: str) -> Proposal:

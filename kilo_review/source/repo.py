@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kilo_review.deadline import Deadline
 from kilo_review.errors import SourceError
 from kilo_review.source.commits import Commits, oid_in
 from kilo_review.source.faults import explain, too_slow
@@ -17,8 +18,6 @@ from kilo_review.source.git import drained, end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from kilo_review.deadline import Deadline
 
 DIFF_FLAGS = (
     *("-r", "-z", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),
@@ -31,6 +30,8 @@ START_BYTES = 65536
 """Enough of a file to tell whether it is binary, generated or minified."""
 YOUNGER_THAN_ANY_FILE = 2**31 - 1
 """A time that every file system can keep."""
+FETCH_SECONDS = 300.0
+"""A remote that does not answer must not hold a pipeline."""
 LONGEST_PATTERN = 1000
 """Characters of a line that is looked for; more would not tell it from others any better."""
 
@@ -91,7 +92,16 @@ class Repository(Commits):
             SourceError: it cannot be fetched.
         """
         assert not self._overlay, "what is fetched belongs into the clone, not into our own folder"
-        self.run("fetch", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--quiet", *words)
+        whole = self.deadline
+        self.deadline = (whole or Deadline()).within(FETCH_SECONDS)
+        try:
+            self.run("fetch", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--quiet", *words)
+        finally:
+            self.deadline = whole
+
+    def reach_for_missing_objects(self) -> None:
+        """Let git get from the remote what a partial clone lacks, for whoever has been allowed to."""
+        self._environment = self._environment | {"GIT_NO_LAZY_FETCH": "0"}
 
     # Snapshots
 
