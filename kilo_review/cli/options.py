@@ -22,8 +22,9 @@ HOST_VARIABLES = {
     "allow_hosts": config.ENVIRONMENT_PREFIX + "ALLOW_HOSTS",
     "allow_http_hosts": config.ENVIRONMENT_PREFIX + "ALLOW_HTTP_HOSTS",
 }
+CA_VARIABLE = config.ENVIRONMENT_PREFIX + "CA_FILE"
 """Not options: a hook's arguments may stand in a file of the repository, which allows nothing."""
-VARIABLES = {API_KEY_VARIABLE, *HOST_VARIABLES.values()}
+VARIABLES = {API_KEY_VARIABLE, CA_VARIABLE, *HOST_VARIABLES.values()}
 """Every variable that means something; each option adds its own."""
 
 

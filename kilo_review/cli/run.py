@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review import config, options, prompts
-from kilo_review.cli.options import API_KEY_VARIABLE, HOST_VARIABLES, VARIABLES
-from kilo_review.config.values import hosts, language
+from kilo_review.cli.options import API_KEY_VARIABLE, CA_VARIABLE, HOST_VARIABLES, VARIABLES
+from kilo_review.config.values import file, hosts, language
 from kilo_review.deadline import Deadline
 from kilo_review.display import for_terminal
 from kilo_review.errors import KiloReviewError, SourceError
@@ -245,6 +245,8 @@ def _settings_from(flags: dict[str, Any], environment: Any) -> dict[str, Any]:  
     for name, variable in HOST_VARIABLES.items():
         if environment.get(variable, "").split():
             given |= hosts(name, environment[variable].split(), variable)
+    if environment.get(CA_VARIABLE):
+        given |= file("ca_file", environment[CA_VARIABLE], CA_VARIABLE)
     given["fail_on"] = FailOn(flags["fail_on"]) if flags["fail_on"] else None
     given["on_unavailable"] = OnUnavailable(flags["on_unavailable"]) if flags["on_unavailable"] else None
     if flags["language"]:

@@ -44,7 +44,7 @@ REPOSITORY_FILE = ".kilo-review.toml"
 USER_FILE = "config.toml"
 
 
-USER_ONLY = {"base_url", "api_key", "prompts", "profile", "allow_hosts", "allow_http_hosts"}
+USER_ONLY = {"base_url", "api_key", "prompts", "profile", "allow_hosts", "allow_http_hosts", "ca_file"}
 """Keys that the repository may not set."""
 
 

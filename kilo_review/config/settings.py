@@ -31,6 +31,7 @@ class Settings:
         api_key: bearer token; never from the repository, and not for a server that the repository chose.
         allow_hosts: hosts that are not this machine and may be asked; never from the repository.
         allow_http_hosts: of those, the ones that may be asked without TLS.
+        ca_file: certificates of an authority of the user's own, for https; never from the repository.
         options: model parameters.
         fail_on: the least severity that blocks.
         on_unavailable: what to do if the change was not, or not fully, reviewed; None for the caller's default.
@@ -53,6 +54,7 @@ class Settings:
     api_key: str | None = None
     allow_hosts: tuple[str, ...] = ()
     allow_http_hosts: tuple[str, ...] = ()
+    ca_file: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     fail_on: FailOn = FailOn.CRITICAL
     on_unavailable: OnUnavailable | None = None
@@ -79,7 +81,7 @@ class Settings:
             ollama_parallel=_parallel(environment.get("OLLAMA_NUM_PARALLEL", "")),
             lmstudio_key=environment.get("LM_API_TOKEN") or None,
             options=self.options,
-            consent=Consent.of(self.allow_hosts, self.allow_http_hosts),
+            consent=Consent.of(self.allow_hosts, self.allow_http_hosts, str(self.ca_file or "")),
         )
 
     def verify_request(self, environment: Mapping[str, str]) -> ModelRequest | None:

@@ -91,7 +91,8 @@ def hosts(name: str, value: object, origin: str) -> dict[str, Any]:
     return {name: tuple(value)}
 
 
-def _folder(name: str, value: object, origin: str) -> dict[str, Any]:
+def file(name: str, value: object, origin: str) -> dict[str, Any]:
+    """A file or a folder; `~` is the user's home."""
     text = str(_string(name, value, origin)[name])
     if "\0" in text:
         raise ConfigError(f"{origin}: {name!a} is no path: {text!a}")
@@ -135,6 +136,7 @@ READERS: dict[str, Callable[[str, object, str], dict[str, Any]]] = {
     "api_key": api_key,
     "allow_hosts": hosts,
     "allow_http_hosts": hosts,
+    "ca_file": file,
     "fail_on": _choice(tuple(FailOn), FailOn),
     "on_unavailable": _choice(tuple(OnUnavailable), OnUnavailable),
     "max_seconds": _seconds,
@@ -143,10 +145,10 @@ READERS: dict[str, Callable[[str, object, str], dict[str, Any]]] = {
     "verify": _choice(tuple(Verify), Verify),
     "verify_model": _string,
     "categories": _categories,
-    "baseline": _folder,
+    "baseline": file,
     "language": language,
     "rules_tokens": _tokens,
-    "prompts": _folder,
+    "prompts": file,
     "cache": _flag,
     "profile": _string,
 }

@@ -16,15 +16,17 @@ class Consent:
     Attributes:
         hosts: by name or address, exactly as in the base URL; compared without case and a last dot.
         plain: of those, the ones that may be asked over http, readable for whoever is on the way.
+        ca_file: certificates (PEM) that servers' certificates may be signed with, beside the usual ones; "" for none.
     """
 
     hosts: frozenset[str] = frozenset()
     plain: frozenset[str] = frozenset()
+    ca_file: str = ""
 
     @classmethod
-    def of(cls, hosts: Iterable[str] = (), plain: Iterable[str] = ()) -> Consent:
+    def of(cls, hosts: Iterable[str] = (), plain: Iterable[str] = (), ca_file: str = "") -> Consent:
         """From names as people write them."""
-        return cls(frozenset(map(plain_name, hosts)), frozenset(map(plain_name, plain)))
+        return cls(frozenset(map(plain_name, hosts)), frozenset(map(plain_name, plain)), ca_file)
 
     def covers(self, host: str) -> bool:
         """Whether this host was allowed by name."""

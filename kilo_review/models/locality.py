@@ -32,6 +32,7 @@ class Endpoint:
         addresses: numeric addresses, in the order in which they are tried: of this machine's loopback, unless the
             host was allowed by name.
         is_local: whether they are.
+        ca_file: see `Consent`.
     """
 
     url: str
@@ -39,6 +40,7 @@ class Endpoint:
     port: int
     addresses: tuple[str, ...]
     is_local: bool = True
+    ca_file: str = ""
 
     @property
     def origin(self) -> str:
@@ -85,7 +87,7 @@ def endpoint(url: str, consent: Consent = NO_CONSENT) -> Endpoint:
     elsewhere = next((address for address in addresses if not is_loopback(address)), None)
     if elsewhere is not None:
         _make_sure_of_consent(host, elsewhere, parts.scheme, consent)
-    return Endpoint(clean, host, port, addresses, is_local=elsewhere is None)
+    return Endpoint(clean, host, port, addresses, is_local=elsewhere is None, ca_file=consent.ca_file)
 
 
 def addresses_of(host: str, port: int) -> tuple[str, ...]:

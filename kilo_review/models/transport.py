@@ -346,6 +346,25 @@ def _broken(origin: str, reason: str) -> BrokenStreamError:
     return BrokenStreamError(f"the answer of {origin} broke off ({said})", hint="The server's log tells why")
 
 
+def _trust(ca_file: str) -> ssl.SSLContext:
+    """Whose certificates are believed: the usual authorities, and the user's own if there is one.
+
+    Raises:
+        ConfigError: the user's file cannot be read, or holds no certificate.
+    """
+    import httpx  # noqa: PLC0415
+
+    context = httpx.create_ssl_context(trust_env=False)
+    try:
+        if ca_file:
+            context.load_verify_locations(ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            f"ca_file: {ca_file!a} cannot be used ({error.strerror or error})", hint="It holds certificates in PEM form"
+        ) from None
+    return context
+
+
 def _httpx_client(client: Client, api_key: str | None) -> httpx.Client:
     """An httpx client on our sockets, made of public parts only.
 
@@ -372,7 +391,7 @@ def _httpx_client(client: Client, api_key: str | None) -> httpx.Client:
         def __init__(self) -> None:
             secure = client.endpoint.url.startswith("https:")
             # Building the certificate store takes 20 ms that a plain http connection does not need.
-            context = httpx.create_ssl_context(trust_env=False) if secure else None
+            context = _trust(client.endpoint.ca_file) if secure else None
             backend: Any = _Backend(client)
             self._pool = httpcore.ConnectionPool(ssl_context=context, network_backend=backend)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import socketserver
+import ssl
 import struct
 import sys
 import threading
@@ -150,6 +151,7 @@ class Fake:
 
     Attributes:
         host: the address of this machine that it listens on.
+        tls: with which it speaks TLS; None: it does not.
         piece: bytes in one chunk of a streamed body; None sends each event or line as one.
         port: the port; 0 takes one that is free.
         instead: what a path is answered with instead, one request after the other, the last one for ever, or a function
@@ -160,6 +162,7 @@ class Fake:
     """
 
     host: str = "127.0.0.1"
+    tls: ssl.SSLContext | None = None
     piece: int | None = None
     port: int = 0
     instead: dict[str, list[Step]] = field(default_factory=dict)
@@ -239,6 +242,8 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         sock, address = super().get_request()
+        if self.fake.tls is not None:
+            sock = self.fake.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         with self._lock:
             self._open.add(sock)
             self.fake.connections += 1
@@ -261,7 +266,8 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exception()
-        if error is not None and not isinstance(error, ConnectionError):
+        # A client that does not believe the certificate ends the handshake.
+        if error is not None and not isinstance(error, (ConnectionError, ssl.SSLError)):
             self.fake._trouble.append(error)
 
 
