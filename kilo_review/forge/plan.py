@@ -1,0 +1,167 @@
+"""What is to be done on the forge: our comments there against the findings of this run. Nothing is asked or sent."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from kilo_review.finding import Status
+from kilo_review.forge.base import Draft, Remark, Spot
+from kilo_review.forge.marks import same
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kilo_review.finding import Finding
+
+DOUBTFUL = frozenset({Status.UNVERIFIED, Status.UNANCHORED})
+"""They are told of and do not count: no reason for a comment, nor for taking one back."""
+
+
+class Edit(NamedTuple):
+    """A comment of ours and the text that it gets."""
+
+    remark: Remark
+    body: str
+
+
+class Plan(NamedTuple):
+    """What is to be done.
+
+    Attributes:
+        create: new comments, the worst first.
+        keep: comments that stay as they are.
+        update: comments that get another text.
+        reopen: comments that were settled and whose finding is back.
+        resolve: comments whose finding is gone.
+        told: findings that a comment of ours tells of already.
+        rest: findings that have no comment: for the summary.
+    """
+
+    create: tuple[Draft, ...] = ()
+    keep: tuple[Remark, ...] = ()
+    update: tuple[Edit, ...] = ()
+    reopen: tuple[Edit, ...] = ()
+    resolve: tuple[Edit, ...] = ()
+    told: tuple[Finding, ...] = ()
+    rest: tuple[Finding, ...] = ()
+
+    @property
+    def is_all_keep(self) -> bool:
+        """Whether nothing is to be done to comments on lines."""
+        return not (self.create or self.update or self.reopen or self.resolve)
+
+
+class Writer(NamedTuple):
+    """What comments say.
+
+    Attributes:
+        write: a finding, and the lines that it would stand under, → the comment.
+        settle: a comment of ours → what it says when its finding is gone.
+    """
+
+    write: Callable[[Finding, Spot | None], str]
+    settle: Callable[[Remark], str]
+
+
+def plan(
+    findings: Sequence[Finding],
+    remarks: Sequence[Remark],
+    placeable: Callable[[Finding], Spot | None],
+    writer: Writer,
+    *,
+    is_unseen: Callable[[Remark], bool],
+    room: int,
+) -> Plan:
+    """Work out what is to be done.
+
+    Args:
+        findings: of this run, in any state.
+        remarks: comments of ours that are there.
+        placeable: the lines that a comment on a finding can stand under, or None.
+        writer: what comments say.
+        is_unseen: whether what a comment is about was not looked at this time: then it is never taken back.
+        room: new comments that may be made.
+    """
+    active = sorted((each for each in findings if each.status is Status.ACTIVE), key=_worst_first)
+    doubtful = {each.fingerprint for each in findings if each.status in DOUBTFUL}
+    pairs, fresh, left = _matched(active, remarks)
+    steps = _Steps()
+    for finding, remark in pairs:
+        steps.found(remark, writer.write(finding, placeable(finding)))
+    for remark in left:
+        if _may_go(remark) and remark.fingerprint not in doubtful and not is_unseen(remark):
+            steps.resolve.append(Edit(remark, writer.settle(remark)))
+        else:
+            steps.keep.append(remark)
+    placed = ((finding, spot) for finding in fresh if (spot := placeable(finding)) is not None)
+    create = [Draft(finding, spot, writer.write(finding, spot)) for finding, spot in islice(placed, max(room, 0))]
+    commented = [draft.finding for draft in create]
+    return Plan(
+        tuple(create),
+        tuple(steps.keep),
+        tuple(steps.update),
+        tuple(steps.reopen),
+        tuple(steps.resolve),
+        tuple(finding for finding, _ in pairs),
+        tuple(finding for finding in fresh if not any(finding is each for each in commented)),
+    )
+
+
+class _Steps:
+    def __init__(self) -> None:
+        self.keep: list[Remark] = []
+        self.update: list[Edit] = []
+        self.reopen: list[Edit] = []
+        self.resolve: list[Edit] = []
+
+    def found(self, remark: Remark, body: str) -> None:
+        """The finding of a comment is there. What people have answered to, or closed, is left as it is."""
+        if remark.is_settled:
+            self.reopen.append(Edit(remark, body))
+        elif remark.is_resolved or remark.has_reply or same(remark.body, body):
+            self.keep.append(remark)
+        else:
+            self.update.append(Edit(remark, body))
+
+
+def _may_go(remark: Remark) -> bool:
+    """Settled and open again means that a person has opened it."""
+    return not (remark.is_resolved or remark.is_settled or remark.has_reply)
+
+
+def _worst_first(finding: Finding) -> tuple[bool, int, str, int]:
+    return (not finding.blocking, finding.severity.rank, finding.path, finding.line)
+
+
+def _matched(
+    findings: Sequence[Finding], remarks: Sequence[Remark]
+) -> tuple[list[tuple[Finding, Remark]], list[Finding], list[Remark]]:
+    """Pairs with the same fingerprint, findings without a comment, comments without a finding.
+
+    The same code may stand twice in a function; then those that are nearest to each other belong together.
+    """
+    there: defaultdict[str, list[int]] = defaultdict(list)
+    for number, remark in enumerate(remarks):
+        there[remark.fingerprint].append(number)
+    candidates = [
+        (_distance(finding, remarks[number]), at, number)
+        for at, finding in enumerate(findings)
+        for number in there[finding.fingerprint]
+    ]
+    partner: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, at, number in sorted(candidates):
+        if at not in partner and number not in taken:
+            partner[at] = number
+            taken.add(number)
+    pairs = [(findings[at], remarks[partner[at]]) for at in sorted(partner)]
+    fresh = [finding for at, finding in enumerate(findings) if at not in partner]
+    return pairs, fresh, [remark for number, remark in enumerate(remarks) if number not in taken]
+
+
+def _distance(finding: Finding, remark: Remark) -> tuple[bool, bool, int]:
+    """Open comments come before closed ones, then the nearest."""
+    away = 0 if finding.line <= remark.line <= finding.end_line else abs(remark.line - finding.end_line)
+    return (remark.is_settled, remark.is_resolved, away)
