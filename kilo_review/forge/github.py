@@ -129,9 +129,10 @@ class GitHub:
         """See `base.Forge`."""
         self.update(remark, body)
         thread, _, comment = remark.thread.partition(" ")
-        why = self._tried(_UNRESOLVE, thread) if remark.is_resolved else ""
+        if remark.is_resolved:
+            return self._tried(_UNRESOLVE, thread)
         self._tried(_UNMINIMIZE, comment)
-        return why
+        return ""
 
     def summarise(self, body: str, summary: Summary | None) -> None:
         """See `base.Forge`."""

@@ -244,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_CONNECT = _answer  # noqa: N815  the names that http.server looks for
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = _answer  # noqa: N815  the names that http.server looks for
 
     def _send_stream(self, response: Response) -> None:
         self.send_header("Transfer-Encoding", "chunked")
