@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 START_SECONDS = 120
-PASSWORD = "a long password 1"  # noqa: S105  of a server that lives for a minute
+PASSWORD = "a long password 1"
 SETTINGS = """\
 WORK_PATH = {folder}
 RUN_USER = {user}

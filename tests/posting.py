@@ -12,7 +12,6 @@ from kilo_review.judge.policy import ExitCode
 from kilo_review.outcome import Entry, ModelInfo, Outcome, State, Target, TargetKind
 from kilo_review.report.view import View
 from kilo_review.source.ci import Pipeline
-from kilo_review.source.diff import Diff
 from kilo_review.source.patch import parse_patch
 from tests.fakes.forge import BASE, HEAD, OURS
 from tests.fakes.github import FakeGitHub
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from kilo_review.forge.apply import Posted
     from kilo_review.forge.base import Forge
+    from kilo_review.source.diff import Diff
 
 FakeOf = type[FakeGitHub] | type[FakeGitLab]
 AnyFake = FakeGitHub | FakeGitLab

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 KINDS = (FakeGitHub, FakeGitLab)
 FIVE = [finding(number) for number in range(1, 6)]
+LEFT = "more than what is left of 120 s"
 MAKES_COMMENTS = {FakeGitHub: "/reviews", FakeGitLab: "/discussions"}
 MAKES_SUMMARY = {FakeGitHub: "/issues/7/comments", FakeGitLab: "/notes"}
 
@@ -467,8 +468,7 @@ def test_a_limit_that_lasts_too_long_is_told(fake: AnyFake) -> None:
     posted = post(fake, FIVE[:2], waits=waits)
     assert waits == []
     assert posted.failures == [
-        f"{posted.forge} limits how much may be asked (429) and wants 3600 s of waiting, more than what is left of 120 s. "
-        "Run the job again later"
+        f"{posted.forge} limits how much may be asked (429) and wants 3600 s of waiting, {LEFT}. Run the job again later"
     ]
     assert len(posted.listed) == 2  # the summary is another kind of comment, and went through
 

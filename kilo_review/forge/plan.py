@@ -11,7 +11,7 @@ from kilo_review.forge.base import Draft, Remark, Spot
 from kilo_review.forge.marks import same
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kilo_review.finding import Finding
 
@@ -86,10 +86,16 @@ def plan(
     """
     active = sorted((each for each in findings if each.status is Status.ACTIVE), key=_worst_first)
     doubtful = {each.fingerprint for each in findings if each.status in DOUBTFUL}
-    pairs, fresh, left = _matched(active, remarks)
+    wanted = {remark.fingerprint for remark in remarks}
+    spots = {at: placeable(each) for at, each in enumerate(active) if each.fingerprint in wanted}
+    texts = {at: writer.write(active[at], spot) for at, spot in spots.items()}
+    partner = _matched(active, remarks, spots, texts)
     steps = _Steps()
-    for finding, remark in pairs:
-        steps.found(remark, writer.write(finding, placeable(finding)))
+    for at, number in partner.items():
+        steps.found(remarks[number], texts[at])
+    taken = set(partner.values())
+    left = [remark for number, remark in enumerate(remarks) if number not in taken]
+    fresh = [finding for at, finding in enumerate(active) if at not in partner]
     for remark in left:
         if _may_go(remark) and remark.fingerprint not in doubtful and not is_unseen(remark):
             steps.resolve.append(Edit(remark, writer.settle(remark)))
@@ -104,7 +110,7 @@ def plan(
         tuple(steps.update),
         tuple(steps.reopen),
         tuple(steps.resolve),
-        tuple(finding for finding, _ in pairs),
+        tuple(active[at] for at in partner),
         tuple(finding for finding in fresh if not any(finding is each for each in commented)),
     )
 
@@ -136,19 +142,19 @@ def _worst_first(finding: Finding) -> tuple[bool, int, str, int]:
 
 
 def _matched(
-    findings: Sequence[Finding], remarks: Sequence[Remark]
-) -> tuple[list[tuple[Finding, Remark]], list[Finding], list[Remark]]:
-    """Pairs with the same fingerprint, findings without a comment, comments without a finding.
+    findings: Sequence[Finding], remarks: Sequence[Remark], spots: Mapping[int, Spot | None], texts: Mapping[int, str]
+) -> dict[int, int]:
+    """Number of a finding → number of its comment: those with the same fingerprint.
 
-    The same code may stand twice in a function; then those that are nearest to each other belong together.
+    The same code may stand twice in a function: then those that fit best belong together.
     """
     there: defaultdict[str, list[int]] = defaultdict(list)
     for number, remark in enumerate(remarks):
         there[remark.fingerprint].append(number)
     candidates = [
-        (_distance(finding, remarks[number]), at, number)
-        for at, finding in enumerate(findings)
-        for number in there[finding.fingerprint]
+        (_misfit(findings[at], spot, texts[at], remarks[number]), at, number)
+        for at, spot in spots.items()
+        for number in there[findings[at].fingerprint]
     ]
     partner: dict[int, int] = {}
     taken: set[int] = set()
@@ -156,12 +162,10 @@ def _matched(
         if at not in partner and number not in taken:
             partner[at] = number
             taken.add(number)
-    pairs = [(findings[at], remarks[partner[at]]) for at in sorted(partner)]
-    fresh = [finding for at, finding in enumerate(findings) if at not in partner]
-    return pairs, fresh, [remark for number, remark in enumerate(remarks) if number not in taken]
+    return dict(sorted(partner.items()))
 
 
-def _distance(finding: Finding, remark: Remark) -> tuple[bool, bool, int]:
-    """Open comments come before closed ones, then the nearest."""
+def _misfit(finding: Finding, spot: Spot | None, text: str, remark: Remark) -> tuple[bool, bool, bool, bool, int]:
+    """Open comments first, then those that say the same, then findings that need a comment, then the nearest."""
     away = 0 if finding.line <= remark.line <= finding.end_line else abs(remark.line - finding.end_line)
-    return (remark.is_settled, remark.is_resolved, away)
+    return (remark.is_settled, remark.is_resolved, not same(remark.body, text), spot is None, away)

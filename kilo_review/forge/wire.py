@@ -249,7 +249,7 @@ class Wire:
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         url = self._address(path)
         headers = {"Content-Type": "application/json"} if content is not None else {}
-        with _told_apart(self.name, self.place.api):
+        with self._told_apart():
             stream = self._connected().stream(method, url, content=content, headers=headers, params=query)
             with stream as response:
                 return Answer(
@@ -280,6 +280,25 @@ class Wire:
                 raise ForgeError(f"{self.name} sent an answer without an end", hint=self._whose())
         return bytes(body)
 
+    @contextmanager
+    def _told_apart(self) -> Iterator[None]:
+        """Errors of httpx → ours: nobody was there, or nobody knows what became of it."""
+        import httpx  # noqa: PLC0415  as long to load as the whole program without it
+
+        try:
+            yield
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
+            raise _UnreachableError(
+                f"cannot connect to {self.name} at {self.place.api} ({self._lowered(error)})",
+                hint="Is the address right, and reachable without a proxy?",
+            ) from None
+        except httpx.HTTPError as error:
+            raise UnsureError(f"the connection to {self.name} broke ({self._lowered(error)})", hint=AGAIN) from None
+
+    def _lowered(self, error: Exception) -> str:
+        text = one_line(str(error)) or type(error).__name__
+        return self._masked(text[:1].lower() + text[1:])[:LONGEST_SAID]
+
     def _connected(self) -> httpx.Client:
         if self._client is None:
             self._client = _client(self.place, self.headers)
@@ -295,23 +314,6 @@ def _has_more(headers: Mapping[str, str], so_far: int, *, is_full: bool) -> bool
     if "link" in headers:
         return 'rel="next"' in headers["link"].lower()
     return is_full
-
-
-@contextmanager
-def _told_apart(name: str, api: str) -> Iterator[None]:
-    """Errors of httpx → ours: nobody was there, or nobody knows what became of it."""
-    import httpx  # noqa: PLC0415  as long to load as the whole program without it
-
-    try:
-        yield
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
-        raise _UnreachableError(
-            f"cannot connect to {name} at {api} ({one_line(str(error)).lower() or 'no answer'})",
-            hint="Is the address right, and reachable without a proxy?",
-        ) from None
-    except httpx.HTTPError as error:
-        what = one_line(str(error)).lower() or type(error).__name__
-        raise UnsureError(f"the connection to {name} broke ({what})", hint=AGAIN) from None
 
 
 def _client(place: Place, headers: Mapping[str, str]) -> httpx.Client:

@@ -89,15 +89,19 @@ class FakeGitLab(FakeForge):
             return refused(403, "403 Forbidden - the discussion is locked")
         if call.method != "DELETE" and len(body_of(call).get("body", "")) > LONGEST:
             return refused(400, "400 Bad request - Note is too long (maximum is 1000000 characters)")
-        if (call.method, path) == ("POST", "/discussions"):
-            return self._discuss(body_of(call), user)
-        if (call.method, path) == ("POST", "/notes"):
-            return self._add([self._note(body_of(call)["body"], user, None)], is_single=True)
+        if call.method == "POST":
+            return self._make(path, body_of(call), user)
         if found := re.fullmatch(r"/discussions/(\w+)(?:/notes/(\d+))?", path):
             return self._change(call, found[1], found[2])
         if found := re.fullmatch(r"/notes/(\d+)", path):
             return self._change(call, "", found[1])
         return refused(404, "404 Not found")
+
+    def _make(self, path: str, body: dict[str, Any], user: int) -> Response:
+        if path == "/discussions":
+            return self._discuss(body, user)
+        assert path == "/notes"
+        return self._add([self._note(body["body"], user, None)], is_single=True)
 
     def _discuss(self, body: dict[str, Any], user: int) -> Response:
         place = body["position"]
@@ -115,13 +119,16 @@ class FakeGitLab(FakeForge):
         self.discussions.append(added)
         return as_json(notes[0] if is_single else added, 201)
 
+    def _resolve(self, call: Call, thread: dict[str, Any]) -> Response:
+        if not self.may_resolve:
+            return refused(403, "403 Forbidden")
+        thread["notes"][0]["resolved"] = body_of(call)["resolved"]
+        return as_json(thread)
+
     def _change(self, call: Call, thread: str, note: str | None) -> Response:
         for each in self.discussions:
             if note is None and each["id"] == thread and call.method == "PUT":
-                if not self.may_resolve:
-                    return refused(403, "403 Forbidden")
-                each["notes"][0]["resolved"] = body_of(call)["resolved"]
-                return as_json(each)
+                return self._resolve(call, each)
             for one in each["notes"]:
                 if str(one["id"]) == note and thread in {"", each["id"]}:
                     if call.method == "DELETE":
