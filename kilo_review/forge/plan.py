@@ -86,32 +86,24 @@ def plan(
     """
     active = sorted((each for each in findings if each.status is Status.ACTIVE), key=_worst_first)
     doubtful = {each.fingerprint for each in findings if each.status in DOUBTFUL}
-    wanted = {remark.fingerprint for remark in remarks}
-    spots = {at: placeable(each) for at, each in enumerate(active) if each.fingerprint in wanted}
+    spots = _spots(active, remarks, placeable)
     texts = {at: writer.write(active[at], spot) for at, spot in spots.items()}
     partner = _matched(active, remarks, spots, texts)
     steps = _Steps()
     for at, number in partner.items():
         steps.found(remarks[number], texts[at])
-    taken = set(partner.values())
-    left = [remark for number, remark in enumerate(remarks) if number not in taken]
-    fresh = [finding for at, finding in enumerate(active) if at not in partner]
-    for remark in left:
-        if _may_go(remark) and remark.fingerprint not in doubtful and not is_unseen(remark):
-            steps.resolve.append(Edit(remark, writer.settle(remark)))
-        else:
-            steps.keep.append(remark)
-    placed = ((finding, spot) for finding in fresh if (spot := placeable(finding)) is not None)
-    create = [Draft(finding, spot, writer.write(finding, spot)) for finding, spot in islice(placed, max(room, 0))]
-    commented = [draft.finding for draft in create]
+    for number, remark in enumerate(remarks):
+        if number not in partner.values():
+            is_gone = remark.fingerprint not in doubtful and not is_unseen(remark)
+            steps.not_found(remark, writer.settle(remark), is_gone=is_gone)
+    fresh = {at: finding for at, finding in enumerate(active) if at not in partner}
+    placed = ((at, spot) for at, finding in fresh.items() if (spot := placeable(finding)) is not None)
+    create = {at: Draft(active[at], spot, writer.write(active[at], spot)) for at, spot in islice(placed, max(room, 0))}
     return Plan(
-        tuple(create),
-        tuple(steps.keep),
-        tuple(steps.update),
-        tuple(steps.reopen),
-        tuple(steps.resolve),
-        tuple(active[at] for at in partner),
-        tuple(finding for finding in fresh if not any(finding is each for each in commented)),
+        create=tuple(create.values()),
+        told=tuple(active[at] for at in partner),
+        rest=tuple(finding for at, finding in fresh.items() if at not in create),
+        **{name: tuple(edits) for name, edits in vars(steps).items()},
     )
 
 
@@ -121,6 +113,13 @@ class _Steps:
         self.update: list[Edit] = []
         self.reopen: list[Edit] = []
         self.resolve: list[Edit] = []
+
+    def not_found(self, remark: Remark, body: str, *, is_gone: bool) -> None:
+        """No finding belongs to a comment. Marked as settled and open again, a person has opened it."""
+        if is_gone and not (remark.is_resolved or remark.is_settled or remark.has_reply):
+            self.resolve.append(Edit(remark, body))
+        else:
+            self.keep.append(remark)
 
     def found(self, remark: Remark, body: str) -> None:
         """The finding of a comment is there. What people have answered to, or closed, is left as it is."""
@@ -132,13 +131,16 @@ class _Steps:
             self.update.append(Edit(remark, body))
 
 
-def _may_go(remark: Remark) -> bool:
-    """Settled and open again means that a person has opened it."""
-    return not (remark.is_resolved or remark.is_settled or remark.has_reply)
-
-
 def _worst_first(finding: Finding) -> tuple[bool, int, str, int]:
     return (not finding.blocking, finding.severity.rank, finding.path, finding.line)
+
+
+def _spots(
+    findings: Sequence[Finding], remarks: Sequence[Remark], placeable: Callable[[Finding], Spot | None]
+) -> dict[int, Spot | None]:
+    """The lines of those findings that a comment may belong to, by the finding's number."""
+    wanted = {remark.fingerprint for remark in remarks}
+    return {at: placeable(each) for at, each in enumerate(findings) if each.fingerprint in wanted}
 
 
 def _matched(
