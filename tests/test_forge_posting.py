@@ -8,10 +8,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cmarkgfm import github_flavored_markdown_to_html
+from cmarkgfm.cmark import Options
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kilo_review import forge
+from kilo_review.display.markdown import SEPARATOR
 from kilo_review.display.secrets import masked
 from kilo_review.finding import Severity, Status
 from kilo_review.judge.policy import ExitCode
@@ -21,6 +24,7 @@ from tests.fakes.forge import OURS, READS, THEIRS, Fault, refused, with_headers
 from tests.fakes.github import FakeGitHub
 from tests.fakes.gitlab import FakeGitLab
 from tests.posting import AnyFake, FakeOf, connected, finding, outcome, post, the_diff
+from tests.test_neutral import Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -541,3 +545,17 @@ def test_what_is_no_clean_replacement_cannot_be_applied(fake: AnyFake, changed: 
     assert "suggestion" not in fake.bodies()[0]
     assert "AKIAZ3MZQ7R4WXYTLKPD" not in fake.bodies()[0]
     assert not re.search(r"^[/@]", fake.bodies()[0], re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "words", ["@everyone", "[x](https://evil.example)", "<script>", "![](x)", "`a` | b", "- a\n\n# b"]
+)
+def test_a_comment_is_rendered_as_text_and_its_mark_is_not_seen(fake: AnyFake, words: str) -> None:
+    post(fake, [finding(1, title=words, message=words, rule=words), finding(2, path=f"{words}.py", title=words)])
+    for body in (fake.bodies()[0], fake.comments[0]["body"]):
+        html = github_flavored_markdown_to_html(body, options=Options.CMARK_OPT_UNSAFE)
+        page = Page(html.replace(body.split("\n")[0], SEPARATOR))
+        names = {tag[0] for tag in page.tags if isinstance(tag, tuple)}
+        assert names <= {"p", "strong", "sub", "h3", "ul", "li", "code"}
+        assert " ".join(words.split()) in page.text
+        assert "kilo-review:" not in page.text.replace("kilo-review: 2 findings", "")

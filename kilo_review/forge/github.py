@@ -40,7 +40,7 @@ query($owner: String!, $name: String!, $number: Int!, $after: String) {
         id isResolved path line originalLine
         comments(first: 50) {
           totalCount
-          nodes { id databaseId body viewerDidAuthor author { __typename login } }
+          nodes { id fullDatabaseId body viewerDidAuthor author { __typename login } }
         }
       }
     }
@@ -52,7 +52,7 @@ query($owner: String!, $name: String!, $number: Int!, $after: String) {
   repository(owner: $owner, name: $name) { pullRequest(number: $number) {
     found: comments(first: 100, after: $after) {
       pageInfo { hasNextPage endCursor }
-      nodes { databaseId body viewerDidAuthor author { __typename login } }
+      nodes { fullDatabaseId body viewerDidAuthor author { __typename login } }
     }
   } }
 }"""
@@ -66,7 +66,7 @@ _UNMINIMIZE = "mutation($id: ID!) { unminimizeComment(input: {subjectId: $id}) {
 
 
 class GitHub:
-    """See `base.Forge`."""
+    """See `base.Forge`. The numbers of comments no longer fit into GraphQL's `databaseId`."""
 
     name = "GitHub"
     longest = 65_536
@@ -100,7 +100,7 @@ class GitHub:
         """See `base.Forge`."""
         ours = (node for viewer, node in self._listed(_COMMENTS) if _is_ours(node, viewer))
         found = ((node, marks.of_summary(text(node, "body"))) for node in ours)
-        return [Summary(text(node, "databaseId"), text(node, "body"), *mark) for node, mark in found if mark]
+        return [Summary(text(node, "fullDatabaseId"), text(node, "body"), *mark) for node, mark in found if mark]
 
     def create(self, drafts: Sequence[Draft]) -> None:
         """See `base.Forge`. One review, so that people get one message; it is made whole or not at all."""
@@ -195,7 +195,7 @@ def _remark(thread: dict[str, Any], viewer: str) -> Remark | None:
         return None
     others = sum(not _is_ours(comment, viewer) for comment in comments)
     return Remark(
-        id=text(comments[0], "databaseId"),
+        id=text(comments[0], "fullDatabaseId"),
         fingerprint=mark.fingerprint,
         path=text(thread, "path"),
         line=number(thread, "line") or number(thread, "originalLine"),

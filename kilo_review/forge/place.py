@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TOKEN = "KILO_REVIEW_FORGE_TOKEN"  # noqa: S105  a name
 FORGE, ADDRESS, REPOSITORY = "KILO_REVIEW_FORGE", "KILO_REVIEW_FORGE_URL", "KILO_REVIEW_FORGE_REPOSITORY"
 """For CI systems that do not say where the change is proposed, such as Jenkins."""
+VARIABLES = (TOKEN, FORGE, ADDRESS, REPOSITORY)
+"""Those of our own."""
 TOKENS = {
     "github": ("GITHUB_TOKEN",),
     "gitea": ("GITEA_TOKEN", "FORGEJO_TOKEN", "GITHUB_TOKEN"),

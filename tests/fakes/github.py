@@ -61,11 +61,11 @@ class FakeGitHub(FakeForge):
         return [thread["comments"][0]["body"] for thread in self.threads]
 
     def _comment(self, words: str, token: str) -> dict[str, Any]:
-        number = next(self._numbers)
+        number = (1 << 31) + next(self._numbers)
         kind, login = USERS[token]
         return {
             "id": f"PRRC_{number}",
-            "databaseId": number,
+            "fullDatabaseId": str(number),
             "body": words,
             "author": {"__typename": kind, "login": login},
         }
@@ -80,19 +80,19 @@ class FakeGitHub(FakeForge):
             return self._review(body_of(call), token)
         if (call.method, path) == ("POST", "/issues/7/comments"):
             self.comments.append(self._comment(body_of(call)["body"], token))
-            return as_json({"id": self.comments[-1]["databaseId"]}, 201)
+            return as_json({"id": int(self.comments[-1]["fullDatabaseId"])}, 201)
         if found := re.fullmatch(r"/(pulls|issues)/comments/(\d+)", path):
-            return self._one(call, found[1], int(found[2]))
+            return self._one(call, found[1], found[2])
         return refused(404, "Not Found")
 
-    def _one(self, call: Call, kind: str, number: int) -> Response:
+    def _one(self, call: Call, kind: str, number: str) -> Response:
         lists = [self.comments] if kind == "issues" else [thread["comments"] for thread in self.threads]
         for comments in lists:
             for comment in comments:
-                if comment["databaseId"] == number and call.method == "PATCH":
+                if comment["fullDatabaseId"] == number and call.method == "PATCH":
                     comment["body"] = body_of(call)["body"]
                     return as_json({"id": number})
-                if comment["databaseId"] == number and call.method == "DELETE":
+                if comment["fullDatabaseId"] == number and call.method == "DELETE":
                     comments.remove(comment)
                     return Response(204)
         return refused(404, "Not Found")
@@ -132,6 +132,7 @@ class FakeGitHub(FakeForge):
         query, variables = asked["query"], asked["variables"]
         if "mutation" in query:
             return self._mutated(query, variables["id"], token)
+        assert not re.search(r"\bdatabaseId\b", query), "it overflows"
         assert (variables["owner"], variables["name"], variables["number"]) == ("org", "tool", 7)
         if "headRefOid" in query:
             return _data(pullRequest={"headRefOid": self.head, "state": "OPEN" if self.is_open else "CLOSED"})
