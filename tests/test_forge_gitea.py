@@ -248,6 +248,19 @@ def test_a_locked_conversation_is_told(request_: Request) -> None:
     assert "lock" in failure
 
 
+def test_a_user_who_may_only_read_marks_what_it_may_not_close(request_: Request) -> None:
+    pull = request_
+    pull.ask(pull.server.author, "DELETE", "/collaborators/bot")
+    assert len(pull.post(FOUR[:1]).created) == 1
+    posted = pull.post([])
+    assert not posted.failures
+    (note,) = posted.notes
+    assert note.startswith("comments are marked as no longer found, but not closed: the token may not do that")
+    assert "No longer found" in pull.of(FOUR[0])["body"]
+    assert pull.post([]).kept == 1
+    assert pull.post(FOUR[:1]).reopened == 1
+
+
 class Older(Fake):
     """The same Gitea as it was before 1.26, and as Forgejo is: conversations cannot be closed."""
 

@@ -114,6 +114,14 @@ def test_an_answer_that_gets_lost_does_not_make_comments_twice(fake: AnyFake) ->
     assert not posted.failures
 
 
+def test_of_two_comments_on_the_same_code_the_one_that_got_lost_is_made_again(fake: AnyFake) -> None:
+    fake.faults.append(Fault("POST", '"new_line": 15', refused(502, "Bad Gateway")))
+    fake.faults.append(Fault("POST", '"line": 15', refused(502, "Bad Gateway")))
+    posted = post(fake, [finding(1), finding(1, line=15, end_line=15)])
+    assert len(posted.created) == len(fake.bodies()) == 2
+    assert not posted.failures
+
+
 def test_a_summary_whose_answer_gets_lost_is_not_made_twice(fake: AnyFake) -> None:
     fake.faults.append(Fault("POST", MAKES_SUMMARY[type(fake)], refused(502, "Bad Gateway"), is_done=True))
     posted = post(fake, FIVE)
@@ -353,6 +361,16 @@ def test_two_summaries_become_one(fake: AnyFake) -> None:
     assert len(fake.comments) == 1
 
 
+def test_a_summary_that_somebody_deletes_meanwhile_is_made_anew(fake: AnyFake) -> None:
+    post(fake, FIVE)
+    missing = refused(404, "Not Found")
+    fake.faults += [Fault("PATCH", "/issues/comments/", missing), Fault("PUT", "merge_requests/7/notes/", missing)]
+    posted = post(fake, FIVE[:4])
+    assert len(posted.listed) == 1
+    assert len(fake.comments) == 2
+    assert not posted.failures
+
+
 def test_a_dry_run_changes_nothing(fake: AnyFake) -> None:
     client = connected(fake)
     posted = forge.post(View(outcome(FIVE), ExitCode.PASS), the_diff(), client, dry_run=True)
@@ -398,7 +416,7 @@ def test_a_locked_conversation_is_told_and_the_findings_come_back(fake: AnyFake)
 def test_a_request_that_is_closed_gets_nothing(fake: AnyFake) -> None:
     fake.is_open = False
     posted = post(fake, FIVE)
-    assert posted.nothing == "the pull or merge request is not open"
+    assert posted.sentence == f"nothing was posted to {posted.forge}: the pull or merge request is not open"
     assert len(posted.unposted) == 5
     assert not fake.writes()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ import pytest
 
 from kilo_review import forge
 from kilo_review.errors import ConfigError, ForgeError
+from kilo_review.forge.gitea import Gitea
+from kilo_review.forge.github import GitHub
+from kilo_review.forge.gitlab import GitLab
 from kilo_review.forge.place import checked, place_of
 from kilo_review.forge.waits import limited_for
 from kilo_review.forge.wire import Patience, Wire
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from kilo_review.forge.base import Place
+    from kilo_review.forge.base import Forge, Place
 
 RUN = Pipeline("github", "pull_request", is_pull_request=True, number="7", head="a" * 40)
 SECRET = "ghp_notforanyone1234567890"
@@ -323,11 +327,14 @@ def test_all_waits_together_have_an_end() -> None:
     assert waits == [6, 4]
 
 
+def test_every_forge_can_do_what_is_asked_of_one() -> None:
+    classes: list[type[Forge]] = [GitHub, GitLab, Gitea]  # the type checker compares
+    assert [each.__name__ for each in classes] == list(forge.FORGES.values())
+
+
 def test_posting_loads_nothing_before_it_is_wanted() -> None:
     code = (
         "import sys, kilo_review.forge; print([m for m in ('httpx', 'kilo_review.forge.github') if m in sys.modules])"
     )
-    import sys  # noqa: PLC0415
-
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

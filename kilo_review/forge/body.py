@@ -62,6 +62,7 @@ def is_clean(suggestion: str, finding: Finding, spot: Spot) -> bool:
         and (spot.start, spot.line) == (finding.line, max(finding.end_line, finding.line))
         and spot.text == finding.evidence
         and suggestion != finding.evidence
+        and "\r" not in spot.text  # the forge would put other line ends into the file
         and for_terminal(suggestion) == suggestion
         and not _COMMAND.search(suggestion)
     )
