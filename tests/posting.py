@@ -32,6 +32,8 @@ PATCH = (
     " one = 1\n two = 2\n-old = 3\n" + "".join(f"+{line}\n" for line in CODE) + " last = 4\n"
 )
 FIRST_ADDED = 12
+NOW = 1_800_000_000
+"""Seconds since 1970, for those who wait."""
 
 
 def the_diff() -> Diff:
@@ -65,7 +67,7 @@ def outcome(findings: Sequence[Finding], *, state: State = State.REVIEWED, reaso
 def connected(fake: AnyFake, token: str = OURS, *, head: str = "", waits: list[float] | None = None) -> Forge:
     """The real client of a fake, as in a CI run of it; it notes its waits instead of waiting."""
     noted: list[float] = [] if waits is None else waits
-    patience = Patience(sleep=noted.append)
+    patience = Patience(sleep=noted.append, now=lambda: NOW)
     pipeline = Pipeline("github", "pull_request", is_pull_request=True, number="7", base=BASE, head=head or HEAD)
     if isinstance(fake, FakeGitHub):
         address = {"GITHUB_API_URL": f"{fake.url}/api/v3", "GITHUB_REPOSITORY": "org/tool", "GITHUB_TOKEN": token}
