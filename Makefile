@@ -3,8 +3,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 REVIEWS ?= 2000
 SEED ?=
+SECONDS ?= 60
 
-.PHONY: demo test lint types tests bench soak clean
+.PHONY: demo test lint types tests bench soak fuzz clean
 
 # The program with its embedded engine and the small demonstration model: all that `make demo` needs.
 $(VENV)/.program: pyproject.toml
@@ -17,6 +18,10 @@ $(VENV)/.program: pyproject.toml
 
 $(VENV)/.developer: $(VENV)/.program
 	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(VENV)/.fuzzer: $(VENV)/.program
+	$(BIN)/python -m pip install --quiet --group fuzz
 	@touch $@
 
 demo: $(VENV)/.program
@@ -41,5 +46,9 @@ bench: $(VENV)/.program
 soak: $(VENV)/.developer
 	$(BIN)/python -m soak --reviews $(REVIEWS) $(if $(SEED),--seed $(SEED))
 
+# What it finds lies in .cache/fuzz; more of it: .venv/bin/python -m fuzz --help
+fuzz: $(VENV)/.fuzzer
+	$(BIN)/python -m fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
 clean:
-	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf $(VENV) .cache/fuzz .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache dist

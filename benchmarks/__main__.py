@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.changes import huge_change, reviewed_commits, standard_change, with_rules
+from benchmarks.changes import huge_change, many_hunks, reviewed_commits, standard_change, with_rules
 from benchmarks.instant_server import BLOCKING, NOTHING, InstantServer
+from benchmarks.slot_server import slot_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 RUNS = 5
 COMMITS = 50
 RULES = 50
+SLOTS = 8
+SLOT_SECONDS = 0.2
 PROGRAM = (sys.executable, "-m", "kilo_review")
 CLICK = (sys.executable, "-c", "import click")
 MIB = 1024
@@ -49,6 +52,7 @@ def main() -> None:
         prompts(Path(folder))
         memory(Path(folder), arguments.runs)
         planning(Path(folder), arguments.lines)
+        throughput(Path(folder))
         prefix_cache(Path(folder))
 
 
@@ -136,6 +140,29 @@ def planning(folder: Path, lines: int) -> None:
     _row("whole process", f"{_median(planned):.2f} s", f"{_ratio(planned, patch):.2f} x git diff-tree -p", "at most 3")
     _row("git diff-tree -p", f"{_median(patch):.2f} s", "", "")
     _row("peak memory", f"{max(cost.mib for cost in planned):.0f} MiB", "", "at most 500")
+
+
+def throughput(folder: Path) -> None:
+    """Many hunks, one in each request, against 8 slots of 200 ms; and very many, several in each, for the memory."""
+    print(f"\nA loopback server that works on {SLOTS} requests at once, {SLOT_SECONDS} s for each (--jobs auto)")
+    repository = many_hunks(folder / "many", 400, lines=190)
+    with slot_server(SLOTS, SLOT_SECONDS) as url:
+        command = (*PROGRAM, "--provider", "openai", "--base-url", url, "--no-cache")
+        requests = json.loads(_output((*command, "--format", "json"), repository))["usage"]["requests"]
+        cost = _run(command, repository)
+    ideal = requests * SLOT_SECONDS / SLOTS
+    _row(
+        "400 hunks",
+        f"{cost.seconds:.2f} s",
+        f"{requests} requests; {cost.seconds / ideal:.2f} x the ideal",
+        "at most 1.15",
+    )
+    repository = many_hunks(folder / "very-many", 10_000, lines=3)
+    with slot_server(SLOTS, 0.0) as url:
+        command = (*PROGRAM, "--provider", "openai", "--base-url", url, "--no-cache")
+        requests = json.loads(_output((*command, "--format", "json"), repository))["usage"]["requests"]
+        cost = _run(command, repository)
+    _row("10,000 hunks", f"{cost.mib:.0f} MiB", f"{requests} requests in {cost.seconds:.1f} s", "at most 200 MiB")
 
 
 def prefix_cache(folder: Path) -> None:

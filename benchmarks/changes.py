@@ -67,6 +67,23 @@ def huge_change(folder: Path, lines: int) -> tuple[Path, str, str]:
     return folder, old, new
 
 
+def many_hunks(folder: Path, number: int, *, lines: int) -> Path:
+    """A repository where so many hunks are staged, each with so many new lines."""
+    _init(folder)
+    per_file = 50 if number > 1000 else 1
+    old = "".join(f"kept_{line} = {line}\n" * 10 for line in range(per_file))
+    for count in range(number // per_file):
+        (folder / f"module{count:04}.py").write_text(old)
+    _git(folder, "add", "-A")
+    _git(folder, *IDENTITY, "commit", "-qm", "before")
+    for count in range(number // per_file):
+        new = ("".join(f"added_{count}_{at}_{line} = {line}\n" for line in range(lines)) for at in range(per_file))
+        text = "".join(f"kept_{at} = {at}\n" * 10 + each for at, each in enumerate(new))
+        (folder / f"module{count:04}.py").write_text(text)
+    _git(folder, "add", "-A")
+    return folder
+
+
 def _commit(folder: Path, lines: int, *, changed: bool) -> str:
     for number in range(FILES):
         path = folder / f"package{number % 30}" / f"module{number}.py"

@@ -17,14 +17,16 @@ from kilo_review.errors import (
     ModelError,
     PromptTooLongError,
     SchemaRejectedError,
+    ServerBusyError,
     ServerFailedError,
 )
 from kilo_review.inert import inert
 from kilo_review.judge.parse import Claim, parse, salvage
 from kilo_review.judge.remedy import Explanation, parse_explanation
 from kilo_review.judge.verify import Ruling, parse_ruling
-from kilo_review.models.base import AS_EVER
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW
 from kilo_review.models.retry import Patience, Try
+from kilo_review.outcome import Usage
 from kilo_review.plan.chunk import Chunk, TokenMeter
 from kilo_review.plan.rules import blocks
 from kilo_review.prompts import EXPLAIN_SCHEMA, VERIFY_SCHEMA, Message, Prompts, reply_schema
@@ -34,15 +36,16 @@ if TYPE_CHECKING:
 
     from kilo_review.deadline import Deadline
     from kilo_review.models.base import Model, Reply
-    from kilo_review.outcome import Usage
-
-
 Answer = TypeVar("Answer")
 PARROTED = "it repeats the instructions"
 UNUSUAL_TOKEN = 5
 """Characters; code has 3 to 4 on average."""
 LONGEST_TOKEN = 10
 """Characters; more than this on average means that part of the prompt was not counted."""
+
+
+def _nobody() -> None:
+    """Nobody is told."""
 
 
 @dataclass(slots=True)
@@ -56,6 +59,13 @@ class Asker:
     meter: TokenMeter = field(default_factory=TokenMeter)
     with_schema: bool = True
     """False once the server has refused one."""
+    told_busy: Callable[[], None] = _nobody
+    """Called when the server asks for patience."""
+
+    def another(self, told_busy: Callable[[], None]) -> Asker:
+        """The same on a connection of its own, for another thread; what is known of the tokenizer is shared."""
+        own = self.model.another()
+        return Asker(own, self.prompts, self.deadline, Usage(), self.meter, self.with_schema, told_busy)
 
     def claims(self, chunk: Chunk, sampling: Mapping[str, Any] = AS_EVER) -> list[Claim]:
         """What the model says about a chunk.
@@ -126,7 +136,7 @@ class Asker:
     def _climb_down(
         self, question: Sequence[Message], schema: dict[str, Any], reply: Reply, unreadable: BadReplyError
     ) -> list[Claim]:
-        if reply.text.strip():
+        if reply.text.strip() and self._fits_another_question(reply.text):
             try:
                 return self._read(self._ask(self.prompts.repair(inert(reply.text)), schema))
             except (BadReplyError, PromptTooLongError):
@@ -134,6 +144,10 @@ class Asker:
         if not self.with_schema:
             raise unreadable
         return self._read(self._ask(question, None))
+
+    def _fits_another_question(self, text: str) -> bool:
+        """A reply that fills the window would be cut, or refused, before it could be written again."""
+        return 2 * self.meter.estimate(text) <= (self.model.info.window or DEFAULT_WINDOW)
 
     def _read(self, reply: Reply) -> list[Claim]:
         if reply.is_cut:
@@ -152,7 +166,7 @@ class Asker:
             reply = self._timed(messages, schema if self.with_schema else None, sampling)
         except PromptTooLongError as error:
             self.meter.learn(size, error.prompt_tokens or 0)
-            raise
+            raise self._with_numbers(error, size) from None
         except SchemaRejectedError:
             if schema is None or not self.with_schema:
                 raise
@@ -167,6 +181,14 @@ class Asker:
         self.meter.learn(size, reply.prompt_tokens)
         return reply
 
+    def _with_numbers(self, error: PromptTooLongError, size: int) -> PromptTooLongError:
+        """The error; where the server tells no numbers, with our own."""
+        if error.prompt_tokens or error.window:
+            return error
+        window, tokens = self.model.info.window, self.meter.estimate_bytes(size)
+        ours = f"it takes about {tokens} of the {window} tokens that were asked for"
+        return PromptTooLongError(f"{error.message}; {ours}", hint=error.hint)
+
     def _timed(self, messages: Sequence[Message], schema: dict[str, Any] | None, sampling: Mapping[str, Any]) -> Reply:
         """The answer, by a second try where that is worth it."""
         patience = Patience()
@@ -176,6 +198,8 @@ class Asker:
             try:
                 return self.model.ask(messages, schema, self.deadline, sampling)
             except ModelError as error:
+                if isinstance(error, ServerBusyError):
+                    self.told_busy()
                 again = patience.next_try(error, self._seed(sampling))
                 if again is None or not self._has_time_for(again):
                     raise

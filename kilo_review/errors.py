@@ -30,6 +30,8 @@
 Each message is one sentence about the cause; `hint` is the next step.
 """
 
+LARGER_WINDOW = "Give the model a larger window (num_ctx, context length)"
+
 
 class KiloReviewError(Exception):
     """Base of everything that this program raises on purpose."""

@@ -67,6 +67,7 @@ class Finding:
         suggestion: replacement code, if one was asked for.
         reason: why `status` is not `active`; of an active one, where it comes from.
         rule: the rule of the project that it breaks, or "".
+        known_as: its fingerprint, of one that was read from a report, which does not hold all that it is made of.
     """
 
     path: str
@@ -83,6 +84,7 @@ class Finding:
     suggestion: str | None = None
     reason: str | None = None
     rule: str = ""
+    known_as: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -91,7 +93,7 @@ class Finding:
         Made of category, path, the normalised first line of the evidence and the enclosing symbol;
         never of a line number or of the model's prose (habit seen in detect-secrets).
         """
-        return digest(self.category.value, self.path, fold(self.code), " ".join(self.symbol.split()))
+        return self.known_as or digest(self.category.value, self.path, fold(self.code), " ".join(self.symbol.split()))
 
     @property
     def short_id(self) -> str:

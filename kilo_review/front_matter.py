@@ -7,7 +7,9 @@ from typing import Any
 from kilo_review.errors import ConfigError
 
 LONGEST = 8192
-"""Characters of a head; YAML can blow up from little, and no honest head is longer."""
+"""Characters of a head; no honest one is longer. Aliases, by which little becomes gigabytes, are refused."""
+MOST_BRACKETS = 400
+"""Opening ones of a head: 3,000 of them keep the YAML library busy for ten seconds."""
 FENCE = "---"
 
 
@@ -26,14 +28,20 @@ def split(text: str, origin: str) -> tuple[dict[str, Any], str]:
     head = "\n".join(lines[1:end])
     if len(head) > LONGEST:
         raise ConfigError(f"{origin}: the head is longer than {LONGEST} characters")
+    if head.count("[") + head.count("{") > MOST_BRACKETS:
+        raise ConfigError(f"{origin}: the head has more than {MOST_BRACKETS} brackets in it")
     return _mapping(head, origin), "\n".join(lines[end + 1 :])
 
 
 def _mapping(head: str, origin: str) -> dict[str, Any]:
     from ruamel.yaml import YAML  # noqa: PLC0415  30 ms, for those who have such a file
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+    from ruamel.yaml.events import AliasEvent  # noqa: PLC0415
 
     try:
+        for event in YAML(typ="safe", pure=True).parse(head):
+            if isinstance(event, AliasEvent) or getattr(event, "tag", None):
+                raise ConfigError(f"{origin}: the head has a YAML alias or tag in it", hint="Write it out")
         value = YAML(typ="safe", pure=True).load(head)
     except (YAMLError, ValueError, RecursionError) as error:
         problem = str(getattr(error, "problem", None) or error).split("\n", 1)[0]

@@ -31,7 +31,8 @@ _SQUARE = (
     r"|BOS|EOS|EOT|PAD|UNK|CLS|SEP|[gs]?MASK)\]"
     r"|e~\["  # MiniMax, with the next
 )
-_TOKEN = rf"<(?:{_ANGLE})|\[(?:{_SQUARE})|\]~!?b[\[\]]"
+_TOKEN = rf"(?=(<(?:{_ANGLE})|\[(?:{_SQUARE})|\]~!?b[\[\]]))."
+"""The first character alone is consumed: the last one of a token may be the first one of the next."""
 
 
 def inert(text: str) -> str:
@@ -39,16 +40,22 @@ def inert(text: str) -> str:
 
     Tab and line feed stay. A byte order mark at its very beginning says nothing and is left out.
     """
-    return re.sub(_TOKEN, _broken, for_terminal(text.removeprefix("\ufeff")))
+    return _broken(for_terminal(text.removeprefix("\ufeff")))
 
 
 def restored(words: str, original: str) -> str:
     """What a model writes after it was shown `inert(original)`, with the control tokens that really stand there."""
-    for match in re.finditer(_TOKEN, original):
-        words = words.replace(_broken(match), match.group())
+    spans = [match.span(1) for match in re.finditer(_TOKEN, original)]
+    starts = {first for first, _ in spans}
+    forms = {}
+    for first, end in spans:  # others may begin within this one, the last of them with its last character
+        last = end - 1
+        shown = "".join(re.escape(original[at]) + " ?" * (at in starts) for at in range(first, last))
+        forms[f"{shown}(?={re.escape(original[last])})"] = original[first:last]
+    for shown, token in forms.items():
+        words = re.sub(shown, token.replace("\\", r"\\"), words)
     return words
 
 
-def _broken(match: re.Match[str]) -> str:
-    token = match.group()
-    return f"{token[0]} {token[1:]}"
+def _broken(text: str) -> str:
+    return re.sub(_TOKEN, r"\g<0> ", text)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kilo_review import poll
+from kilo_review.answering import Answer, answers_to
 from kilo_review.ask import Asker
 from kilo_review.deadline import Deadline
 from kilo_review.display import printable
 from kilo_review.errors import (
-    BadReplyError,
     BrokenStreamError,
-    CutReplyError,
     DeadlineError,
     ModelError,
     NotLocalError,
@@ -25,23 +22,26 @@ from kilo_review.errors import (
 from kilo_review.finding import Status
 from kilo_review.judge.anchor import merged
 from kilo_review.judge.verify import holding, unverified
+from kilo_review.lanes import Lanes
 from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, answer_identity
-from kilo_review.outcome import Entry, State
+from kilo_review.outcome import Entry, State, Usage
 from kilo_review.packing import Pace, Packer
 from kilo_review.plan import scope
 from kilo_review.plan.chunk import Chunk, TokenMeter
 from kilo_review.plan.context import symbol_at
 from kilo_review.plan.rules import blocks
 from kilo_review.sieve import Sieve
+from kilo_review.throttle import Width
 from kilo_review.verifier import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from kilo_review.finding import Finding
     from kilo_review.job import Job, Watch
     from kilo_review.judge.anchor import Anchored
     from kilo_review.judge.baseline import Known
+    from kilo_review.lanes import Turn
     from kilo_review.ledger.records import Ledger
     from kilo_review.models.base import Model
     from kilo_review.outcome import Outcome
@@ -121,16 +121,13 @@ class Inquiry:
         speed_of = f"{model.info.provider} {model.info.name} {model.info.digest}"
         self._pace.known = self._ledger.calibration(speed_of)
         meter = TokenMeter(max(TokenMeter().tokens_per_byte, self._pace.known.tokens_per_byte))
-        asker = Asker(model, self._job.prompts, self._job.deadline, outcome.usage, meter)
+        asker = Asker(model, self._job.prompts, self._job.deadline, Usage(), meter)
         packer = Packer(self._job, self._change, model.info.window or DEFAULT_WINDOW, meter, self._pace)
         self._packer = packer
         self._verifier = Verifier(self._job, self._session, self._ledger, self._pace, asker)
         packer.room()
         try:
-            for chunk in packer.chunks(self._chosen, self._is_known, self._too_long):
-                self._review_in_time(chunk, asker, packer, outcome)
-                self._settle(hunk for hunk in chunk.hunks if hunk in self._asked_whole)
-                self._watch.progress(len(self._states) + len(self._failed), len(self._chosen))
+            self._ask_about(packer.chunks(self._chosen, self._is_known, self._too_long), asker, packer, outcome)
             self._settle(hunk for _, hunk in self._chosen)
         except DeadlineError:
             self._note_slowness(model, outcome, always=True)
@@ -143,6 +140,31 @@ class Inquiry:
         finally:
             self._ledger.calibrate(speed_of, self._pace.measured._replace(tokens_per_byte=meter.tokens_per_byte))
         self._note_slowness(model, outcome, always=False)
+
+    def _ask_about(self, chunks: Iterator[Chunk], asker: Asker, packer: Packer, outcome: Outcome) -> None:
+        def work(asker: Asker, chunk: Chunk) -> Iterator[Answer]:
+            return answers_to(asker, packer, chunk, self._job.votes)
+
+        with Lanes(asker, self._width(asker.model), work) as lanes:
+            try:
+                for turn in lanes.turns(self._due(chunks, packer, outcome)):
+                    self._take(turn, packer, outcome)
+            except (ModelError, SourceError) as error:
+                if isinstance(error, NotLocalError):
+                    lanes.hang_up()
+                self._take_rest(lanes, packer, outcome)
+                raise
+            except KeyboardInterrupt:
+                lanes.hang_up()
+                self._take_rest(lanes, packer, outcome)
+                raise
+
+    def _width(self, model: Model) -> Width:
+        """The user's word, or else the server's; never more lanes than there are hunks."""
+        most = max(1, len(self._chosen))
+        if self._job.jobs is not None:
+            return Width(min(self._job.jobs, most), min(self._job.jobs, most))
+        return Width(min(model.width.start, most), min(model.width.most, most))
 
     # Memory
 
@@ -187,46 +209,53 @@ class Inquiry:
 
     # Asking
 
-    def _review_in_time(self, chunk: Chunk, asker: Asker, packer: Packer, outcome: Outcome) -> None:
-        """Ask, unless the answer cannot come in time; the first request of a run is always tried."""
-        left, tokens = self._job.deadline.remaining(), packer.request_tokens(chunk)
-        expected = self._pace.expected.seconds(tokens) * self._job.votes
-        if left is not None and expected > left and outcome.usage.requests:
-            limit = f"{left:.0f} s of the time limit of {self._job.deadline.seconds:g} s were left"
-            hint = "Raise it with --max-seconds, or use a smaller model"
-            self._fail(chunk, DeadlineError(f"it takes about {expected:.0f} s, and {limit}", hint=hint))
-            return
-        self._watch.model_chosen(asker.model.info)
-        started = time.monotonic()
-        try:
-            self._review(chunk, asker, outcome)
-        except DeadlineError:
-            self._pace.disappoint(tokens, time.monotonic() - started)
-            raise
-        self._pace.learn(outcome.usage)
+    def _due(self, chunks: Iterable[Chunk], packer: Packer, outcome: Outcome) -> Iterator[Chunk]:
+        """Those that can be answered in time; the first of a run is always tried."""
+        for chunk in chunks:
+            left = self._job.deadline.remaining()
+            expected = self._pace.expected.seconds(packer.request_tokens(chunk)) * self._job.votes
+            if left is not None and expected > left and outcome.usage.requests:
+                limit = f"{left:.0f} s of the time limit of {self._job.deadline.seconds:g} s were left"
+                hint = "Raise it with --max-seconds, or use a smaller model"
+                self._fail(chunk, DeadlineError(f"it takes about {expected:.0f} s, and {limit}", hint=hint))
+                self._settle_asked(chunk)
+                continue
+            assert outcome.model
+            self._watch.model_chosen(outcome.model)
+            yield chunk
 
-    def _review(self, chunk: Chunk, asker: Asker, outcome: Outcome) -> None:
-        """Ask about one chunk; halve it where it or its answer was too long."""
+    def _take(self, turn: Turn, packer: Packer, outcome: Outcome) -> None:
+        """Note what came of one chunk, also if that was the end of it."""
         try:
-            found = poll.found(asker, chunk, self._job.votes, self._keep)
-        except (PromptTooLongError, CutReplyError) as error:
-            # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
-            if halves := chunk.halves(cut_hunks=isinstance(error, PromptTooLongError)):
-                for half in halves:
-                    self._review(half, asker, outcome)
-                return
-            self._fail(chunk, error)
-            if isinstance(error, CutReplyError):
-                self._keep(poll.rescued(asker, chunk, error))
-        except (BadReplyError, BrokenStreamError) as error:
-            self._fail(chunk, error)
-            self._broken += isinstance(error, BrokenStreamError)
-            if self._broken >= MOST_BROKEN:
-                raise  # it is the server that fails, not the hunk
-        else:
-            self._broken = 0
-            self._keep(found)
-        self._finish(chunk)
+            for answer in turn.answers:
+                self._note(answer)
+        except DeadlineError:
+            self._pace.disappoint(packer.request_tokens(turn.chunk), turn.usage.model_seconds)
+            raise
+        finally:
+            outcome.usage.add(turn.usage)
+        self._pace.learn(outcome.usage)
+        self._settle_asked(turn.chunk)
+
+    def _settle_asked(self, chunk: Chunk) -> None:
+        self._settle(hunk for hunk in chunk.hunks if hunk in self._asked_whole)
+        self._watch.progress(len(self._states) + len(self._failed), len(self._chosen))
+
+    def _take_rest(self, lanes: Lanes, packer: Packer, outcome: Outcome) -> None:
+        """What others had begun to ask when one of them failed is not lost."""
+        for turn in lanes.rest():
+            with suppress(ModelError):
+                self._take(turn, packer, outcome)
+
+    def _note(self, answer: Answer) -> None:
+        if answer.error is not None:
+            self._fail(answer.chunk, answer.error)
+        self._broken = self._broken + 1 if isinstance(answer.error, BrokenStreamError) else 0
+        self._keep(answer.found)
+        self._finish(answer.chunk)
+        if self._broken >= MOST_BROKEN:
+            assert answer.error
+            raise answer.error  # it is the server that fails, not the hunk
 
     def _finish(self, chunk: Chunk) -> None:
         """Hunks of which every line has been asked about are done, and are remembered at once."""

@@ -46,6 +46,8 @@ class Job:
         baseline: findings that the project has accepted.
         rules: the project's own.
         is_pull_request: the change may not excuse itself.
+        jobs: requests under way at once; None for as many as the server works on.
+        shard: which part of the change, from 1, and of how many; None for all of it.
         votes: answers that are asked for about each chunk; what most of them say counts.
         report_unused: whether comments that suppress nothing are told.
         patch: the change itself, where it came on standard input.
@@ -64,6 +66,8 @@ class Job:
     baseline: Baseline = ()
     rules: Book = field(default_factory=Book)
     is_pull_request: bool = False
+    jobs: int | None = 1
+    shard: tuple[int, int] | None = None
     votes: int = 1
     report_unused: bool = False
     patch: bytes | None = None

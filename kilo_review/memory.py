@@ -60,7 +60,7 @@ def fall_back(job: Job, outcome: Outcome, ledger: Ledger, decided: Known) -> Non
 def record(job: Job, change: Change, outcome: Outcome, ledger: Ledger) -> None:
     """Leave a receipt for a change that was wholly reviewed, or else what of it was not."""
     known_by = change.target.change
-    if change.repo is None or known_by is None or job.request.paths:
+    if change.repo is None or known_by is None or job.request.paths or job.shard:
         return
     left_out = [entry for entry in outcome.entries if entry.state is State.NOT_REVIEWED]
     postponed = change.target.postponed

@@ -162,6 +162,16 @@ class Egress:
     requests: int = 0
 
 
+def summed(rows: Sequence[Egress]) -> list[Egress]:
+    """One row for each address, of the rows of several connections."""
+    found: dict[tuple[str, str], Egress] = {}
+    for row in rows:
+        whole = found.setdefault((row.url, row.address), Egress(row.url, row.address))
+        whole.bytes_sent += row.bytes_sent
+        whole.requests += row.requests
+    return list(found.values())
+
+
 @dataclass(slots=True)
 class Outcome:
     """All that a report needs, and nothing about how it is shown."""
@@ -176,6 +186,8 @@ class Outcome:
     failure: str = ""
     """Why a part of what was asked for could not even be listed, such as a further range of a push."""
     interrupted: bool = False
+    shard: tuple[int, int] | None = None
+    """Which part of the change this is, from 1, and of how many; None for all of it."""
     nothing: str = ""
     """Why there is nothing to review, where that is not a matter of the target's kind."""
     next_step: str = ""
@@ -190,7 +202,9 @@ class Outcome:
     """Remarks on the run as a whole, such as why it was slow."""
 
     @classmethod
-    def joined(cls, outcomes: Sequence[Outcome], target: Target | None = None) -> Outcome:
+    def joined(
+        cls, outcomes: Sequence[Outcome], target: Target | None = None, *, are_disjoint: bool = False
+    ) -> Outcome:
         """One outcome of several, such as the commits of one push.
 
         Egress is not a part's own: whoever shares one connection among them adds it.
@@ -198,6 +212,7 @@ class Outcome:
         Args:
             outcomes: the parts.
             target: what they are the review of together; without it, base and head are None.
+            are_disjoint: no line is in two of them, so that nothing is told twice.
         """
         if len(outcomes) == 1 and target is None:
             return outcomes[0]
@@ -205,11 +220,13 @@ class Outcome:
         for each in outcomes:
             whole.model = whole.model or each.model
             # A later commit may show the same line again; but what counts is never hidden by what does not.
-            known = {(finding.fingerprint, finding.status) for finding in whole.findings}
+            told = () if are_disjoint else whole.findings
+            known = {(finding.fingerprint, finding.status) for finding in told}
             whole.findings += [new for new in each.findings if (new.fingerprint, new.status) not in known]
             whole.entries += each.entries
             whole.usage.add(each.usage)
             whole.interrupted |= each.interrupted
+            whole.failure = whole.failure or each.failure
             whole.next_step = whole.next_step or each.next_step
             whole.afterwards = whole.afterwards or each.afterwards
             whole.unsettled = whole.unsettled or each.unsettled

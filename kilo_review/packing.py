@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kilo_review.errors import PromptTooLongError
+from kilo_review.errors import LARGER_WINDOW, PromptTooLongError
 from kilo_review.ledger.records import Calibration
 from kilo_review.plan import context, risk
-from kilo_review.plan.chunk import ANSWER_TOKENS, Chunk, Piece, TokenMeter, budget, essence, pack, pieces_of
+from kilo_review.plan.chunk import ANSWER_TOKENS, Chunk, Piece, TokenMeter, budget, essence, pack, pieces_of, too_small
 from kilo_review.plan.rules import Shelf, blocks
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class Packer:
     pace: Pace = field(default_factory=Pace)
     shelf: Shelf = field(init=False)
     """The project's rules, as far as they are sent."""
+    told: int | None = field(default=None, init=False)
+    """Tokens that a prompt may have, where the server has refused one: its number, or the size of what it refused."""
 
     def __post_init__(self) -> None:
         self.shelf = Shelf(self.job.rules, self.meter.estimate)
@@ -91,8 +93,38 @@ class Packer:
         Raises:
             PromptTooLongError: the window is too small for any review.
         """
-        answer = self.job.model.parameters.get("num_predict")
-        return budget(self.window, self._fixed(), answer if isinstance(answer, int) and answer > 0 else ANSWER_TOKENS)
+        answer, fixed = self.job.model.parameters.get("num_predict"), self._fixed()
+        reserved = answer if isinstance(answer, int) and answer > 0 else ANSWER_TOKENS
+        if self.told is None:
+            return budget(self.window, fixed, reserved)
+        if self.told - fixed < SMALLEST_ROOM:
+            raise too_small(self.told, fixed, reserved)
+        return min(self.told - fixed, budget(self.window, fixed, reserved))
+
+    def learn(self, error: PromptTooLongError, chunk: Chunk) -> None:
+        """The window is smaller than was believed.
+
+        Raises:
+            PromptTooLongError: it is too small for any review.
+        """
+        told = error.window or self.request_tokens(chunk)
+        self.told = min(told, self.told or told)
+        self.room()
+
+    def check(self, chunk: Chunk) -> None:
+        """Spare the server a prompt that it will refuse, by what it has refused so far.
+
+        Raises:
+            PromptTooLongError: it does not fit.
+        """
+        tokens = self.request_tokens(chunk)
+        if self.told is not None and tokens >= self.told:
+            raise PromptTooLongError(
+                f"the prompt takes about {tokens} tokens and does not fit the model's window of {self.told}",
+                prompt_tokens=tokens,
+                window=self.told,
+                hint=LARGER_WINDOW,
+            )
 
     def request_tokens(self, chunk: Chunk) -> int:
         """Tokens of the whole request for a chunk."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review import memory, sieve
 from kilo_review.deadline import PROCESS_START
+from kilo_review.display import escaped_path
 from kilo_review.inquiry import Inquiry
 from kilo_review.judge.anchor import merged
 from kilo_review.judge.policy import mark_blocking
@@ -20,6 +21,7 @@ from kilo_review.plan import merges, scope
 from kilo_review.plan.chunk import TokenMeter, budget
 from kilo_review.plan.rules import blocks
 from kilo_review.source import change as changes
+from kilo_review.source import governing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,13 +108,27 @@ def _deceptive(job: Job, change: Change, selection: scope.Selection, decided: Kn
 
 def _outcome(job: Job, change: Change, selection: scope.Selection) -> Outcome:
     """The outcome so far: what is left out, and what a reader should know of the change itself."""
-    outcome = Outcome(change.target, entries=list(selection.left_out))
+    outcome = Outcome(change.target, entries=list(selection.left_out), shard=job.shard)
     if job.request.paths:  # a mistyped path must not look like a clean change
         outcome.nothing = f"nothing changed below {', '.join(job.request.paths)}"
+    if job.request.ruled_by is not None:
+        outcome.notes += _not_honoured(job, change)
+        return outcome
     ruling = sorted({file.path for file in change.diff.files if PurePosixPath(file.path).name in RULING_FILES})
     if ruling and selection.left_out:
         outcome.notes.append(f"the change itself touches what decides what is reviewed: {', '.join(ruling)}")
     return outcome
+
+
+def _not_honoured(job: Job, change: Change) -> list[str]:
+    """What a proposal changes of its own rules, for whoever decides about it."""
+    base, head = job.request.ruled_by, change.target.head
+    assert change.repo
+    assert base
+    assert head
+    paths = governing.touched(change.diff.files, job.request.governing, change.repo, base, head)
+    named = ", ".join(escaped_path(path) for path in paths)
+    return [f"the change touches what governs its review, as which it does not count here: {named}"] if paths else []
 
 
 def _requests(job: Job, selection: scope.Selection) -> str:
@@ -134,6 +150,6 @@ def _select(job: Job, change: Change) -> scope.Selection:
         attributes=change.attributes(scope.ATTRIBUTES) if change.diff.files else {},
         read=change.start_of,
     )
-    if not change.others:
-        return selection
-    return selection.without(merges.inherited(change.diff, change.others), merges.INHERITED)
+    if change.others:
+        selection = selection.without(merges.inherited(change.diff, change.others), merges.INHERITED)
+    return selection.shard(*job.shard) if job.shard else selection

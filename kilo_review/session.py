@@ -24,19 +24,30 @@ class Session:
         egress: where bytes that leave the process are booked.
     """
 
-    def __init__(self, deadline: Deadline, *, remembers: bool = True, directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        deadline: Deadline,
+        *,
+        remembers: bool = True,
+        directory: Path | None = None,
+        repository: Repository | None = None,
+        ledger_folder: Path | None = None,
+    ) -> None:
         """Open nothing yet.
 
         Args:
             deadline: when the run must be over.
             remembers: False to neither look up nor keep anything in the ledger.
             directory: where the repository is; None for the working directory.
+            repository: one that is open already; it is closed with the rest.
+            ledger_folder: where the ledger is kept; None for the repository's own.
         """
         self.deadline = deadline
         self.egress: list[Egress] = []
         self._remembers = remembers
         self._directory = directory
-        self._repository: Repository | None = None
+        self._repository = repository
+        self._ledger_folder = ledger_folder
         self._ledger: Ledger | None = None
         self._dismissals: dict[str, str] | None = None
         self._models: list[tuple[ModelRequest, Model | ModelError]] = []
@@ -56,6 +67,13 @@ class Session:
             if not isinstance(found, ModelError):
                 found.close()
 
+    def forget(self, request: ModelRequest) -> None:
+        """Have a model connected anew, or tried again after a failure."""
+        for known in [each for each in self._models if each[0] == request]:
+            self._models.remove(known)
+            if not isinstance(known[1], ModelError):
+                known[1].close()
+
     @property
     def repository(self) -> Repository:
         """The repository around the working directory.
@@ -72,7 +90,8 @@ class Session:
     def ledger(self) -> Ledger:
         """The repository's ledger, shared by its worktrees."""
         if self._ledger is None:
-            self._ledger = Ledger.of(self.repository.layout.common_dir, self.deadline, is_used=self._remembers)
+            folder = self._ledger_folder or self.repository.layout.common_dir
+            self._ledger = Ledger.of(folder, self.deadline, is_used=self._remembers)
         return self._ledger
 
     @property

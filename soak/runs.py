@@ -114,10 +114,10 @@ def hurried() -> Iterator[None]:
 
     def quickly(self: transport.Patience, first: float) -> None:  # noqa: ARG001
         begin(self, PATIENCE_SECONDS)
-        self.between = PATIENCE_SECONDS
 
     with (
         patch.object(transport.Patience, "begin", quickly),
+        patch.object(transport, "SILENCE_SECONDS", PATIENCE_SECONDS),
         patch.object(retry, "BUSY_SECONDS", (0.02, 0.04, 0.08)),
         patch.object(retry, "RESTART_SECONDS", 0.05),
         patch.object(store, "LARGEST", LARGEST_LEDGER),

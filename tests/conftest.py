@@ -21,6 +21,8 @@ from kilo_review.models.embedded import is_installed, packaged_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tests.here import Program
+
 ROOT = Path(__file__).parent.parent
 IN_CI = bool(os.environ.get("CI"))
 """Whether whatever the suite needs is here: asked before the tests' own environment forgets it."""
@@ -192,6 +194,15 @@ class Runner:
 def kilo(repo: Repo, tmp_path: Path) -> Runner:
     """The program, run in `repo`."""
     return Runner(repo.path, tmp_path / "script.json")
+
+
+@pytest.fixture
+def program(repo: Repo, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Program:
+    """The program, run in `repo` and in this process."""
+    from tests.here import Program  # noqa: PLC0415  it is made of parts of this module
+
+    monkeypatch.chdir(repo.path)
+    return Program(monkeypatch, capsysbinary)
 
 
 @pytest.fixture

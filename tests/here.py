@@ -1,4 +1,6 @@
-"""The program run in this process, and what it does to files, sockets and processes meanwhile."""
+"""The program run in this process: no interpreter to start, its clocks can be turned, and what it does to files,
+sockets and processes can be recorded.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,15 @@ import re
 import signal
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import kilo_review
+from kilo_review import ask, deadline, review
 from kilo_review.cli.app import main
 from tests.conftest import Result
 
@@ -19,6 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pytest
+
+    from kilo_review.job import Job, Watch
+    from kilo_review.outcome import Outcome
+    from kilo_review.session import Session
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 OURS = (sys.prefix, sys.base_prefix, str(Path(kilo_review.__file__).parent), *filter(None, sys.path))
@@ -47,6 +57,48 @@ def run_here(capture: pytest.CaptureFixture[bytes], *arguments: str) -> Result:
             signal.signal(number, handler)
     printed = capture.readouterr()
     return Result(code, printed.out, printed.err)
+
+
+@dataclass
+class Told(Result):
+    """How one run ended.
+
+    Attributes:
+        outcome: what the report was made of.
+        waits: seconds that were waited for before further tries; nobody has really waited.
+        seconds: that it took.
+    """
+
+    outcome: Outcome
+    waits: list[float]
+    seconds: float
+
+
+class Program:
+    """Runs the command line over a change in the working directory; one review a run."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[bytes]) -> None:
+        self._patch = patch
+        self._capture = capture
+
+    def __call__(self, *arguments: str) -> Told:
+        started = time.monotonic()
+        outcomes: list[Outcome] = []
+        waits: list[float] = []
+
+        def noted(job: Job, watch: Watch, session: Session) -> Outcome:
+            outcomes.append(original(job, watch, session))
+            return outcomes[-1]
+
+        original = review.run
+        with self._patch.context() as patch:
+            patch.setattr(review, "run", noted)
+            patch.setattr(ask, "time", SimpleNamespace(monotonic=time.monotonic, sleep=waits.append))
+            patch.setattr(deadline, "PROCESS_START", started)
+            patch.setattr(review, "PROCESS_START", started)
+            done = run_here(self._capture, *arguments)
+        (outcome,) = outcomes
+        return Told(done.code, done.stdout, done.stderr, outcome, waits, time.monotonic() - started)
 
 
 @contextmanager

@@ -202,6 +202,14 @@ def test_the_cases_survive_being_written_and_read(shipped: list[Case]) -> None:
         assert cases_of.parse(cases_of.render(case), case.name) == case
 
 
+@pytest.mark.parametrize(
+    "character", ["\x7f", "\x85", "\x9b", "\u2028", "\u2029", "\ud800", "\ufeff", "\uffff"], ids=ascii
+)
+def test_a_title_of_any_characters_survives_being_written_and_read(character: str) -> None:
+    case = cases_of.parse(SMALL, "small")._replace(title=f"a{character}b", why=f"c{character}d")
+    assert cases_of.parse(cases_of.render(case), "small") == case
+
+
 # The format
 
 

@@ -97,6 +97,11 @@ def test_a_profile_holds_settings_together(tmp_path: Path) -> None:
         ("user", "max_seconds = -1", "must be a number of seconds"),
         ("user", "max_seconds = true", "must be a number of seconds"),
         ("user", 'max_seconds = "20"', "must be a number of seconds"),
+        ("user", "max_seconds = inf", "must be a number of seconds"),
+        ("user", f"max_seconds = {'9' * 400}", "must be a number of seconds"),
+        ("user", 'baseline = "~no-such-user/b.json"', "is below a home that cannot be found"),
+        ("user", 'baseline = "b\\u0000.json"', "is no path: 'b\\x00.json'"),
+        ("user", 'baseline = "~b\\u0000/b.json"', "is no path"),
         ("user", 'exclude = "*.py"', "must be a list of patterns"),
         ("user", "[model.options]\nnum_ctx = 1.5", "'num_ctx' must be a whole number, not 1.5"),
         ("user", "[model.options]\nnum_ctx = true", "'num_ctx' must be a whole number, not True"),
@@ -119,6 +124,8 @@ def test_a_profile_holds_settings_together(tmp_path: Path) -> None:
         ("repository", 'profile = "p"', "the repository may not set 'profile'"),
         ("repository", 'provider = "scripted"', "the repository may not set the provider to 'scripted'"),
         ("repository", '[profiles.a]\nbase_url = "x"', "the repository may not set 'base_url'"),
+        ("repository", '[profiles.a]\nbaseline = "../b"', "the baseline must be a file of the repository, not '../b'"),
+        ("repository", '[profiles.a]\nbaseline = "/b"', "the baseline must be a file of the repository, not '/b'"),
         ("repository", "[model.options]\nlora = 1", "the repository may not set the model option 'lora'"),
         ("repository", 'model = "./evil.gguf"', "the repository may not name a model file"),
         ("repository", 'provider = "embedded"\nmodel = "x"', "the repository may not name a model file"),
@@ -128,6 +135,11 @@ def test_what_is_wrong_is_told(tmp_path: Path, where: str, text: str, message: s
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, **{where: text})
     assert message in str(caught.value)
+
+
+def test_a_baseline_in_a_profile_of_the_repository_lies_in_the_repository(tmp_path: Path) -> None:
+    settings = load(tmp_path, repository='[profiles.a]\nbaseline = "b.json"', profile="a")
+    assert settings.baseline == tmp_path / "root" / "b.json"
 
 
 def test_a_model_file_from_the_repository_is_refused_whatever_the_provider_becomes(tmp_path: Path) -> None:

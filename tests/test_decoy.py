@@ -231,8 +231,8 @@ FORMS = {
     "short": f"{numbers(DECOY)[0]}.{int.from_bytes(numbers(DECOY)[1:], 'big')}",
     "mapped": f"[::ffff:{DECOY}]",
     "mapped hex": f"[::ffff:{numbers(DECOY)[0]:x}{numbers(DECOY)[1]:02x}:{numbers(DECOY)[2]:x}{numbers(DECOY)[3]:02x}]",
-    "full width": "".join(chr(ord(digit) + 0xFEE0) if digit.isdigit() else "\u3002" for digit in DECOY),
 }
+FULL_WIDTH = "".join(chr(ord(digit) + 0xFEE0) if digit.isdigit() else "\u3002" for digit in DECOY)
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
@@ -241,6 +241,12 @@ def test_forms_of_its_address(trap: Trap, form: str) -> None:
         done = trap.review("--provider", provider, "--base-url", f"http://{form}:{trap.port}")
         refused(done)
         assert any(words in done.text + done.talk for words in ("not this machine; nothing was sent", "not resolve"))
+
+
+def test_its_address_in_full_width_is_none(trap: Trap) -> None:
+    for provider in ("ollama", "openai", "auto"):
+        done = trap.review("--provider", provider, "--base-url", f"http://{FULL_WIDTH}:{trap.port}")
+        refused(done, "A host's name has letters, digits, dots and hyphens", code=2)
 
 
 @pytest.mark.parametrize(

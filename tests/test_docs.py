@@ -18,6 +18,7 @@ from kilo_review.finding import Category, Severity
 from kilo_review.judge.policy import ExitCode
 from kilo_review.models import PROVIDERS
 from kilo_review.outcome import State, TargetKind
+from kilo_review.report import FORMATS
 
 if TYPE_CHECKING:
     from tests.conftest import Repo, Runner
@@ -128,6 +129,14 @@ def test_the_json_page_names_every_word() -> None:
     for words in (Severity, Category, State, TargetKind):
         for word in words:
             assert f"`{word.value}`" in text
+
+
+def test_every_format_is_in_the_table_and_has_a_page_or_a_section() -> None:
+    text = (ROOT / "docs" / "formats.md").read_text()
+    rows = re.findall(r"^\| \[?`(\w+)`(?:\]\(([^)]+)\))? \|", text, re.MULTILINE)
+    assert sorted(name for name, _ in rows) == sorted(FORMATS)
+    for name, link in rows:
+        assert not link.startswith("#") or (link == f"#{name}" and f"\n## {name}\n" in text)
 
 
 def test_the_changelog_has_this_version() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from kilo_review import prompts
 from kilo_review.errors import BadReplyError
-from kilo_review.judge.remedy import Explanation, parse_explanation, patch
+from kilo_review.judge.remedy import LONGEST, Explanation, parse_explanation, patch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,7 +132,10 @@ def test_a_model_that_says_nothing_sensible_or_is_down(kilo: Runner, buggy: Repo
         assert done.text == ""
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cause": ""}', '{"cause": "x", "write": 1}'])
+BLANK = pytest.param(json.dumps({"cause": " " * LONGEST + "x"}), id="blank where it counts")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cause": ""}', '{"cause": "x", "write": 1}', BLANK])
 def test_answers_that_cannot_be_read(text: str) -> None:
     with pytest.raises(BadReplyError):
         parse_explanation(text)

@@ -76,6 +76,26 @@ def test_a_control_token_is_broken_by_one_blank(token: str) -> None:
     assert restored(shown, f"x = '{token}'") == f"x = '{token}{token}'"
 
 
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        "[e~[gMASK]",
+        "[|user|]~b]",
+        "[INST]~b[INST]",
+        "<|a[INST]|>",
+        "]~b]<]~b]|>",
+        "<a[|b|>c|]",
+        "]~!b]~!b]~!b[",
+        r"<|\n|>",
+    ],
+)
+def test_of_tokens_that_share_a_character_each_is_broken(tokens: str) -> None:
+    shown = inert(tokens)
+    assert not [token for token in TOKENS if token in shown]
+    assert inert(shown) == shown
+    assert restored(shown, tokens) == tokens
+
+
 @pytest.mark.parametrize("code", CODE)
 def test_code_that_only_looks_a_little_like_it_is_left_alone(code: str) -> None:
     assert inert(code) == code

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +161,22 @@ def test_hostile_text_comes_back_from_the_file(tmp_path: Path, text: str) -> Non
 def test_coverage_rows_come_back(path: str, reason: str, state: State) -> None:
     rows = [Entry(path, 1, 2, 3, 4, state, reason), Entry(path, 0, 0, 0, 0, State.SKIPPED, reason, is_hunk=False)]
     assert codec.entries_from_blob(codec.entries_to_blob(rows)) == rows
+
+
+@pytest.mark.parametrize("place", range(len(codec.FINDING_FIELDS)), ids=codec.FINDING_FIELDS)
+@pytest.mark.parametrize("value", [1.5, [], {}], ids=repr)
+def test_a_finding_with_a_value_of_another_kind_cannot_be_read(place: int, value: object) -> None:
+    (row,) = json.loads(codec.findings_to_text([made()]))
+    with pytest.raises(codec.UNREADABLE):
+        codec.findings_from_text(json.dumps([[*row[:place], value, *row[place + 1 :]]]))
+
+
+@pytest.mark.parametrize("place", range(8))
+@pytest.mark.parametrize("value", [1.5, [], {}], ids=repr)
+def test_a_coverage_row_with_a_value_of_another_kind_cannot_be_read(place: int, value: object) -> None:
+    row = ["a", 1, 2, 3, 4, "reviewed", None, True]
+    with pytest.raises(codec.UNREADABLE):
+        codec.entries_from_blob(zlib.compress(json.dumps([[*row[:place], value, *row[place + 1 :]]]).encode()))
 
 
 NESTED = pytest.param("[" * 100_000, id="nested")

@@ -23,7 +23,7 @@ from kilo_review.models.base import ALREADY_LOADED
 from kilo_review.prompts import REPLY_SCHEMA
 from tests.fakes.base import NOTHING_FOUND, Decoy, Ending, Failure
 from tests.fakes.clients import PROXY_VARIABLES, QUESTION, ask, connected, error_of, has_next_step, info, leaked_sockets
-from tests.fakes.lmstudio import TEXTS, LMStudio, Model, nested, plain
+from tests.fakes.lmstudio import JIT_WINDOW, TEXTS, LMStudio, Model, nested, plain
 from tests.fakes.openai import CHAT, GRAMMAR_REFUSED
 
 if TYPE_CHECKING:
@@ -129,6 +129,14 @@ def test_every_request_is_on_the_receipt(server: LMStudio) -> None:
 def test_the_window_is_the_loaded_one_where_a_listing_tells_it(server: LMStudio, listing: str, window: int) -> None:
     only_listing(server, listing)
     assert info("lmstudio", server.url).window == window
+
+
+@pytest.mark.parametrize("listing", LISTINGS)
+@pytest.mark.parametrize("figure", [10**400, -1, True], ids=lambda figure: str(figure)[:9])
+def test_a_window_that_can_be_none_is_not_known(server: LMStudio, listing: str, figure: int) -> None:
+    only_listing(server, listing)
+    server.models = [Model("m", loaded_window=figure, saved_window=figure, largest_window=figure)]
+    assert info("lmstudio", server.url).window == JIT_WINDOW
 
 
 @pytest.mark.parametrize("listing", LISTINGS)

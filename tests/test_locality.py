@@ -67,6 +67,11 @@ def test_a_local_address(url: str, clean: str, addresses: tuple[str, ...]) -> No
         ("http://127.0.0.1:0", ConfigError, "is not a base URL"),
         ("http://127.0.0.1/?x=1", ConfigError, "is not a base URL"),
         ("http://[::1", ConfigError, "is not a base URL"),
+        ("http://127.0.0.1\\192.0.2.1", ConfigError, "letters, digits, dots and hyphens"),
+        ("http://\uff11\uff12\uff17.0.0.1", ConfigError, "letters, digits, dots and hyphens"),
+        ("http://%31%32%37.0.0.1", ConfigError, "letters, digits, dots and hyphens"),
+        ("http://127.0.0.1%lo", ConfigError, "letters, digits, dots and hyphens"),
+        ("http://127.0.0.1;192.0.2.1", ConfigError, "letters, digits, dots and hyphens"),
         ("", ConfigError, "is not a base URL"),
     ],
 )
@@ -110,6 +115,7 @@ def test_loopback_is_the_whole_block() -> None:
         (' "127.0.0.1:5" ', "http://127.0.0.1:5"),
         ("127.0.0.1:port", "http://127.0.0.1:11434"),
         ("127.0.0.1:66000", "http://127.0.0.1:11434"),
+        pytest.param("127.0.0.1:" + "9" * 5000, "http://127.0.0.1:11434", id="a port of 5000 digits"),
     ],
 )
 def test_ollama_host_is_read_as_ollama_reads_it(value: str, url: str) -> None:
@@ -290,6 +296,13 @@ def test_proxies_of_the_environment_are_ignored(
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
     assert ask(server.port) == [b"{}"]
     assert proxy.connections == 0
+
+
+def test_an_address_that_the_http_client_cannot_use_is_told() -> None:
+    client = Client(endpoint("http://127.0.0.1:1/" + "x" * 70_000), [], Deadline().within(5))
+    with pytest.raises(ConfigError, match=r"^http://127\.0\.0\.1:1 cannot be asked: URL too long$"):
+        client.get("/api/tags")
+    client.close()
 
 
 def test_an_endless_answer_is_stopped(misbehaving: Callable[..., Misbehaving]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from kilo_review.errors import ConfigError
 from kilo_review.finding import Category, Finding, Severity, Status
-from kilo_review.judge.baseline import Known, Text, accepted, combined, from_bytes, to_text
+from kilo_review.judge.baseline import MOST, Known, Text, accepted, combined, from_bytes, to_text
 from kilo_review.judge.suppress import ignores_in
 from tests.fakes.ollama import Model, Ollama
 from tests.hooked import Hooked
@@ -372,9 +372,21 @@ def test_a_damaged_or_newer_file_is_no_empty_baseline(kilo: Runner, buggy: Repo,
 def test_wrong_values_of_an_entry() -> None:
     row = accepted(finding("a.py", "x = 1"), "why")._asdict()
     wrong_texts = ({"code": "\ud800"}, {"code": "a\0b"}, {"path": "\ud800"}, {"path": 1}, {"category": "x"})
-    for wrong in ({"times": 0}, {"times": "1"}, {"times": True}, {"status": "active"}, *wrong_texts):
+    for wrong in (
+        {"times": 0},
+        {"times": MOST + 1},
+        {"times": "1"},
+        {"times": True},
+        {"status": "active"},
+        *wrong_texts,
+    ):
         with pytest.raises(ConfigError, match="is damaged: ValueError"):
             from_bytes(json.dumps({"version": 1, "findings": [row | wrong]}).encode(), "x")
+
+
+def test_what_is_accepted_too_often_to_be_read_again_is_written_as_often_as_can_be() -> None:
+    entry = accepted(finding("a.py", "x = 1"), "why")._replace(times=MOST)
+    assert from_bytes(to_text([entry, entry]).encode(), "x") == (entry,)
 
 
 def test_a_file_that_is_named_must_be_there_and_the_repository_names_only_its_own(

@@ -313,6 +313,27 @@ def test_figures_that_are_zero_are_left_out_and_mean_zero(server: Ollama) -> Non
     assert (reply.text, reply.completion_tokens, reply.answer_seconds) == ("", 0, 0.0)
 
 
+@pytest.mark.parametrize("figure", [10**400, -1, True, "12", None], ids=lambda figure: str(figure)[:9])
+def test_figures_that_can_be_none_mean_zero(server: Ollama, monkeypatch: pytest.MonkeyPatch, figure: object) -> None:
+    names = ("prompt_eval_count", "eval_count", "eval_duration", "prompt_eval_duration")
+    monkeypatch.setattr("tests.fakes.ollama._metrics", lambda *_: dict.fromkeys(names, figure))
+    reply = ask("ollama", server.url)
+    assert (reply.prompt_tokens, reply.completion_tokens, reply.answer_seconds, reply.reading_seconds) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("figure", [10**400, -1, True], ids=lambda figure: str(figure)[:9])
+def test_a_window_or_a_size_that_can_be_none_is_not_known(server: Ollama, figure: int) -> None:
+    server.models = [Model("m", size=figure, size_vram=figure, loaded_window=figure, trained_window=figure)]
+    assert info("ollama", server.url).window == 8192
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "0.9." + "9" * 5000], ids=["long", "long at its end"])
+def test_a_version_or_a_parameter_of_any_length_is_read(server: Ollama, text: str) -> None:
+    server.version = text
+    server.models = [Model("m", parameters=f"num_ctx {text}\n")]
+    assert ask("ollama", server.url).text == NOTHING_FOUND
+
+
 def test_an_answer_at_its_token_limit_is_marked(server: Ollama) -> None:
     reply = ask("ollama", server.url, options={"num_predict": 2})
     assert (reply.text, reply.is_cut) == (NOTHING_FOUND[:8], True)

@@ -220,6 +220,27 @@ def test_the_cache_and_the_speed_are_those_of_llama_server(llama: LlamaServer) -
 
 
 @BOTH
+@pytest.mark.parametrize("figure", [10**400, -1, True, "12", None], ids=lambda figure: str(figure)[:9])
+def test_figures_that_can_be_none_mean_zero(make: Maker, figure: object) -> None:
+    usage = dict.fromkeys(("prompt_tokens", "completion_tokens", "prompt_tokens_details"), figure)
+    timings = dict.fromkeys(("cache_n", "predicted_ms", "prompt_ms"), figure)
+    choice = {"delta": {"content": "{}"}, "finish_reason": "stop"}
+    with make() as server:
+        server.failure = raw_stream(event({"choices": [choice], "usage": usage, "timings": timings}) + event("[DONE]"))
+        reply = ask("openai", server.url)
+    assert (reply.prompt_tokens, reply.completion_tokens, reply.cached_prompt_tokens) == (0, 0, 0)
+    assert (reply.answer_seconds, reply.reading_seconds) == (0, 0)
+
+
+@BOTH
+@pytest.mark.parametrize("figure", [10**400, -1, True], ids=lambda figure: str(figure)[:9])
+def test_a_window_that_can_be_none_is_not_known(make: Maker, figure: int) -> None:
+    with make() as server:
+        server.window = figure
+        assert info("openai", server.url).window == 8192
+
+
+@BOTH
 def test_an_answer_at_its_token_limit_is_marked(make: Maker) -> None:
     with make() as server:
         reply = ask("openai", server.url, options={"num_predict": 2})
@@ -245,6 +266,10 @@ def test_a_stream_without_its_end_is_no_answer(make: Maker, ending: Ending) -> N
         pytest.param('data: {"choices": [{"delta": {"content": "{\n\n', id="half an event"),
         pytest.param(event({"choices": [], "usage": {"prompt_tokens": 3}}), id="usage alone"),
         pytest.param(event({"choices": [{"delta": {"content": '{"findings": []}'}}]}), id="all but the end"),
+        pytest.param(
+            event({"choices": [{"delta": {"content": "{}"}, "finish_reason": ""}]}), id="an empty finish reason"
+        ),
+        pytest.param(event({"choices": [{"delta": {"content": "{}"}, "finish_reason": False}]}), id="no finish reason"),
     ],
 )
 def test_a_stream_that_is_no_answer_is_never_taken_for_one(llama: LlamaServer, said: str) -> None:
@@ -334,6 +359,14 @@ def test_an_overflow_tells_its_numbers(llama: LlamaServer, failure: Failure) -> 
     problem = error_of("openai", llama.url)
     assert isinstance(problem, PromptTooLongError)
     assert (problem.prompt_tokens, problem.window) == (9001, 4096)
+
+
+def test_an_overflow_by_a_number_of_5000_digits_is_told_without_it(llama: LlamaServer) -> None:
+    text = OVERFLOW.replace("9001", "9" * 5000)
+    llama.failure = llama_error(400, "exceed_context_size_error", text)
+    problem = error_of("openai", llama.url)
+    assert isinstance(problem, PromptTooLongError)
+    assert (problem.prompt_tokens, problem.window) == (None, 4096)
 
 
 @BOTH

@@ -281,6 +281,20 @@ def test_a_line_that_does_not_fit_is_named_with_both_numbers() -> None:
     assert (caught.value.prompt_tokens or 0) > (caught.value.window or 0)
 
 
+def test_a_line_that_does_not_fit_takes_more_than_fits() -> None:
+    told = [refusal for length in range(700, 1000, 5) if (refusal := refused(length))]
+    assert told
+    assert all((refusal.prompt_tokens or 0) > (refusal.window or 0) for refusal in told)
+
+
+def refused(length: int) -> PromptTooLongError | None:
+    try:
+        split(a_hunk(1, length), 300)
+    except PromptTooLongError as error:
+        return error
+    return None
+
+
 def test_small_hunks_share_a_request_and_large_ones_do_not() -> None:
     diff = a_hunk(10)
     (hunk,) = diff.files[0].hunks

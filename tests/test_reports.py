@@ -25,7 +25,6 @@ FINDING = {
 
 @pytest.fixture
 def script(kilo: Runner, buggy: Repo) -> tuple[str, ...]:
-    assert buggy
     return kilo.scripted({"findings": [FINDING]})
 
 
@@ -83,8 +82,8 @@ def test_a_report_that_cannot_be_written_does_not_take_the_others_with_it(
     assert json.loads(file.read_text())["outcome"] == "findings"
 
 
-def test_what_is_no_review_has_no_such_form(kilo: Runner, repo: Repo) -> None:
-    assert repo
+@pytest.mark.usefixtures("repo")
+def test_what_is_no_review_has_no_such_form(kilo: Runner) -> None:
     done = kilo("rules", "--format", "json", "--output", "r.json", env={})
     assert done.code == 0
     assert kilo("rules", "--format", "xml").code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -312,8 +313,13 @@ def leaking(kilo: Runner, repo: Repo, division: dict[str, Any]) -> tuple[str, ..
     return kilo.scripted({"findings": [division | words]}, rulings=[{"confirmed": False, "evidence": f"it is {KEY}"}])
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
-@pytest.mark.parametrize("verify", ["off", "all"])
+@pytest.mark.parametrize(
+    ("form", "verify"),
+    [
+        *itertools.product(("text", "json", "sarif"), ("off", "all")),
+        *(("rdjson", "off"), ("gitlab", "off")),  # they leave out what is refuted
+    ],
+)
 def test_what_is_written_for_ci_holds_no_secret(
     kilo: Runner, repo: Repo, division: dict[str, Any], form: str, verify: str
 ) -> None:

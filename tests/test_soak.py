@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -51,10 +52,14 @@ def test_a_program_that_takes_nonsense_for_clean_is_found_out_and_the_review_can
     assert code == 1
     assert "what was looked at was answered: " in said
     assert f"python -m soak {' '.join(STORM)} --only NUMBER" in said
-    number = said.partition("  review ")[2].partition(":")[0]
-    code, again = soak(*STORM, "--only", number, sabotage=GULLIBLE)
-    assert code == 1
-    assert f"review {number}: what was looked at was answered: " in again
+    # How far a review comes depends on the time that the machine gives it, so that one number may come out otherwise.
+    numbers = re.findall(r"^  review (\d+): what was looked at", said, re.MULTILINE)
+    assert any(is_found_again(number) for number in numbers)
+
+
+def is_found_again(number: str) -> bool:
+    code, said = soak(*STORM, "--only", number, sabotage=GULLIBLE)
+    return code == 1 and f"review {number}: what was looked at was answered: " in said
 
 
 def test_a_plan_follows_from_the_seed_and_the_number_alone() -> None:

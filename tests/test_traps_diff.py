@@ -236,11 +236,21 @@ TWO_LINES = b"--- a/f\n+++ b/f\n@@ -1 +1 @@\n-one\n+two\n"
         pytest.param(TWO_LINES.replace(b"@@ -1 +1 @@", b"@@ -1 +x @@"), id="trap-02-damaged-hunk-header"),
         pytest.param(TWO_LINES + b"@@ -9 +x @@\n-a\n+b\n", id="trap-02-damaged-second-header"),
         pytest.param(b"diff --git a/f b/f\nindex 1..2 100644\n--- a/f\n+++ b/f\n", id="trap-02-names-without-a-hunk"),
+        pytest.param(TWO_LINES.partition(b"+++ b/f\n")[2] + TWO_LINES, id="trap-02-a-hunk-without-names"),
+        pytest.param(TWO_LINES.replace(b"-1 ", b"-%s " % (b"9" * 5000)), id="trap-02-a-line-number-of-5000-digits"),
     ],
 )
 def test_a_damaged_patch_is_refused(patch: bytes) -> None:
     with pytest.raises(DiffMismatchError):
         parse_patch(patch)
+
+
+@pytest.mark.parametrize(
+    ("first", "path"),
+    [(b'diff --git x"', '"'), (rb'diff --git "a/\8" "b/\8"', "8"), (rb'diff --git "a/\8" "b/\101\t"', "A\t")],
+)
+def test_a_first_line_that_git_would_not_write_still_names_a_file(first: bytes, path: str) -> None:
+    assert [file.path for file in parse_patch(first + b"\nold mode 100644\nnew mode 100755\n").files] == [path]
 
 
 RAW = f":100644 100644 {'1' * 40} {'2' * 40} M\0f\0\0".encode()
@@ -258,6 +268,11 @@ SECTION = b"diff --git a/f b/f\n" + TWO_LINES
         pytest.param(RAW + SECTION + SECTION, b"1\t1\tf\0", id="trap-02-more-sections-than-files"),
         pytest.param(RAW + SECTION.replace(b"@@", b"@@@"), b"1\t1\tf\0", id="trap-03-combined"),
         pytest.param(RAW + SECTION[:-5], b"1\t1\tf\0", id="trap-21-cut-at-the-end"),
+        pytest.param(RAW + SECTION, b"1\t1\tf\0" * 2, id="trap-02-counted-twice"),
+        pytest.param(RAW + SECTION, b"one\t1\tf\0", id="trap-02-no-number"),
+        pytest.param(RAW + SECTION, b"1\t1", id="trap-02-half-a-count"),
+        pytest.param(RAW[:-4] + SECTION, b"1\t1\tf\0", id="trap-02-half-a-record"),
+        pytest.param(b":f\0f\0\0" + SECTION, b"1\t1\tf\0", id="trap-02-no-record"),
     ],
 )
 def test_a_diff_that_does_not_match_gits_own_list_is_refused(data: bytes, counted: bytes) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review.errors import SourceError
+from kilo_review.source.git import drained
 from kilo_review.source.repo import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.conftest import Repo, Result, Runner
 
@@ -739,6 +741,27 @@ def test_trap_47_a_replaced_blob_is_not_what_is_reviewed(two_edits: Repo, kilo: 
 def test_trap_47_talk_of_git_on_standard_error_is_no_failure(two_edits: Repo, kilo: Runner) -> None:
     report: dict[str, Any] = kilo(*DRY, env={"GIT_TRACE": "2"}).json()
     assert report["coverage"]["files"] == 1
+
+
+def test_what_a_child_complains_about_may_end_in_the_middle() -> None:
+    """Its pipe is closed while it is read from, where the child is given up."""
+
+    class Closed:
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"warning\n"
+            raise ValueError("I/O operation on closed file")
+
+    before = threading.enumerate()
+    said = drained(Closed())
+    for thread in set(threading.enumerate()) - set(before):
+        thread.join()  # an exception that nobody has caught fails the test
+    assert said == [b"warning\n"]
 
 
 @pytest.mark.parametrize("target", ["staged", "HEAD", "HEAD~1..HEAD"])

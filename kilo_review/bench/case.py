@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 KINDS = tuple(category.value for category in Category if category is not Category.UNICODE)
 HEADING = r"# (?:(?P<old>\S.*?) -> )?(?P<new>\S.*)"
 RENAMED = " -> "
+UNPRINTABLE = "[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]"
 
 
 class File(NamedTuple):
@@ -121,8 +122,7 @@ def render(case: Case) -> str:
     if not case.is_clean:
         head |= {"kind": case.kind, "file": case.file, "lines": f"{case.first}-{case.last}"}
     head["why"] = case.why
-    # JSON texts are YAML texts, whatever is in them.
-    rows = ["---", *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()), "---"]
+    rows = ["---", *(f"{key}: {_quoted(value)}" for key, value in head.items()), "---"]
     for file in case.files:
         title = file.path if file.path == file.old_path else f"{file.old_path}{RENAMED}{file.path}"
         lines = list(_diff(file.before or "", file.after or ""))
@@ -130,6 +130,11 @@ def render(case: Case) -> str:
         fence = "`" * (longest + 1)
         rows += ["", f"# {title}", "", f"{fence}diff", *lines, fence]
     return "\n".join(rows) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A JSON text, which is a YAML text if what YAML does not take as it is, or takes for a line end, is escaped."""
+    return re.sub(UNPRINTABLE, lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 def changed_lines(file: File) -> tuple[int, int]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_COMMAND = "review"
 COMMANDS = {
     "review": "review.review_command",
+    "ci": "ci.ci_command",
+    "merge": "merge.merge_command",
     "status": "commits.status_command",
     "catch-up": "commits.catch_up_command",
     "doctor": "doctor.doctor_command",

@@ -50,6 +50,15 @@ def _odd(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
     return value
 
 
+def _jobs(ctx: click.Context, parameter: click.Parameter, value: str) -> int | None:
+    """A number, or None for `auto`."""
+    if value == "auto":
+        return None
+    if value.isascii() and value.isdigit() and 0 < int(value) <= MOST_JOBS:
+        return int(value)
+    raise click.BadParameter(f"{value!a} is neither auto nor a number up to {MOST_JOBS}", ctx, parameter)
+
+
 class _Output(click.types.StringParamType):
     """`FILE`, or `FORMAT=FILE`; several in the variable are parted as in PATH."""
 
@@ -58,6 +67,7 @@ class _Output(click.types.StringParamType):
 
 
 PATH = click.Path(path_type=Path)
+MOST_JOBS = 256
 PLAIN = ("text", "json")
 """Forms of what is no review."""
 OPTIONS = (
@@ -126,6 +136,13 @@ VOTES = option(
     metavar="N",
     callback=_odd,
     help="Ask about everything N times (an odd number); what most answers say counts. [default: 1]",
+)
+JOBS = option(
+    "--jobs",
+    default="auto",
+    metavar="N",
+    callback=_jobs,
+    help="Requests under way at once; auto: as many as the server works on. [default: auto]",
 )
 DRY_RUN = option("--dry-run", is_flag=True, help="Show what would be reviewed and skipped; ask no server.")
 SHOW_PROMPT = option("--show-prompt", is_flag=True, help="Show the exact messages; ask no server.")

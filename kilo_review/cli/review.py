@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kilo_review import review
-from kilo_review.cli.options import BASE, CONTEXT, DRY_RUN, SHOW_PROMPT, VOTES, with_reports
+from kilo_review.cli.options import BASE, CONTEXT, DRY_RUN, JOBS, SHOW_PROMPT, VOTES, with_reports
 from kilo_review.cli.run import Run, prepare
 from kilo_review.errors import UsageError
 from kilo_review.judge.policy import ExitCode
@@ -44,6 +44,7 @@ class _Review(click.Command):
 @DRY_RUN
 @SHOW_PROMPT
 @VOTES
+@JOBS
 @with_reports
 @click.pass_context
 def review_command(ctx: click.Context, /, target: str, dry_run: bool, show_prompt: bool, **flags: Any) -> int:  # noqa: ANN401

@@ -15,10 +15,11 @@ from kilo_review.display import for_terminal
 from kilo_review.errors import KiloReviewError, SourceError
 from kilo_review.job import Job
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code
-from kilo_review.outcome import Outcome, TargetKind
+from kilo_review.outcome import Outcome, TargetKind, summed
 from kilo_review.plan import rules
 from kilo_review.report import deliver, renderer
-from kilo_review.report.masking import mask_for
+from kilo_review.report.logged import for_ci
+from kilo_review.report.masking import is_ci, mask_for
 from kilo_review.report.progress import Talk, say
 from kilo_review.report.view import View
 from kilo_review.report.wanted import Wanted, check, wanted
@@ -27,7 +28,7 @@ from kilo_review.source import change as changes
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import click
 
@@ -44,12 +45,14 @@ class Caller(NamedTuple):
         held: what waits for the review: "the commit", "the push", or "".
         max_seconds: time limit unless the settings say otherwise; 0 for none.
         is_seen: whether somebody is shown the report.
+        is_public: whether whatever is written is published, so that secrets in it are masked.
     """
 
     kind: str = "hand"
     held: str = ""
     max_seconds: float = 0.0
     is_seen: bool = True
+    is_public: bool = False
 
 
 @dataclass(slots=True)
@@ -60,9 +63,13 @@ class Boundary:
     held: str = ""
 
 
+def _nothing(view: View) -> None:
+    """Nothing more is done with a report."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One invocation: its settings, and how it talks."""
+    """One invocation: its settings, how it talks, and what is done with the report when it has been delivered."""
 
     settings: Settings
     flags: dict[str, Any]
@@ -72,10 +79,11 @@ class Run:
     root: Path | None
     talk: Talk
     reports: tuple[Wanted, ...] = (Wanted("text"),)
+    afterwards: Callable[[View], None] = _nothing
 
-    def session(self) -> Session:
-        """What the reviews of this invocation share."""
-        return Session(self.deadline, remembers=self.settings.cache)
+    def session(self, **opened: Any) -> Session:  # noqa: ANN401
+        """What the reviews of this invocation share; what is open already is named as `Session` does."""
+        return Session(self.deadline, remembers=self.settings.cache, **opened)
 
     def job(self, request: Request, patch: bytes | None = None, *, accepts_anew: bool = False) -> Job:
         """What the review of one change needs to know.
@@ -94,6 +102,8 @@ class Run:
             categories=self.settings.categories,
             baseline=() if accepts_anew else config.baseline(self.settings, self.root),
             is_pull_request=config.is_pull_request(environment),
+            jobs=self.flags.get("jobs", 1),
+            shard=self.flags.get("shard"),
             votes=int(self.flags.get("votes", 1)),
             report_unused=bool(self.flags["report_unused"]),
             prompts=prompts.load(self.settings.prompts, self.settings.language),
@@ -138,31 +148,36 @@ class Run:
         if problem is not None and not done:
             raise problem
         outcome = Outcome.joined(done, whole)
-        outcome.egress = session.egress
+        outcome.egress = summed(session.egress)
         if problem is not None:
             outcome.failure = str(problem)
         return self.report(outcome, session, patch)
 
-    def report(self, outcome: Outcome, session: Session | None = None, patch: bytes | None = None) -> int:
+    def report(
+        self, outcome: Outcome, session: Session | None = None, patch: bytes | None = None, *, counts: bool = True
+    ) -> int:
         """Write the reports; the exit code. With a session, the run is counted in its ledger."""
         code = exit_code(outcome, self.on_unavailable)
-        if session is not None and outcome.target.kind is not TargetKind.PATCH:
+        if session is not None and counts and outcome.target.kind is not TargetKind.PATCH:
             held = code == ExitCode.BLOCKED and bool(self.caller.held)
             session.ledger.count(self.caller.kind, outcome, held=held)
         if outcome.failure and Wanted("text") not in self.reports:  # the contract has no place for it
             say(f"kilo-review: not reviewed: {for_terminal(outcome.failure)}")
+        is_public = self.caller.is_public or is_ci(config.environment())
         view = View(
             outcome,
             code,
             verbosity=-1 if self.flags["quiet"] else int(self.flags["verbose"]),
             held=self.caller.held,
-            mask=mask_for(config.environment()),
+            mask=mask_for(is_public=is_public),
             diff=lambda: _diff(outcome.target, session, patch),
         )
         result = int(code)
         for form, path in self.reports:
             shown = view._replace(color=path is None and _wants_color(self.flags["color"]))
-            result = deliver.deliver(renderer(form)(shown), path, result)
+            text = renderer(form)(shown)
+            result = deliver.deliver(for_ci(form, text) if path is None and is_public else text, path, result)
+        self.afterwards(view)
         return result
 
 
@@ -182,21 +197,35 @@ HAND = Caller()
 
 
 def prepare(
-    ctx: click.Context, flags: dict[str, Any], caller: Caller = HAND, *, has_repository: bool = True
-) -> Run:  # fmt: skip
-    """Read all settings; everything that can be wrong about them is told before git or a server is asked."""
+    ctx: click.Context,
+    flags: dict[str, Any],
+    caller: Caller = HAND,
+    *,
+    has_repository: bool = True,
+    root: Path | None = None,
+) -> Run:
+    """Read all settings; everything that can be wrong about them is told before git or a server is asked.
+
+    Args:
+        ctx: of the command.
+        flags: its options.
+        caller: who asks.
+        has_repository: whether what is reviewed is in one.
+        root: where the repository's settings are; None for the top of the working tree.
+    """
     ctx.obj.held = caller.held
     ctx.obj.on_unavailable = OnUnavailable.ALLOW if caller.held else OnUnavailable.BLOCK
     environment = config.environment()
     _warn_of_unknown_variables(ctx, environment)
-    root = config.repository_root(Path.cwd(), environment) if has_repository else None
+    if root is None and has_repository:
+        root = config.repository_root(Path.cwd(), environment)
     settings = config.load(
         _settings_from(flags, environment), config=flags["config"], profile=flags["profile"], root=root
     )
     ctx.obj.on_unavailable = settings.on_unavailable or ctx.obj.on_unavailable
     seconds = caller.max_seconds if settings.max_seconds is None else settings.max_seconds
     reports = _reports(flags)
-    talk = Talk(quiet=flags["quiet"], animated=not caller.held and _is_watched())
+    talk = Talk(quiet=flags["quiet"], animated=not caller.held and _is_watched(), logged=caller.is_public)
     return Run(settings, flags, Deadline(seconds or None), ctx.obj.on_unavailable, caller, root, talk, reports)
 
 

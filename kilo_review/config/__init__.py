@@ -226,12 +226,13 @@ def _check_embedded_model(settings: Settings, layers: list[_Layer], flags: Mappi
 
 
 def _in_repository(layer: _Layer, root: Path) -> _Layer:
-    """Paths that the repository names are its own."""
-    named = layer.values.get("baseline")
-    if named is not None:
-        if named.is_absolute() or ".." in named.parts:
-            raise ConfigError(f"{layer.origin}: the baseline must be a file of the repository, not {str(named)!a}")
-        layer.values["baseline"] = root / named
+    """Paths that the repository names, be it in a profile, are its own."""
+    for each in (layer, *layer.profiles.values()):
+        named = each.values.get("baseline")
+        if named is not None:
+            if named.is_absolute() or ".." in named.parts:
+                raise ConfigError(f"{each.origin}: the baseline must be a file of the repository, not {str(named)!a}")
+            each.values["baseline"] = root / named
     return layer
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from kilo_review.judge.categories import Switch
 
 
+MOST_PARALLEL = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, merged.
@@ -73,6 +76,7 @@ class Settings:
             base_url=self.base_url,
             api_key=self.api_key,
             ollama_host=environment.get("OLLAMA_HOST") or None,
+            ollama_parallel=_parallel(environment.get("OLLAMA_NUM_PARALLEL", "")),
             lmstudio_key=environment.get("LM_API_TOKEN") or None,
             options=self.options,
             consent=Consent.of(self.allow_hosts, self.allow_http_hosts),
@@ -83,3 +87,8 @@ class Settings:
         if self.verify_model is None or self.verify_model == self.model:
             return None
         return replace(self.model_request(environment), name=self.verify_model)
+
+
+def _parallel(text: str) -> int:
+    """As Ollama reads it; one where it would not."""
+    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) <= MOST_PARALLEL else 1

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 MOST_TOKENS = 100_000
+MOST_SECONDS = 10**9
+"""Thirty years; TOML has whole numbers that no float can hold."""
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9.])?|\[?[0-9A-Fa-f:.]+\]?"
 _TAG = r"[A-Za-z]{2,3}(?:-[A-Za-z]{4})?(?:-(?:[A-Za-z]{2}|\d{3}))?(?:-(?:[A-Za-z\d]{5,8}|\d[A-Za-z\d]{3}))*"
 
@@ -49,7 +51,7 @@ def _choice(
 
 
 def _seconds(name: str, value: object, origin: str) -> dict[str, Any]:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_SECONDS:
         raise ConfigError(f"{origin}: {name!a} must be a number of seconds, 0 for no limit")
     return {name: float(value)}
 
@@ -90,7 +92,13 @@ def hosts(name: str, value: object, origin: str) -> dict[str, Any]:
 
 
 def _folder(name: str, value: object, origin: str) -> dict[str, Any]:
-    return {name: Path(_string(name, value, origin)[name]).expanduser()}
+    text = str(_string(name, value, origin)[name])
+    if "\0" in text:
+        raise ConfigError(f"{origin}: {name!a} is no path: {text!a}")
+    try:
+        return {name: Path(text).expanduser()}
+    except RuntimeError:
+        raise ConfigError(f"{origin}: {name!a} is below a home that cannot be found: {text!a}") from None
 
 
 def _categories(name: str, value: object, origin: str) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import re
 
 from kilo_review.display import for_terminal
 
-_AT_LINE_START = re.compile(r"^([^\S\n]*)(?=::)", re.MULTILINE)
-_ANYWHERE = re.compile(r"(##[A-Za-z]*)(?=\[)")
+# Texts, since `re` compiles and keeps them when they are first used.
+_AT_LINE_START = r"(?m)^([^\S\n]*)(?=::)"
+_ANYWHERE = r"(##[A-Za-z]*)(?=\[)"
 
 
 def command_data(text: str) -> str:
@@ -31,4 +32,9 @@ def for_log(text: str) -> str:
 
     To be used on whole lines: what is put in front of the result can make a command of it.
     """
-    return _AT_LINE_START.sub(r"\1\\", _ANYWHERE.sub(r"\1\\", for_terminal(text)))
+    return without_commands(for_terminal(text))
+
+
+def without_commands(text: str) -> str:
+    """The same for lines that are fit for a terminal already, colours included."""
+    return re.sub(_AT_LINE_START, r"\1\\", re.sub(_ANYWHERE, r"\1\\", text))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 VERSION = 1
 FILE = ".kilo-review/baseline.json"
 NO_REASON = "it was there when the baseline was made"
+MOST = 10**9
+"""Of equal findings that one entry accepts."""
 FIELDS = ("path", "category", "code", "symbol", "status", "times", "reason", "fingerprint")
 COUNTED = frozenset({Status.ACTIVE, Status.UNANCHORED})
 
@@ -92,7 +94,7 @@ def combined(entries: Iterable[Accepted]) -> Baseline:
     counts: Counter[Accepted] = Counter()
     for entry in entries:
         counts[entry._replace(times=0)] += entry.times
-    return tuple(sorted(entry._replace(times=count) for entry, count in counts.items()))
+    return tuple(sorted(entry._replace(times=min(count, MOST)) for entry, count in counts.items()))
 
 
 def to_text(baseline: Iterable[Accepted]) -> str:
@@ -132,7 +134,8 @@ def from_bytes(data: bytes, origin: str) -> Baseline:
 def _entry(row: dict[str, Any]) -> Accepted:
     if set(row) != set(FIELDS):
         raise ValueError(f"an entry has not the keys {', '.join(FIELDS)}")
-    if not all(type(row[name]) is (int if name == "times" else str) for name in FIELDS) or row["times"] < 1:
+    right = all(type(row[name]) is (int if name == "times" else str) for name in FIELDS)
+    if not right or not 1 <= row["times"] <= MOST:
         raise ValueError("an entry has a value of the wrong kind")
     if any(printable(row[name]) != row[name] for name in FIELDS if name != "times"):
         raise ValueError("an entry has a character that no text has")

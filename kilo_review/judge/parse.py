@@ -71,7 +71,10 @@ def parse(text: str, reasoning: str = "") -> list[Claim]:
     """
     content = (text if text.strip() else reasoning).lstrip("\ufeff").strip()
     if not content:
-        raise BadReplyError("the model's answer is empty")
+        raise BadReplyError(
+            "the model's answer is empty",
+            hint="Load the model with a larger window, switch its thinking off, or try another one",
+        )
     return [_claim(item) for item in _items(content)]
 
 
@@ -157,7 +160,10 @@ def _without_thinking(text: str) -> str:
     if "</think" in text.lower():
         return re.sub(_THINKING, "", text, count=1).strip()
     if re.match(_OPEN_THINKING, text):
-        raise BadReplyError("the model was still thinking when its answer ended")
+        raise BadReplyError(
+            "the model was still thinking when its answer ended",
+            hint="Switch its thinking off, or allow more with --option num_predict=4096",
+        )
     return text
 
 

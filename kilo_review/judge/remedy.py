@@ -41,9 +41,10 @@ def parse_explanation(text: str, reasoning: str = "") -> Explanation:
     """
     found = object_with("cause", text if text.strip() else reasoning)
     values = [found.get(name, "") for name in FIELDS]
-    if not all(isinstance(value, str) for value in values) or not values[0].strip():
+    texts = [printable(value) for value in values if isinstance(value, str)]
+    if len(texts) != len(FIELDS) or not texts[0][:LONGEST].strip():
         raise BadReplyError("the model's answer explains nothing")
-    cause, example, remove, write = (printable(value) for value in values)
+    cause, example, remove, write = texts
     if max(len(remove), len(write)) > LONGEST:
         remove = write = ""  # half of a fix is none
     return Explanation(cause[:LONGEST], example[:LONGEST], remove.strip("\n"), write.strip("\n"))

@@ -11,6 +11,7 @@ from kilo_review.finding import Category, Finding, Severity, Status
 from kilo_review.outcome import Entry, State
 
 if TYPE_CHECKING:
+    import types
     from collections.abc import Iterable
 
 # Not `blocking`: whether a finding blocks is decided anew each time.
@@ -19,7 +20,12 @@ FINDING_FIELDS = (
     *("status", "suggestion", "reason", "rule"),
 )
 
-
+KINDS: dict[str, type | types.UnionType] = {
+    **dict.fromkeys(FINDING_FIELDS, str),
+    **dict.fromkeys(("line", "end_line"), int),
+    **dict.fromkeys(("suggestion", "reason"), str | None),
+}
+ENTRY_KINDS = (str, int, int, int, int, str, str | None, bool)
 UNREADABLE = (ValueError, TypeError, KeyError, RecursionError, zlib.error)
 """What decoding raises for a row that this version did not write."""
 
@@ -37,6 +43,7 @@ def findings_from_text(text: str, *, begin: int = 0) -> list[Finding]:
 
 
 def _finding(fields: dict[str, Any]) -> Finding:
+    _check(fields.values(), KINDS.values())
     fields["severity"] = Severity(fields["severity"])
     fields["category"] = Category(fields["category"])
     fields["status"] = Status(fields["status"])
@@ -58,7 +65,15 @@ def entries_to_blob(entries: Iterable[Entry]) -> bytes:
 
 def entries_from_blob(data: bytes) -> list[Entry]:
     """The same rows."""
-    return [
-        Entry(path, start, end, added, removed, State(state), reason, is_hunk)
-        for path, start, end, added, removed, state, reason, is_hunk in json.loads(zlib.decompress(data))
-    ]
+    return [_entry(*row) for row in json.loads(zlib.decompress(data))]
+
+
+def _entry(*values: Any) -> Entry:  # noqa: ANN401  whatever stands in the row
+    _check(values, ENTRY_KINDS)
+    path, start, end, added, removed, state, reason, is_hunk = values
+    return Entry(path, start, end, added, removed, State(state), reason, is_hunk)
+
+
+def _check(values: Iterable[object], kinds: Iterable[type | types.UnionType]) -> None:
+    if not all(isinstance(value, kind) for value, kind in zip(values, kinds, strict=True)):
+        raise ValueError("a row has a value of another kind")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kilo_review.models.consent import NO_CONSENT, Consent
+from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,8 +21,12 @@ DEFAULT_WINDOW = 8192
 """Tokens asked for where the server lets us choose, and assumed where it does not tell."""
 ALREADY_LOADED = "already loaded"
 """Why a model was chosen (`ModelInfo.why`) that need not be waited for."""
+ONE_AT_A_TIME = Width()
+"""Servers that queue what they cannot work on only make later requests look slow."""
 DEFAULT_OPTIONS: dict[str, Any] = {"temperature": 0, "seed": 7, "num_predict": 1024}
 """The same change gets the same answer; an answer has an end."""
+MOST = 10**15
+"""Of whatever a server counts; a larger number is a mistake, and would break the arithmetic that it goes into."""
 AS_EVER: Mapping[str, Any] = {}
 """No parameters of its own for a request."""
 
@@ -39,6 +44,7 @@ class ModelRequest:
         lmstudio_key: the value of LM_API_TOKEN, or None; sent to LM Studio alone.
         options: parameters for the server, over `DEFAULT_OPTIONS`.
         consent: hosts elsewhere that the user has allowed.
+        ollama_parallel: requests that an Ollama started with this environment works on at the same time.
     """
 
     provider: str = "auto"
@@ -49,6 +55,7 @@ class ModelRequest:
     lmstudio_key: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     consent: Consent = NO_CONSENT
+    ollama_parallel: int = 1
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -83,6 +90,18 @@ class Reply:
     answer_seconds: float = 0.0
     reading_seconds: float = 0.0
     model: str = ""
+
+
+def count_of(value: object) -> int:
+    """A count as a server tells it; 0 for what can be none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MOST else 0
+
+
+def seconds_of(value: object, in_a_second: float) -> float:
+    """A time that a server tells in fractions of a second; 0 for what can be none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0.0
+    return value / in_a_second if 0 < value < MOST * in_a_second else 0.0
 
 
 class Survey(NamedTuple):
@@ -135,6 +154,13 @@ class Model(Protocol):
             deadline: when the answer must be there.
             sampling: parameters for this request alone, over the model's own, such as another seed.
         """
+
+    @property
+    def width(self) -> Width:
+        """How many requests it works on at the same time."""
+
+    def another(self) -> Model:
+        """The same model on a connection of its own, for another thread."""
 
     def slow_reason(self, deadline: Deadline) -> str:
         """Why answers are slow, if the server tells within the deadline; else ""."""

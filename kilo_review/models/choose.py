@@ -48,6 +48,7 @@ class Offer:
         elsewhere: where it runs, if that is not the server's machine; such a model is never chosen.
         largest: the window that it was trained for, or None if the listing does not tell.
         on_gpu: share of it that lies in a GPU's memory while it is loaded; None if nothing tells.
+        parallel: requests that it works on at the same time; None if the listing does not tell.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Offer:
     elsewhere: str = ""
     largest: int | None = None
     on_gpu: float | None = None
+    parallel: int | None = None
 
 
 def choose(offers: Sequence[Offer], wanted: str | None, asked: Asked, *, pull: str = "") -> tuple[Offer, str]:

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from kilo_review.errors import DeadlineError, ModelNotFoundError, ServerFailedError, UnreachableError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, Survey
+from kilo_review.models.base import AS_EVER, ONE_AT_A_TIME, Survey
 from kilo_review.models.choose import Offer
 from kilo_review.models.faults import Asked
 from kilo_review.models.openai import PENALTY, OpenAIModel, with_v1
@@ -50,6 +50,7 @@ class EmbeddedModel:
     def __init__(self, engine: Engine, model: OpenAIModel) -> None:
         self.info = model.info
         self.parameters = model.parameters
+        self.width = ONE_AT_A_TIME
         self._engine = engine
         self._model = model
 
@@ -64,6 +65,10 @@ class EmbeddedModel:
         if self._engine.has_ended():
             raise self._engine.failure()
         return self._model.ask(messages, schema, deadline, sampling)
+
+    def another(self) -> OpenAIModel:
+        """See `Model.another`; the engine ends with this one alone."""
+        return self._model.another()
 
     def slow_reason(self, deadline: Deadline) -> str:  # noqa: ARG002
         """It always runs here, on the CPU."""

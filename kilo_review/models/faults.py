@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.display import one_line
 from kilo_review.errors import (
+    LARGER_WINDOW,
+    BrokenStreamError,
     CrashedError,
     ModelError,
     ModelNotFoundError,
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONGEST_QUOTE = 300
+LONGEST_READ = 16_384
+"""Characters of a failed answer that are looked at; what a server explains it explains at the beginning."""
+ANY_SERVER = "the server"
+"""What a server is called whose maker is not known."""
+MOST_DIGITS = 12
+"""Of a count of tokens; Python refuses to read a number of thousands of digits."""
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, BUSY = 200, 401, 403, 404, (429, 503)
 
 _OVERFLOW = re.compile(
@@ -71,6 +79,7 @@ def fault(asked: Asked, status: int, text: str) -> ModelError:
         text: the body, or the error's own text.
     """
     said = message_of(text)
+    text = text[:LONGEST_READ]
     for pattern, build in _TABLE:
         if pattern.search(text):
             return build(asked, text, said)
@@ -86,6 +95,21 @@ def fault(asked: Asked, status: int, text: str) -> ModelError:
         return ServerBusyError(f"{asked.server} is busy ({said})", hint="Try again in a moment")
     told = said if status == OK else f"{status}: {said}"
     return ServerFailedError(f"{asked.server} at {asked.url} failed ({told})", hint="Its log may tell more")
+
+
+def not_json(asked: Asked, said: str, hint: str) -> ModelError:
+    """What came in the place of a piece of an answer is no JSON: another program's page, or broken."""
+    if said.lstrip().startswith("<"):
+        return _wrong_path(asked, said, message_of(said))
+    return BrokenStreamError(f"{asked.server} sent something that is not JSON", hint=hint)
+
+
+def flood(limit: int) -> ServerFailedError:
+    """Nobody reads an answer to its end that is longer than this."""
+    return ServerFailedError(
+        f"the server sent more than {limit // 1024} KiB for one answer, and was not listened to any longer",
+        hint="Is it a model server that the base URL names? Its log tells what it sent",
+    )
 
 
 def message_of(text: str) -> str:
@@ -104,7 +128,7 @@ def message_of(text: str) -> str:
         )
         if isinstance(error, dict):
             break
-    quoted = one_line(str(found))
+    quoted = one_line(str(found)[:LONGEST_READ])
     return quoted[:LONGEST_QUOTE] + "…" if len(quoted) > LONGEST_QUOTE else quoted or "no explanation"
 
 
@@ -112,14 +136,20 @@ def _overflow(asked: Asked, text: str, said: str) -> ModelError:
     numbers = next((match.groupdict() for pattern in _OVERFLOW_NUMBERS if (match := pattern.search(text))), {})
     return PromptTooLongError(
         f"the prompt does not fit the window of {asked.model!a} ({said})",
-        prompt_tokens=int(numbers["prompt"]) if numbers.get("prompt") else None,
-        window=int(numbers["window"]) if numbers.get("window") else None,
-        hint="Give the model a larger window (num_ctx, context length)",
+        prompt_tokens=_number(numbers.get("prompt")),
+        window=_number(numbers.get("window")),
+        hint=LARGER_WINDOW,
     )
 
 
+def _number(digits: str | None) -> int | None:
+    return int(digits) if digits and len(digits) <= MOST_DIGITS else None
+
+
 def _schema(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
-    return SchemaRejectedError(f"{asked.server} cannot enforce the reply's form ({said})")
+    return SchemaRejectedError(
+        f"{asked.server} cannot enforce the reply's form ({said})", hint="A newer version of it, or another model, may"
+    )
 
 
 def _memory(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
@@ -160,9 +190,13 @@ def _missing(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
 
 def _wrong_path(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
     return WrongServerError(
-        f"something answers at {asked.url}, but not as {asked.server} does ({said})",
+        f"something answers at {asked.url}, but not as {_kind(asked)} does ({said})",
         hint="Is the base URL right? Ollama: http://127.0.0.1:11434, LM Studio: http://127.0.0.1:1234/v1",
     )
+
+
+def _kind(asked: Asked) -> str:
+    return "a model server" if asked.server == ANY_SERVER else asked.server
 
 
 def _busy(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001

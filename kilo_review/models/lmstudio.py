@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import ModelNotFoundError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, Survey
+from kilo_review.models.base import AS_EVER, Survey, count_of
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked, fault, message_of
 from kilo_review.models.openai import OK, PENALTY, OpenAIModel, refuse_cloud, with_v1
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
+from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +55,9 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         window = offer.window or (wanted if isinstance(wanted, int) else JIT_WINDOW)
         info = ModelInfo("lmstudio", offer.name, endpoint.url, window, local=endpoint.is_local, why=why)
         asked = Asked(SERVER, endpoint.url, offer.name, GET)
-        return LMStudioModel(client, info, request.parameters, asked, {"ttl": KEEP_SECONDS}, PENALTY)
+        model = LMStudioModel(client, info, request.parameters, asked, {"ttl": KEEP_SECONDS}, PENALTY)
+        model.width = Width(offer.parallel, offer.parallel) if offer.parallel else USUAL_WIDTH
+        return model
 
 
 def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Survey:
@@ -66,6 +69,10 @@ def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> S
     finally:
         client.close()
     return Survey("lmstudio", SERVER, endpoint.url, "", offers, is_local=endpoint.is_local)
+
+
+USUAL_WIDTH = Width(1, 4)
+"""Its own default is four at once, since 0.4; the older listing does not tell."""
 
 
 class LMStudioModel(OpenAIModel):
@@ -131,15 +138,20 @@ def _native_v1(data: dict[str, Any]) -> list[Offer] | None:
 def _offers_v1(entry: dict[str, Any]) -> list[Offer]:
     """The model under its key, and each loaded instance under the identifier that its user gave it."""
     instances = [each for each in entry.get("loaded_instances") or [] if isinstance(each, dict)]
-    windows = {str(each.get("id")): _positive((each.get("config") or {}).get("context_length")) for each in instances}
+    settings = {str(each.get("id")): each.get("config") or {} for each in instances}
+    windows = {name: _positive(config.get("context_length")) for name, config in settings.items()}
+    parallel = {name: _positive(config.get("parallel")) for name, config in settings.items()}
     key = entry["key"]
     size, is_chat = _positive(entry.get("size_bytes")) or 0, entry.get("type") != "embedding"
     first = windows.get(key) or next(iter(windows.values()), None)
     largest = _positive(entry.get("max_context_length"))
     named = [
-        Offer(name, True, window, size, is_chat, largest=largest) for name, window in windows.items() if name != key
+        Offer(name, True, window, size, is_chat, largest=largest, parallel=parallel[name])
+        for name, window in windows.items()
+        if name != key
     ]
-    return [Offer(key, bool(instances), first, size, is_chat, largest=largest), *named]
+    own = parallel.get(key) or next(iter(parallel.values()), None)
+    return [Offer(key, bool(instances), first, size, is_chat, largest=largest, parallel=own), *named]
 
 
 def _native_v0(data: dict[str, Any]) -> list[Offer] | None:
@@ -168,4 +180,4 @@ def _plain(data: dict[str, Any]) -> list[Offer] | None:
 
 
 def _positive(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return count_of(value) or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HIGHEST_PORT = 65535
+_HOST = r"[A-Za-z0-9._-]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?"
+MOST_DIGITS = 9
+"""Of a port, leading zeros included; Python refuses to read a number of thousands of digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ def endpoint(url: str, consent: Consent = NO_CONSENT) -> Endpoint:
         raise ConfigError(f"{url!a} is not a base URL ({error})") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable():
         raise ConfigError(f"{url!a} is not a base URL", hint="It looks like http://127.0.0.1:11434")
+    if not re.fullmatch(_HOST, parts.hostname):  # resolvers and HTTP clients read others by different rules
+        raise ConfigError(f"{url!a} is not a base URL", hint="A host's name has letters, digits, dots and hyphens")
     if parts.username is not None or parts.password is not None:
         raise ConfigError("the base URL holds a user name or password", hint="Put a token into KILO_REVIEW_API_KEY")
     if parts.query or parts.fragment or port == 0:
@@ -140,7 +146,8 @@ def ollama_url(value: str) -> str:
     default = {"http": 80, "https": 443}.get(scheme, 11434) if separator else 11434
     netloc, _, path = rest.partition("/")
     host, port = _host_and_port(netloc)
-    number = int(port) if port.isdecimal() and int(port) <= HIGHEST_PORT and port.isascii() else default
+    is_number = port.isascii() and port.isdecimal() and len(port) <= MOST_DIGITS
+    number = int(port) if is_number and int(port) <= HIGHEST_PORT else default
     host = _connectable(host or "127.0.0.1")
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}:{number or default}" + (f"/{path}".rstrip("/") if path else "")

@@ -5,7 +5,12 @@ Servers end such answers late or never: Ollama after 30 equal tokens and without
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kilo_review.errors import RepetitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MOST_BLANKS = 400
 """White space in a row; a grammar lets a model write it for ever between two tokens of JSON."""
@@ -47,10 +52,17 @@ def is_looping(tail: str) -> bool:
     """Whether a text ends in white space for too long, or in the same passage four times over."""
     if len(tail) - len(tail.rstrip()) > MOST_BLANKS:
         return True
+    return any(_is_periodic(tail, period) for period in _periods(tail))
+
+
+def _periods(tail: str) -> Iterator[int]:
+    """Distances at which the text's end has stood before: a passage may repeat something within itself."""
     end = tail[-PROBE:]
-    before = tail.rfind(end, 0, len(tail) - 1)
-    if len(end) < PROBE or before < 0:
-        return False
-    period = len(tail) - PROBE - before
+    last = before = len(tail) - len(end)
+    while (before := tail.rfind(end, 0, before - 1 + len(end))) >= 0:
+        yield last - before
+
+
+def _is_periodic(tail: str, period: int) -> bool:
     span = max(TIMES * period, SHORTEST_LOOP)
     return span <= len(tail) and tail[-span:-period] == tail[-span + period :]

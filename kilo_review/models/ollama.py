@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import time
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import (
@@ -21,12 +22,13 @@ from kilo_review.errors import (
     WrongServerError,
 )
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply, Survey, count_of, seconds_of
 from kilo_review.models.choose import Offer, choose, same_name
-from kilo_review.models.faults import Asked, fault, message_of
-from kilo_review.models.loops import LoopWatch
+from kilo_review.models.draft import Draft
+from kilo_review.models.faults import Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
+from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +46,7 @@ CLOUD = "ollama.com"
 LOCAL = ":local"
 """Behind a name it forbids Ollama to use a model that runs elsewhere, whatever the name leads to."""
 SINCE_LOCAL = (0, 18)
-OK = 200
+OK, UNAUTHORIZED = 200, 401
 NANOSECONDS = 1e9
 TOP_LEVEL = {"keep_alive": "10m", "think": False}
 """Parameters that stand beside `options`, with what we ask for."""
@@ -68,6 +70,7 @@ class OllamaModel:
             called: what the model is called in requests; see `LOCAL`.
         """
         self.info = info
+        self.width = ONE_AT_A_TIME
         self._called = called
         self.parameters = parameters
         self._client = client
@@ -101,6 +104,16 @@ class OllamaModel:
             reply = read_lines(lines, self._asked)
         reply.seconds = time.monotonic() - started
         return reply
+
+    def another(self) -> OllamaModel:
+        """See `Model.another`."""
+        other = copy(self)
+        other.part()
+        return other
+
+    def part(self) -> None:
+        """Leave the connection to the one that this is a copy of."""
+        self._client = self._client.another()
 
     def slow_reason(self, deadline: Deadline) -> str:
         """Whether the model lies partly or wholly outside of the GPU's memory, by `/api/ps`."""
@@ -142,13 +155,11 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         think = "low" if LEVELS_ONLY in name.lower() else False
         parameters = TOP_LEVEL | {"think": think} | request.parameters | {"num_ctx": window}
         info = ModelInfo("ollama", name, endpoint.url, window, local=endpoint.is_local, why=why, digest=_digest(shown))
-        return OllamaModel(
-            client,
-            info,
-            parameters,
-            Asked(SERVER, endpoint.url, name, f"Get it: {PULL.replace('NAME', name)}"),
-            called,
-        )
+        asked = Asked(SERVER, endpoint.url, name, f"Get it: {PULL.replace('NAME', name)}")
+        model = OllamaModel(client, info, parameters, asked, called)
+        # It tells nobody how many; one by default, and some families always.
+        model.width = Width(request.ollama_parallel, request.ollama_parallel)
+        return model
 
 
 def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
@@ -159,31 +170,30 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
         NotLocalError: a line says that another machine answers.
         ModelError: the server reported a failure inside the stream.
     """
-    reply, loops = Reply(), LoopWatch()
+    draft = Draft()
     for raw in lines:
         if not raw.strip():
             continue
         try:
             line = json.loads(raw)
         except (ValueError, RecursionError):
-            raise BrokenStreamError(
-                f"{SERVER} sent a line that is not JSON", hint="Is the base URL right? It has no /v1"
-            ) from None
+            said = raw.decode("utf-8", "replace")
+            raise not_json(asked, said, "Is the base URL right? It has no /v1") from None
         if not isinstance(line, dict) or line.get("error"):
             raise fault(asked, OK, raw.decode("utf-8", "replace"))
         locality.refuse_remote_model(asked.model, line, sent=True)
         message = line.get("message")
         if isinstance(message, dict):
-            text, thought = str(message.get("content") or ""), str(message.get("thinking") or "")
-            reply.text += text
-            reply.reasoning += thought
-            loops.feed(thought + text)
+            draft.add(str(message.get("content") or ""), str(message.get("thinking") or ""))
         if line.get("done") is True:
-            reply.is_cut = line.get("done_reason") == "length"
-            reply.prompt_tokens = _count(line.get("prompt_eval_count"))
-            reply.completion_tokens = _count(line.get("eval_count"))
-            reply.answer_seconds = _count(line.get("eval_duration")) / NANOSECONDS
-            reply.reading_seconds = _count(line.get("prompt_eval_duration")) / NANOSECONDS
+            reply = Reply(
+                is_cut=line.get("done_reason") == "length",
+                prompt_tokens=count_of(line.get("prompt_eval_count")),
+                completion_tokens=count_of(line.get("eval_count")),
+                answer_seconds=seconds_of(line.get("eval_duration"), NANOSECONDS),
+                reading_seconds=seconds_of(line.get("prompt_eval_duration"), NANOSECONDS),
+            )
+            draft.write(reply)
             return reply
     raise BrokenStreamError(
         f"the answer of {SERVER} ended before its end",
@@ -203,7 +213,8 @@ def version_of(client: Client, asked: Asked) -> str:
     if answer.status != OK or not isinstance(data, dict) or not isinstance(data.get("version"), str):
         said = answer.body.decode("utf-8", "replace")
         problem = fault(asked, answer.status, said)
-        if answer.status == OK or isinstance(problem, (ServerFailedError, ServerBusyError)):
+        is_another = isinstance(problem, (ServerFailedError, ServerBusyError)) and answer.status != UNAUTHORIZED
+        if answer.status == OK or is_another:
             raise WrongServerError(
                 f"something answers at {asked.url}, but not as {SERVER} does ({message_of(said)})",
                 hint=f"Is the base URL right? {SERVER}: {DEFAULT_URL}, without /v1",
@@ -250,11 +261,11 @@ def _offer(entry: Mapping[str, Any], loaded: Mapping[str, Any] | None) -> Offer:
     return Offer(
         name=str(entry["name"]),
         is_loaded=loaded is not None,
-        window=_count(loaded.get("context_length")) or None if loaded else None,
-        size=_count(entry.get("size")),
+        window=count_of(loaded.get("context_length")) or None if loaded else None,
+        size=count_of(entry.get("size")),
         is_chat="completion" in (entry.get("capabilities") or ["completion"]),
         elsewhere=_elsewhere(str(entry["name"]), entry),
-        largest=_count(details.get("context_length")) or None if isinstance(details, dict) else None,
+        largest=count_of(details.get("context_length")) or None if isinstance(details, dict) else None,
         on_gpu=_share_on_gpu(loaded or {}),
     )
 
@@ -267,10 +278,8 @@ def _elsewhere(name: str, entry: Mapping[str, Any]) -> str:
 
 
 def _share_on_gpu(loaded: Mapping[str, Any]) -> float | None:
-    size, on_gpu = loaded.get("size"), loaded.get("size_vram", 0)
-    if not isinstance(size, int) or not isinstance(on_gpu, int) or size <= 0:
-        return None
-    return min(1.0, max(0.0, on_gpu / size))
+    size = count_of(loaded.get("size"))
+    return min(1.0, count_of(loaded.get("size_vram")) / size) if size else None
 
 
 def _models(client: Client, path: str, asked: Asked) -> list[dict[str, Any]]:
@@ -294,7 +303,7 @@ def _shown(client: Client, name: str, asked: Asked, version: str) -> tuple[str, 
 
 def numbers(version: str) -> tuple[int, ...]:
     """`0.17.4-rc1` → (0, 17, 4)."""
-    found = re.match(r"v?(\d+(?:\.\d+)*)", version)
+    found = re.match(r"v?(\d{1,9}(?:\.\d{1,9})*)", version)
     return tuple(map(int, found[1].split("."))) if found else (0,)
 
 
@@ -321,10 +330,10 @@ def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelR
     trained = _trained_window(shown)
     if isinstance(wanted, int):
         return min(wanted, trained) if trained else wanted
-    loaded = _running(client, name).get("context_length")
-    if isinstance(loaded, int) and loaded >= DEFAULT_WINDOW // 2:
+    loaded = count_of(_running(client, name).get("context_length"))
+    if loaded >= DEFAULT_WINDOW // 2:
         return loaded
-    written = re.search(r"^num_ctx\s+(\d+)\s*$", str(shown.get("parameters") or ""), re.MULTILINE)
+    written = re.search(r"^num_ctx\s+(\d{1,9})\s*$", str(shown.get("parameters") or ""), re.MULTILINE)
     window = int(written.group(1)) if written else DEFAULT_WINDOW
     return min(window, trained) if trained else window
 
@@ -332,7 +341,7 @@ def _window(client: Client, name: str, shown: Mapping[str, Any], request: ModelR
 def _trained_window(shown: Mapping[str, Any]) -> int:
     facts = shown.get("model_info")
     facts = facts if isinstance(facts, dict) else {}
-    return _count(facts.get(f"{facts.get('general.architecture')}.context_length"))
+    return count_of(facts.get(f"{facts.get('general.architecture')}.context_length"))
 
 
 def _running(client: Client, name: str) -> dict[str, Any]:
@@ -340,7 +349,3 @@ def _running(client: Client, name: str) -> dict[str, Any]:
     models = data.get("models") if isinstance(data, dict) else None
     entries = [entry for entry in models or [] if isinstance(entry, dict)]
     return next((entry for entry in entries if same_name(str(entry.get("name")), name)), {})
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import json
 import time
+from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from kilo_review.errors import BrokenStreamError, ModelError, NotLocalError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply, Survey
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply, Survey, count_of, seconds_of
 from kilo_review.models.choose import Offer, choose
-from kilo_review.models.faults import Asked, fault, message_of
-from kilo_review.models.loops import LoopWatch
+from kilo_review.models.draft import Draft
+from kilo_review.models.faults import ANY_SERVER, Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
+from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,11 +32,14 @@ if TYPE_CHECKING:
 DEFAULT_URLS = ("http://127.0.0.1:8080/v1", "http://127.0.0.1:9931/v1", "http://127.0.0.1:8000/v1")
 """llama-server (both its ports: it is moving), then vLLM."""
 OK = 200
+MILLISECONDS = 1e3
 START_HINT = "Start it, for example: llama-server -m MODEL.gguf, or give its address with --base-url"
 THINKING_SWITCH = {"llamacpp", "vllm"}
 """Servers (`owned_by`) that take `chat_template_kwargs`; others may refuse an unknown field."""
 
 
+BATCHING = Width(4, 64)
+UNKNOWN = Width(1, 8)
 SERVERS = {"llamacpp": "llama-server", "vllm": "vLLM"}
 """By `owned_by` of their listings."""
 PENALTY = "repeat_penalty"
@@ -64,6 +69,7 @@ class OpenAIModel:
             penalty: what it calls `repeat_penalty`; "" where that is not known.
         """
         self.info = info
+        self.width = ONE_AT_A_TIME
         self._penalty = penalty
         self.parameters = parameters
         self._client = client
@@ -106,6 +112,16 @@ class OpenAIModel:
         own = {name: value for name, value in sampling.items() if name != PENALTY}
         return own | ({self._penalty: sampling[PENALTY]} if self._penalty and PENALTY in sampling else {})
 
+    def another(self) -> Self:
+        """See `Model.another`."""
+        other = copy(self)
+        other.part()
+        return other
+
+    def part(self) -> None:
+        """Leave the connection to the one that this is a copy of."""
+        self._client = self._client.another()
+
     def slow_reason(self, deadline: Deadline) -> str:  # noqa: ARG002
         """This wire tells nothing about where a model runs."""
         return ""
@@ -139,7 +155,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
 def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: Deadline) -> OpenAIModel:
     """Connect to one server: find its model and the model's window."""
     endpoint = locality.endpoint(with_v1(url), request.consent)
-    asked = Asked("the server", endpoint.url, request.name or "")
+    asked = Asked(ANY_SERVER, endpoint.url, request.name or "")
     with Client(endpoint, egress, deadline, api_key=request.api_key).closed_on_failure() as client:
         try:
             listed = _models(client, asked)
@@ -147,12 +163,23 @@ def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: 
             raise UnreachableError(error.message, hint=START_HINT) from None
         offer, why = choose([_offer(entry) for entry in listed], request.name, asked)
         refuse_cloud(client, offer.name)
-        window = _window(request, offer, client)
+        facts = {} if offer.window else _props(client)
+        window = offer.window or _window(request, facts)
         owner = next((str(entry.get("owned_by")) for entry in listed if entry.get("id") == offer.name), "")
         extra = {"chat_template_kwargs": {"enable_thinking": False}} if owner in THINKING_SWITCH else {}
-        asked = Asked("the server", endpoint.url, offer.name)
+        asked = Asked(ANY_SERVER, endpoint.url, offer.name)
         info = ModelInfo("openai", offer.name, endpoint.url, window, local=endpoint.is_local, why=why)
-        return OpenAIModel(client, info, request.parameters, asked, extra, PENALTIES.get(owner, ""))
+        model = OpenAIModel(client, info, request.parameters, asked, extra, PENALTIES.get(owner, ""))
+        model.width = _width(owner, facts)
+        return model
+
+
+def _width(owner: str, facts: Mapping[str, Any]) -> Width:
+    """As many as llama-server has slots; vLLM takes what comes; of any other nothing is known, so it is tried out."""
+    slots = count_of(facts.get("total_slots"))
+    if slots:
+        return Width(slots, slots)
+    return BATCHING if owner == "vllm" else UNKNOWN
 
 
 def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Survey:
@@ -160,7 +187,7 @@ def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> S
     endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URLS[0]), request.consent)
     client = Client(endpoint, egress, deadline, api_key=request.api_key)
     try:
-        listed = _models(client, Asked("the server", endpoint.url))
+        listed = _models(client, Asked(ANY_SERVER, endpoint.url))
         owner = next((str(entry.get("owned_by")) for entry in listed), "")
         facts = _props(client) if owner == "llamacpp" else {}
         version = client.get("/version", beside="/v1").json() if owner == "vllm" else None
@@ -173,7 +200,7 @@ def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> S
         *("openai", SERVERS.get(owner, "an OpenAI-compatible server"), endpoint.url, _string(told)),
         tuple(_shown(replace(each, is_loaded=owner in SERVERS, window=each.window or window)) for each in offers),
         is_local=endpoint.is_local,
-        slots=_number(facts.get("total_slots")) or None,
+        slots=count_of(facts.get("total_slots")) or None,
     )
 
 
@@ -229,31 +256,23 @@ def _models(client: Client, asked: Asked) -> list[dict[str, Any]]:
 
 
 def _offer(entry: Mapping[str, Any]) -> Offer:
-    window = entry.get("max_model_len")
     meta = entry.get("meta")
     facts = meta if isinstance(meta, dict) else {}
     return Offer(
         entry["id"],
-        window=window if isinstance(window, int) else None,
-        size=_number(facts.get("size")),
-        largest=_number(facts.get("n_ctx_train")) or None,
+        window=count_of(entry.get("max_model_len")) or None,
+        size=count_of(facts.get("size")),
+        largest=count_of(facts.get("n_ctx_train")) or None,
     )
 
 
-def _window(request: ModelRequest, offer: Offer, client: Client) -> int:
-    """The real window: vLLM lists it, llama-server has it in /props; else what the user says, else a guess."""
-    if offer.window:
-        return offer.window
+def _window(request: ModelRequest, facts: Mapping[str, Any]) -> int:
+    """The window where the listing has none: llama-server's /props, else what the user says, else a guess."""
     wanted = request.parameters.get("num_ctx")
-    told = llama_window(client)
+    told = _slot_window(facts)
     if told:
         return min(told, wanted) if isinstance(wanted, int) else told
     return wanted if isinstance(wanted, int) else DEFAULT_WINDOW
-
-
-def llama_window(client: Client) -> int | None:
-    """llama-server's tokens per slot, or None from any other server."""
-    return _slot_window(_props(client))
 
 
 def _props(client: Client) -> dict[str, Any]:
@@ -264,7 +283,7 @@ def _props(client: Client) -> dict[str, Any]:
 
 def _slot_window(facts: Mapping[str, Any]) -> int | None:
     settings = facts.get("default_generation_settings")
-    return (_number(settings.get("n_ctx")) or None) if isinstance(settings, dict) else None
+    return (count_of(settings.get("n_ctx")) or None) if isinstance(settings, dict) else None
 
 
 def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
@@ -274,7 +293,7 @@ def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
         BrokenStreamError: it ended before a finish reason came.
         ModelError: the server reported a failure inside the stream.
     """
-    reply, loops = Reply(), LoopWatch()
+    reply, draft = Reply(), Draft()
     finished = False
     for kind, data in _events(lines):
         if data == "[DONE]":
@@ -282,18 +301,15 @@ def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
         try:
             event = json.loads(data)
         except (ValueError, RecursionError):
-            raise BrokenStreamError(
-                f"{asked.server} sent an event that is not JSON", hint="Is the base URL right?"
-            ) from None
+            raise not_json(asked, data, "Is the base URL right?") from None
         if not isinstance(event, dict) or kind == "error" or event.get("error"):
             raise fault(asked, OK, data)
         reply.model = reply.model or _string(event.get("model"))
         _count(reply, event)
-        known = len(reply.text), len(reply.reasoning)
-        finished = _take_choice(reply, event) or finished
-        loops.feed(reply.reasoning[known[1] :] + reply.text[known[0] :])
+        finished = _take_choice(reply, draft, event) or finished
     if not finished:
         raise BrokenStreamError(f"the answer of {asked.server} ended before its end", hint="Its log tells why")
+    draft.write(reply)
     return reply
 
 
@@ -314,49 +330,43 @@ def _events(lines: Iterator[bytes]) -> Iterator[tuple[str, str]]:
             kind = value
         elif name == "data":
             data.append(value)
-        elif name.lstrip().startswith("{"):  # an error body where a stream was expected
+        elif name.lstrip().startswith(("{", "<")):  # an error body, or a page, where a stream was expected
             yield "error", line
     if data:
         yield kind, "\n".join(data)
 
 
-def _take_choice(reply: Reply, event: Mapping[str, Any]) -> bool:
+def _take_choice(reply: Reply, draft: Draft, event: Mapping[str, Any]) -> bool:
     """Add one piece of the answer; True when the server says that it is complete."""
     choices = event.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     delta = choice.get("delta") or choice.get("message") or {}
     if isinstance(delta, dict):
-        reply.text += _string(delta.get("content"))
-        reply.reasoning += _string(delta.get("reasoning_content")) or _string(delta.get("reasoning"))
+        thought = _string(delta.get("reasoning_content")) or _string(delta.get("reasoning"))
+        draft.add(_string(delta.get("content")), thought)
     reason = choice.get("finish_reason")
     if reason == "length":
         reply.is_cut = True
-    return reason is not None
+    return isinstance(reason, str) and bool(reason)  # LocalAI writes "" where others write null
 
 
 def _count(reply: Reply, event: Mapping[str, Any]) -> None:
     usage = event.get("usage")
     if isinstance(usage, dict):
-        reply.prompt_tokens = _number(usage.get("prompt_tokens"))
-        reply.completion_tokens = _number(usage.get("completion_tokens"))
+        reply.prompt_tokens = count_of(usage.get("prompt_tokens"))
+        reply.completion_tokens = count_of(usage.get("completion_tokens"))
         details = usage.get("prompt_tokens_details")
         if isinstance(details, dict):
-            reply.cached_prompt_tokens = _number(details.get("cached_tokens"))
+            reply.cached_prompt_tokens = count_of(details.get("cached_tokens"))
     timings = event.get("timings")
     if isinstance(timings, dict):
-        reply.cached_prompt_tokens = _number(timings.get("cache_n")) or reply.cached_prompt_tokens
-        spent = timings.get("predicted_ms")
-        reply.answer_seconds = spent / 1000 if isinstance(spent, (int, float)) and spent > 0 else 0.0
-        read = timings.get("prompt_ms")
-        reply.reading_seconds = read / 1000 if isinstance(read, (int, float)) and read > 0 else 0.0
+        reply.cached_prompt_tokens = count_of(timings.get("cache_n")) or reply.cached_prompt_tokens
+        reply.answer_seconds = seconds_of(timings.get("predicted_ms"), MILLISECONDS)
+        reply.reading_seconds = seconds_of(timings.get("prompt_ms"), MILLISECONDS)
 
 
 def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _text(lines: Iterator[bytes]) -> str:

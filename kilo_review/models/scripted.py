@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import ConfigError, ServerFailedError
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, Reply
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply
 from kilo_review.outcome import ModelInfo
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class ScriptedModel:
     ) -> None:
         self.info = info
         self.parameters = parameters
+        self.width = ONE_AT_A_TIME
         self._replies = _Script(replies, NOTHING)
         self._rulings = _Script(rulings, CONFIRMED)
 
@@ -89,6 +90,10 @@ class ScriptedModel:
             prompt_tokens=len(prompt) // 4,
             completion_tokens=len(text) // 4,
         )
+
+    def another(self) -> ScriptedModel:
+        """See `Model.another`; there is one script."""
+        return self
 
     def slow_reason(self, deadline: Deadline) -> str:  # noqa: ARG002
         """It is never slow."""

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import (
-    BadReplyError,
     BrokenStreamError,
+    ConfigError,
     DeadlineError,
     StalledError,
     UnreachableError,
     WrongServerError,
 )
+from kilo_review.models.faults import flood
 from kilo_review.outcome import Egress
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ SILENCE_SECONDS = 120.0
 LARGEST_BODY = 16 * 1024 * 1024
 """Bytes of one whole answer; a model's reply is a few kilobytes."""
 LARGEST_LINE = 1024 * 1024
-FLOODED = "Is it a model server that the base URL names? Its log tells what it sent"
 SHORTEST_MASKED = 8
 OK = 200
 REDIRECTS = range(300, 400)
@@ -61,7 +61,6 @@ class Patience:
 
     deadline: Deadline
     first: float = METADATA_SECONDS
-    between: float = SILENCE_SECONDS
     flowing: bool = False
     since: float = 0.0
     """Of the last piece, or of the question, on the monotonic clock."""
@@ -81,7 +80,7 @@ class Patience:
             DeadlineError: the deadline is over.
             StalledError: no piece has come for too long.
         """
-        limit = self.between if self.flowing else self.first
+        limit = SILENCE_SECONDS if self.flowing else self.first
         left = limit - (time.monotonic() - self.since)
         if left <= 0:
             raise self.expired(limit)
@@ -116,9 +115,7 @@ class _Stream:
         except TimeoutError:
             raise self._client.patience.expired(allowed) from None
         except OSError as error:
-            raise BrokenStreamError(
-                f"the server closed the connection ({error.strerror or error})", hint="Its log tells why"
-            ) from None
+            raise _broken(self._client.endpoint.origin, error.strerror or str(error)) from None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         allowed = self._client.patience.seconds()
@@ -138,13 +135,16 @@ class _Stream:
         self._sock.close()
 
     def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002  our own limits hold
     ) -> _Stream:
-        self._sock.settimeout(timeout or CONNECT_SECONDS)
+        self._sock.settimeout(self._client.patience.deadline.cap(CONNECT_SECONDS))
         try:
             wrapped = ssl_context.wrap_socket(self._sock, server_hostname=server_hostname)
         except OSError as error:
-            raise UnreachableError(
+            raise WrongServerError(
                 f"no TLS connection to {self._egress.url} ({error})", hint="Does the server speak https?"
             ) from None
         return _Stream(wrapped, self._egress, self._client)
@@ -220,6 +220,10 @@ class Client:
             self.close()
             raise
 
+    def another(self) -> Client:
+        """One to the same endpoint, on connections of its own, for another thread."""
+        return Client(self.endpoint, self._egress, self.patience.deadline, api_key=self._key.decode() or None)
+
     def close(self) -> None:
         """Close all connections; a server stops working for us when it sees that."""
         self._client.close()
@@ -233,12 +237,12 @@ class Client:
 
     def get(self, path: str, *, beside: str = "") -> Answer:
         """GET, the whole answer; `beside` is an end of the base URL that this path does not lie below."""
-        with self._send("GET", self.endpoint.url.removesuffix(beside) + path, None) as response:
+        with self._send("GET", self.endpoint.url.removesuffix(beside) + path, None, METADATA_SECONDS) as response:
             return Answer(response.status_code, self._masked(_limited(response)))
 
     def post(self, path: str, body: Mapping[str, Any], *, beside: str = "") -> Answer:
         """POST a JSON object, the whole answer; `beside` as for `get`."""
-        with self._send("POST", self.endpoint.url.removesuffix(beside) + path, body) as response:
+        with self._send("POST", self.endpoint.url.removesuffix(beside) + path, body, METADATA_SECONDS) as response:
             return Answer(response.status_code, self._masked(_limited(response)))
 
     def _masked(self, data: bytes) -> bytes:
@@ -257,9 +261,7 @@ class Client:
             yield response.status_code, map(self._masked, self._lines(response))
 
     @contextmanager
-    def _send(
-        self, method: str, url: str, body: Mapping[str, Any] | None, first: float = METADATA_SECONDS
-    ) -> Iterator[httpx.Response]:
+    def _send(self, method: str, url: str, body: Mapping[str, Any] | None, first: float) -> Iterator[httpx.Response]:
         import httpcore  # noqa: PLC0415
         import httpx  # noqa: PLC0415
 
@@ -274,11 +276,10 @@ class Client:
                 _refuse_redirect(response, self.endpoint.url)
                 _refuse_compression(response, self.endpoint.url)
                 yield response
+        except httpx.InvalidURL as error:
+            raise ConfigError(f"{self.endpoint.origin} cannot be asked: {error}") from None
         except (httpx.HTTPError, httpcore.ProtocolError, httpcore.NetworkError) as error:
-            raise BrokenStreamError(
-                f"the answer of {self.endpoint.origin} broke off ({_lowered(error)})",
-                hint="The server's log tells why",
-            ) from None
+            raise _broken(self.endpoint.origin, str(error) or type(error).__name__) from None
 
     def _lines(self, response: httpx.Response) -> Iterator[bytes]:
         """Lines split at LF alone: U+2028 inside a JSON text is no line end."""
@@ -287,7 +288,7 @@ class Client:
             self.patience.seconds()  # raises when the time is over, also while bytes drip in
             total += len(piece)
             if total > LARGEST_BODY or len(pending) > LARGEST_LINE:
-                raise BadReplyError(f"the server sent more than {total // 1024} KiB for one answer", hint=FLOODED)
+                raise flood(LARGEST_LINE if len(pending) > LARGEST_LINE else LARGEST_BODY)
             pending += piece
             if b"\n" in piece:
                 *lines, rest = bytes(pending).split(b"\n")
@@ -309,7 +310,7 @@ def _limited(response: httpx.Response) -> bytes:
     for piece in response.iter_raw():
         body += piece
         if len(body) > LARGEST_BODY:
-            raise BadReplyError(f"the server sent more than {LARGEST_BODY // 1024} KiB", hint=FLOODED)
+            raise flood(LARGEST_BODY)
     return bytes(body)
 
 
@@ -340,9 +341,9 @@ def _refuse_web_page(response: httpx.Response, url: str) -> None:
         )
 
 
-def _lowered(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    return text[:1].lower() + text[1:]
+def _broken(origin: str, reason: str) -> BrokenStreamError:
+    said = reason[:1].lower() + reason[1:].rstrip(".")
+    return BrokenStreamError(f"the answer of {origin} broke off ({said})", hint="The server's log tells why")
 
 
 def _httpx_client(client: Client, api_key: str | None) -> httpx.Client:

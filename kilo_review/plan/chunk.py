@@ -121,12 +121,17 @@ def budget(window: int, fixed_tokens: int, answer_tokens: int = ANSWER_TOKENS) -
     """
     room = window - fixed_tokens - answer_tokens - SAFETY_TOKENS
     if room < SAFETY_TOKENS:
-        raise PromptTooLongError(
-            f"the model's window of {window} tokens is too small for a review",
-            window=window,
-            hint=f"Load it with {fixed_tokens + answer_tokens + 1024} tokens or more (num_ctx, context length)",
-        )
+        raise too_small(window, fixed_tokens, answer_tokens)
     return min(room, LARGEST_CHUNK)
+
+
+def too_small(window: int, fixed_tokens: int, answer_tokens: int) -> PromptTooLongError:
+    """The error for a window that holds no review."""
+    return PromptTooLongError(
+        f"the model's window of {window} tokens is too small for a review",
+        window=window,
+        hint=f"Load it with {fixed_tokens + answer_tokens + 1024} tokens or more (num_ctx, context length)",
+    )
 
 
 def pack(pieces: Iterable[Piece], meter: TokenMeter, room: Callable[[], int], shelf: Shelf) -> Iterator[Chunk]:
@@ -184,13 +189,7 @@ def _parts(
     for line in lines:
         size = meter.estimate(_row(line)) + 1
         if head + size > room:
-            number = line.new or line.old
-            raise PromptTooLongError(
-                f"line {number} alone takes about {size} tokens and {room} fit into one request",
-                prompt_tokens=size,
-                window=room,
-                hint="Load the model with a larger window (num_ctx, context length), or exclude the file",
-            )
+            raise _too_long(line, head + size, room)
         if part and used + size > room:
             yield tuple(part)
             part, used = [], head
@@ -198,6 +197,16 @@ def _parts(
         used += size
     if part:
         yield tuple(part)
+
+
+def _too_long(line: Line, size: int, room: int) -> PromptTooLongError:
+    larger = "" if room >= LARGEST_CHUNK else "; or load the model with a larger window (num_ctx, context length)"
+    return PromptTooLongError(
+        f"line {line.new or line.old} alone takes about {size} tokens and {room} fit into one request",
+        prompt_tokens=size,
+        window=room,
+        hint=f"Leave the file out if nobody wrote that line (--exclude PATTERN){larger}",
+    )
 
 
 def _piece(change: FileChange, hunk: Hunk, lines: tuple[Line, ...], context: Context, of_lines: int, gap: int) -> Piece:

@@ -57,6 +57,22 @@ class Selection(NamedTuple):
         rows = tuple(hunk_entry(hunk, State.SKIPPED, reason) for hunk in skipped)
         return Selection(kept, (*self.left_out, *rows))
 
+    def shard(self, index: int, of: int) -> Selection:
+        """One of several parts that together are the whole: hunks that follow each other, about as many bytes in each.
+
+        Args:
+            index: which of them, from 1; the first one has all that is left out.
+            of: how many there are.
+        """
+        total = sum(hunk.end - hunk.begin for _, hunk in self.chosen)
+        own, before = [], 0
+        for each in self.chosen:
+            size = each[1].end - each[1].begin
+            if (2 * before + size) * of // (2 * total) == index - 1:  # where its middle falls
+                own.append(each)
+            before += size
+        return Selection(tuple(own), self.left_out if index == 1 else ())
+
 
 def none_of(files: Sequence[FileChange], reason: str) -> Selection:
     """Everything is skipped, for one reason."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from kilo_review.report.view import View
 
-FORMATS = ("text", "json")
+FORMATS = ("text", "json", "sarif", "rdjson", "github", "gitlab", "markdown", "html")
 """Each is a module of this folder with a function `render`, loaded when it is wanted (start-up is a feature)."""
 
 

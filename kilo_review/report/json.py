@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.display import json_path, printable
 from kilo_review.outcome import State
+from kilo_review.report.rows import json_object, json_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from kilo_review.finding import Finding
     from kilo_review.outcome import Entry, Outcome
@@ -21,7 +22,7 @@ VERSION = 1
 def render(view: View) -> str:
     """One JSON object, a row a line. Non-ASCII is escaped, so that no encoding and no terminal can spoil it."""
     outcome = view.outcome
-    return _object(
+    return json_object(
         version=json.dumps(VERSION),
         outcome=json.dumps(outcome.word),
         blocking=json.dumps(any(finding.blocking for finding in outcome.findings)),
@@ -30,24 +31,21 @@ def render(view: View) -> str:
             {"kind": outcome.target.kind.value, "base": outcome.target.base, "head": outcome.target.head}
         ),
         model=json.dumps(_model(outcome)),
-        findings=_rows(_finding(finding, view.mask) for finding in outcome.findings),
+        findings=json_rows(_finding(finding, view.mask) for finding in outcome.findings),
         coverage=_coverage(outcome),
+        shard=json.dumps(outcome.shard and {"index": outcome.shard[0], "of": outcome.shard[1]}),
+        failure=json.dumps(outcome.failure or None),
+        notes=_texts([view.mask(note) for note in outcome.notes]),
         usage=json.dumps(_usage(outcome)),
-        egress=_rows(
+        egress=json_rows(
             {"url": row.url, "address": row.address, "bytes_sent": row.bytes_sent, "requests": row.requests}
             for row in outcome.egress
         ),
     )
 
 
-def _object(**members: str) -> str:
-    """An object from encoded members. `indent` would make the encoder ten times slower on a huge change."""
-    return "{" + ",\n ".join(f"{json.dumps(name)}: {value}" for name, value in members.items()) + "}"
-
-
-def _rows(rows: Iterable[dict[str, Any]]) -> str:
-    encoded = [json.dumps(row) for row in rows]
-    return "[\n  " + ",\n  ".join(encoded) + "\n ]" if encoded else "[]"
+def _texts(texts: list[str]) -> str:
+    return json.dumps([printable(text) for text in texts])
 
 
 def _usage(outcome: Outcome) -> dict[str, Any]:
@@ -106,11 +104,11 @@ def _reason(finding: Finding) -> str | None:
 
 def _coverage(outcome: Outcome) -> str:
     counts = {state.value: outcome.count(state) for state in State if state is not State.PLANNED or outcome.dry_run}
-    return _object(
+    return json_object(
         files=json.dumps(len({entry.path for entry in outcome.entries})),
         hunks=json.dumps(sum(entry.is_hunk for entry in outcome.entries)),
         **{state: json.dumps(count) for state, count in counts.items()},
-        entries=_rows(_entry(entry) for entry in outcome.entries),
+        entries=json_rows(_entry(entry) for entry in outcome.entries),
     )
 
 

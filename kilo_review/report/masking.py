@@ -12,9 +12,14 @@ SECRETS = "kilo_review.display.secrets"
 """Loaded where it is needed: its patterns take 5 ms to compile, which no commit need pay."""
 
 
-def mask_for(environment: Mapping[str, str]) -> Callable[[str], str]:
-    """What is done to words of the model and lines of the code: nothing, or in CI the masking of secrets."""
-    if environment.get("CI", "").lower() in {"", "0", "false"}:
+def is_ci(environment: Mapping[str, str]) -> bool:
+    """Whether a CI system says that it runs this."""
+    return environment.get("CI", "").lower() not in {"", "0", "false"}
+
+
+def mask_for(*, is_public: bool) -> Callable[[str], str]:
+    """What is done to words of the model and lines of the code: nothing, or the masking of secrets."""
+    if not is_public:
         return str
     secrets: Any = import_module(SECRETS)
     mask: Callable[[str], str] = secrets.masked

@@ -1,22 +1,42 @@
-"""Talk on standard error while a review runs: one line about the model, and progress where somebody watches."""
+"""Talk on standard error while a review runs: one line about the model, and how far it is.
+
+On a terminal that is one line which changes; in the log of a pipeline a new one now and then, so that nobody, least of
+all the CI system, takes a long review for one that hangs.
+"""
 
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.display import one_line
+from kilo_review.display.workflow import without_commands
 
 if TYPE_CHECKING:
     from kilo_review.outcome import ModelInfo
 
 
+LOG_SECONDS = 30.0
+"""Between two lines in a log."""
+MINUTE = 60
+
+
 class Talk:
     """Tells the user how it goes. Standard error being gone is no reason to stop."""
 
-    def __init__(self, *, quiet: bool, animated: bool) -> None:
+    def __init__(self, *, quiet: bool, animated: bool, logged: bool = False) -> None:
+        """Say nothing yet.
+
+        Args:
+            quiet: never say anything.
+            animated: somebody watches a terminal.
+            logged: what is said is read later, line by line.
+        """
         self._quiet = quiet
         self._animated = animated and not quiet
+        self._logged = logged and not quiet
+        self._began = self._told = 0.0
         self._status: Any = None
         self._has_named_model = False
 
@@ -25,6 +45,7 @@ class Talk:
         if self._quiet or self._has_named_model:
             return
         self._has_named_model = True
+        self._began = time.monotonic()
         where = f" at {info.base_url}" if info.base_url else ""
         where += "" if info.local else ", NOT this machine"
         say(f"kilo-review: asking {one_line(info.name)} ({info.provider}{where}; {info.why})")
@@ -32,8 +53,15 @@ class Talk:
 
     def progress(self, done: int, total: int) -> None:
         """So many hunks are done."""
-        if done < total:
-            self._show(f"{done} of {total} hunks reviewed")
+        now = time.monotonic()
+        self._began = self._began or now
+        if done >= total:
+            return
+        if self._animated:
+            self._show(how_far(done, total, now - self._began))
+        elif self._logged and now - (self._told or self._began) >= LOG_SECONDS:
+            self._told = now
+            say(f"kilo-review: {how_far(done, total, now - self._began)}")
 
     def _show(self, text: str) -> None:
         if not self._animated:
@@ -53,9 +81,19 @@ class Talk:
             self._status = None
 
 
+def how_far(done: int, total: int, seconds: float) -> str:
+    """How much is done, how fast it goes, and how long it will take at that pace."""
+    told = f"{done} of {total} hunks reviewed"
+    if not done or seconds < 1:
+        return told
+    left = (total - done) * seconds / done
+    rest = f"{left / MINUTE:.0f} min" if left >= MINUTE else f"{left:.0f} s"
+    return f"{told}, {done / seconds * MINUTE:.0f} a minute, about {rest} left"
+
+
 def say(text: str) -> None:
-    """One line on standard error."""
+    """One line on standard error; nothing in it that a CI system takes for a command, wherever it came from."""
     try:
-        print(text, file=sys.stderr, flush=True)  # noqa: T201  this is the one place that talks
+        print(without_commands(text), file=sys.stderr, flush=True)  # noqa: T201  this is the one place that talks
     except (OSError, ValueError):
         return

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.display import escaped_path, for_terminal, one_line
 from kilo_review.finding import Severity, Status
-from kilo_review.outcome import State, TargetKind
+from kilo_review.outcome import State
+from kilo_review.report.words import amount, cost, headline, marked_words, place_of, sent, skipped_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,14 +26,6 @@ SETTLED = frozenset({Status.SUPPRESSED, Status.DISMISSED, Status.BASELINE})
 MOST_ROWS = 20
 WIDTH = 100
 LONGEST_QUOTE = 160
-NOTHING = {
-    TargetKind.STAGED: "nothing is staged",
-    TargetKind.UNCOMMITTED: "nothing differs from HEAD",
-    TargetKind.BRANCH: "nothing differs from the base branch",
-    TargetKind.RANGE: "the two ends do not differ",
-    TargetKind.COMMIT: "the commit changes no file",
-    TargetKind.PATCH: "the patch is empty",
-}
 
 
 class Span(NamedTuple):
@@ -122,7 +115,7 @@ def _unreviewed_rows(view: View) -> Iterator[Row]:
     outcome = view.outcome
     groups = outcome.unreviewed_by_reason()
     for reason, entries in groups.items():
-        head = [Span("not reviewed: ", "bold magenta"), Span(f"{_amount(entries)}: {one_line(reason)}")]
+        head = [Span("not reviewed: ", "bold magenta"), Span(f"{amount(entries)}: {one_line(reason)}")]
         if outcome.word == "not_reviewed" and len(groups) == 1 and view.verbosity <= 0:
             # Nothing at all was looked at: one line says it, with the next step.
             step = f". {one_line(outcome.next_step)}" if outcome.next_step else ""
@@ -140,37 +133,21 @@ def _unreviewed_rows(view: View) -> Iterator[Row]:
 def _plan_rows(outcome: Outcome) -> Iterator[Row]:
     for entry in outcome.entries:
         if entry.state is State.PLANNED:
-            yield [Span("would review: "), Span(f"{_place(entry)} (+{entry.added} -{entry.removed})")]
+            yield [Span("would review: "), Span(f"{place_of(entry)} (+{entry.added} -{entry.removed})")]
 
 
 def _skipped_rows(outcome: Outcome) -> Iterator[Row]:
     for reason, entries in outcome.skipped_by_reason().items():
-        yield [Span("skipped: ", "bold"), Span(f"{_amount(entries)}: {one_line(reason)}")]
+        yield [Span("skipped: ", "bold"), Span(f"{amount(entries)}: {one_line(reason)}")]
         yield from _place_rows(entries, 1)
 
 
 def _place_rows(entries: Sequence[Entry], verbosity: int) -> Iterator[Row]:
     shown = entries if verbosity > 0 else entries[:MOST_ROWS]
     for entry in shown:
-        yield [Span(f"  {_place(entry)}")]
+        yield [Span(f"  {place_of(entry)}")]
     if len(shown) < len(entries):
         yield [Span(f"  and {len(entries) - len(shown)} more (-v shows all)")]
-
-
-def _place(entry: Entry) -> str:
-    lines = f":{entry.start}-{entry.end}" if entry.start else ""
-    return escaped_path(entry.path) + lines
-
-
-def _amount(entries: Sequence[Entry]) -> str:
-    if not entries:
-        return "nothing"
-    hunks, files = sum(entry.is_hunk for entry in entries), len({entry.path for entry in entries})
-    return f"{_plural(hunks, 'hunk')} in {_plural(files, 'file')}" if hunks else _plural(files, "file")
-
-
-def _plural(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 # The run
@@ -178,12 +155,7 @@ def _plural(number: int, word: str) -> str:
 
 def _egress_rows(outcome: Outcome) -> Iterator[Row]:
     for row in outcome.egress:
-        yield [
-            Span("sent: ", "bold"),
-            Span(
-                f"{row.bytes_sent} bytes in {_plural(row.requests, 'request')} to {row.address} ({one_line(row.url)})"
-            ),
-        ]
+        yield [Span("sent: ", "bold"), Span(sent(row))]
     if not outcome.egress:
         yield [Span("sent: ", "bold"), Span("nothing")]
 
@@ -193,82 +165,10 @@ def _summary_rows(view: View) -> Iterator[Row]:
     told = outcome.word == "not_reviewed" and (outcome.count(State.NOT_REVIEWED) > 0 or bool(outcome.failure))
     if told and not outcome.dry_run and view.verbosity <= 0 and not outcome.interrupted:
         return  # already said in one line
-    words = [_headline(outcome), *_marked_words(outcome), *_skipped_words(outcome)]
-    usage = outcome.usage
-    if usage.requests:
-        tokens = f"{usage.prompt_tokens} + {usage.completion_tokens} tokens"
-        words.append(f"{_plural(usage.requests, 'request')}, {tokens}, {usage.seconds:.1f} s")
+    words = [headline(outcome), *marked_words(outcome), *skipped_words(outcome)]
+    if outcome.usage.requests:
+        words.append(cost(outcome.usage))
     yield [Span("kilo-review: ", "bold"), Span("; ".join(words))]
-
-
-def _headline(outcome: Outcome) -> str:
-    if not outcome.entries:
-        return f"nothing to review: {one_line(outcome.nothing) or NOTHING[outcome.target.kind]}"
-    by = _by(outcome)
-    looked_at = [entry for entry in outcome.entries if entry.state in {State.REVIEWED, State.CACHED}]
-    missing = [entry for entry in outcome.entries if entry.state is State.NOT_REVIEWED]
-    planned = [entry for entry in outcome.entries if entry.state is State.PLANNED]
-    if outcome.interrupted:
-        return f"interrupted: {_amount(looked_at)} reviewed{by}"
-    if outcome.dry_run:
-        return f"dry run: {_amount(planned)} would be reviewed" if planned else "dry run: nothing would be reviewed"
-    if missing or outcome.failure:
-        return _incomplete(outcome, by, looked_at, missing)
-    if not looked_at:
-        postponed = outcome.target.postponed
-        late = f"not now, in the middle of {postponed}: {_amount(outcome.entries)} {outcome.afterwards}"
-        return late if postponed else "nothing to review"
-    return f"{_found(outcome)}: {_amount(looked_at)} reviewed{by}"
-
-
-def _by(outcome: Outcome) -> str:
-    """By which model, and how much of it was known from earlier reviews."""
-    by = f" by {one_line(outcome.model.name)}" if outcome.model and outcome.model.name else ""
-    known, asked = outcome.count(State.CACHED), outcome.count(State.REVIEWED)
-    if known:
-        by += ", from memory" if not asked else f", {known} of them from memory"
-    return by
-
-
-def _incomplete(outcome: Outcome, by: str, looked_at: Sequence[Entry], missing: Sequence[Entry]) -> str:
-    if not missing:
-        rest = "a further part"
-        return f"not reviewed{by}: {rest}" if not looked_at else f"{_found(outcome)}: {_amount(looked_at)} reviewed{by}"
-    if not looked_at and not outcome.shown:
-        return f"not reviewed{by}: {_amount(missing)}"
-    total = _plural(len(looked_at) + len(missing), "hunk")
-    rest = f"{len(missing)} {outcome.afterwards or 'not reviewed'}"
-    return f"{_found(outcome)}: reviewed {len(looked_at)} of {total} in {outcome.usage.seconds:.0f} s{by}; {rest}"
-
-
-def _found(outcome: Outcome) -> str:
-    shown = [finding for finding in outcome.shown if finding.status is Status.ACTIVE]
-    doubtful = sum(finding.status is Status.UNANCHORED for finding in outcome.shown)
-    if not shown:
-        return f"no findings, {doubtful} that do not count" if doubtful else "no findings"
-    counts = [f"{number} {severity}" for severity in Severity if (number := sum(f.severity is severity for f in shown))]
-    blocking = sum(finding.blocking for finding in shown)
-    return f"{_plural(len(shown), 'finding')} ({', '.join(counts)}{f'; {blocking} blocking' if blocking else ''})"
-
-
-def _marked_words(outcome: Outcome) -> list[str]:
-    """How many findings do not count, by what took them out of the count."""
-    order = (Status.REFUTED, Status.UNVERIFIED, Status.SUPPRESSED, Status.DISMISSED, Status.BASELINE)
-    words = {Status.BASELINE: "in the baseline"}
-    counts = [(sum(finding.status is status for finding in outcome.findings), status) for status in order]
-    return (
-        [", ".join(f"{number} {words.get(status, status)}" for number, status in counts if number)]
-        if any(number for number, _ in counts)
-        else []
-    )
-
-
-def _skipped_words(outcome: Outcome) -> list[str]:
-    reasons = outcome.skipped_by_reason()
-    if not reasons or outcome.target.postponed:
-        return []
-    files = len({entry.path for entries in reasons.values() for entry in entries})
-    return [f"{_plural(files, 'file')} skipped ({', '.join(map(one_line, reasons))})"]
 
 
 def _colored(rows: Sequence[Row]) -> str:

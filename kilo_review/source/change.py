@@ -22,6 +22,8 @@ class Change(NamedTuple):
     repo: Repository | None = None
     others: tuple[Diff, ...] = ()
     """Of a merge, what differs from each further parent."""
+    ruled_by: str | None = None
+    """The tree whose attributes count; None for the new one."""
 
     def new_content(self, change: FileChange) -> bytes | None:
         """The whole new file, or None where there is none to read."""
@@ -34,10 +36,11 @@ class Change(NamedTuple):
         return self.repo.blob_start(oid) if self.repo else b""
 
     def attributes(self, names: tuple[str, ...]) -> dict[str, dict[str, str]]:
-        """Git attributes of the changed files, as the new tree defines them."""
-        if self.repo is None or self.target.head is None:
+        """Git attributes of the changed files, as the tree that counts defines them."""
+        tree = self.ruled_by or self.target.head
+        if self.repo is None or tree is None:
             return {}
-        return self.repo.attributes(self.target.head, (change.path for change in self.diff.files), names)
+        return self.repo.attributes(tree, (change.path for change in self.diff.files), names)
 
 
 def of_patch(patch: bytes) -> Change:
@@ -60,7 +63,7 @@ def of_repository(repo: Repository, request: Request) -> Change:
     assert target.base
     assert target.head
     others = tuple(_diff(repo, other, target.head, request.paths) for other in target.others)
-    return Change(target, _diff(repo, target.base, target.head, request.paths), repo, others)
+    return Change(target, _diff(repo, target.base, target.head, request.paths), repo, others, request.ruled_by)
 
 
 def _diff(repo: Repository, base: str, head: str, paths: tuple[str, ...]) -> Diff:

@@ -27,9 +27,10 @@ class Pipeline(NamedTuple):
     Attributes:
         system: `github`, `gitea`, `gitlab`, `bitbucket`, `azure`, `jenkins`, `woodpecker`, or "" where none is known.
         event: the system's own word for why it runs.
-        is_pull_request: it runs for somebody's proposal, which must not steer its own review.
+        is_proposal: it runs for what somebody wants to be taken in, and that must not steer its own review.
         number: of the pull or merge request; "" if there is none.
-        base_branch: the branch that it is proposed for, without `refs/heads/`.
+        branch: the branch that was pushed or is built, without `refs/heads/`; "" if nothing tells.
+        base_branch: the branch that it is proposed for, likewise.
         base: the commit that the system names as the other end; often stale, sometimes zeros.
         head: the commit that is proposed or was pushed; "" for HEAD.
         merge: the commit that the system made of both, where it checks out such a one.
@@ -40,8 +41,9 @@ class Pipeline(NamedTuple):
 
     system: str
     event: str
-    is_pull_request: bool = False
+    is_proposal: bool = False
     number: str = ""
+    branch: str = ""
     base_branch: str = ""
     base: str = ""
     head: str = ""
@@ -79,7 +81,7 @@ def _github(environment: Mapping[str, str]) -> Pipeline:
         made = environment.get("GITHUB_SHA", "") if name == "pull_request" else ""
         return Pipeline(
             **common,
-            is_pull_request=True,
+            is_proposal=True,
             number=number,
             base_branch=_text(event, "pull_request", "base", "ref") or environment.get("GITHUB_BASE_REF", ""),
             base=_text(event, "pull_request", "base", "sha"),
@@ -90,7 +92,9 @@ def _github(environment: Mapping[str, str]) -> Pipeline:
     if name == "merge_group":
         group = event.get("merge_group")
         facts = group if isinstance(group, dict) else {}
-        return Pipeline(**common, base=str(facts.get("base_sha") or ""), head=str(facts.get("head_sha") or ""))
+        base, head = str(facts.get("base_sha") or ""), str(facts.get("head_sha") or "")
+        return Pipeline(**common, is_proposal=True, base=base, head=head)
+    common["branch"] = _branch(environment.get("GITHUB_REF", ""))
     if name == "push":
         return Pipeline(**common, base=_text(event, "before"), head=_text(event, "after"))
     return Pipeline(**common, head=environment.get("GITHUB_SHA", ""))
@@ -110,7 +114,7 @@ def _gitlab(environment: Mapping[str, str]) -> Pipeline:
         own = get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", "")  # set in merged-results pipelines alone
         return Pipeline(
             **common,
-            is_pull_request=True,
+            is_proposal=True,
             number=number,
             base_branch=get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", ""),
             base=get("CI_MERGE_REQUEST_DIFF_BASE_SHA", ""),
@@ -118,7 +122,8 @@ def _gitlab(environment: Mapping[str, str]) -> Pipeline:
             merge=get("CI_COMMIT_SHA", "") if own else "",
             head_refs=(f"refs/merge-requests/{number}/head",),
         )
-    return Pipeline(**common, base=get("CI_COMMIT_BEFORE_SHA", ""), head=get("CI_COMMIT_SHA", ""))
+    base, head = get("CI_COMMIT_BEFORE_SHA", ""), get("CI_COMMIT_SHA", "")
+    return Pipeline(**common, branch=get("CI_COMMIT_BRANCH", ""), base=base, head=head)
 
 
 def _bitbucket(environment: Mapping[str, str]) -> Pipeline:
@@ -127,8 +132,9 @@ def _bitbucket(environment: Mapping[str, str]) -> Pipeline:
     return Pipeline(
         "bitbucket",
         "pull_request" if number else "push",
-        is_pull_request=bool(number),
+        is_proposal=bool(number),
         number=number,
+        branch=get("BITBUCKET_BRANCH", ""),
         base_branch=get("BITBUCKET_PR_DESTINATION_BRANCH", ""),
         base=get("BITBUCKET_PR_DESTINATION_COMMIT", ""),
         head=get("BITBUCKET_COMMIT", ""),
@@ -143,8 +149,9 @@ def _azure(environment: Mapping[str, str]) -> Pipeline:
     return Pipeline(
         "azure",
         get("BUILD_REASON", ""),
-        is_pull_request=bool(target),
+        is_proposal=bool(target),
         number=get("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER") or get("SYSTEM_PULLREQUEST_PULLREQUESTID", ""),
+        branch=_branch(get("BUILD_SOURCEBRANCH", "")),
         base_branch=target.removeprefix("refs/heads/"),
         head=get("SYSTEM_PULLREQUEST_SOURCECOMMITID", "") if target else built,
         merge=built if target else "",
@@ -158,8 +165,9 @@ def _jenkins(environment: Mapping[str, str]) -> Pipeline:
     return Pipeline(
         "jenkins",
         "change" if target else "branch",
-        is_pull_request=bool(target),
+        is_proposal=bool(target),
         number=get("CHANGE_ID", ""),
+        branch="" if target else get("BRANCH_NAME", "") or get("GIT_BRANCH", "").removeprefix("origin/"),
         base_branch=target,
         base="" if target else get("GIT_PREVIOUS_SUCCESSFUL_COMMIT", ""),
         head="" if target else get("GIT_COMMIT", ""),  # of a change it may be a merge that Jenkins made
@@ -174,8 +182,9 @@ def _woodpecker(environment: Mapping[str, str]) -> Pipeline:
     return Pipeline(
         "woodpecker",
         get("CI_PIPELINE_EVENT", ""),
-        is_pull_request=is_pull,
+        is_proposal=is_pull,
         number=number,
+        branch="" if is_pull else get("CI_COMMIT_BRANCH", ""),
         base_branch=get("CI_COMMIT_TARGET_BRANCH", "") if is_pull else "",
         base="" if is_pull else get("CI_PREV_COMMIT_SHA", ""),
         head=get("CI_COMMIT_SHA", ""),
@@ -207,6 +216,10 @@ def _event(environment: Mapping[str, str]) -> dict[str, Any]:
             f"the description of the event, {path!a}, cannot be read ({error})", hint="Name the base: --base"
         ) from None
     return found if isinstance(found, dict) else {}
+
+
+def _branch(reference: str) -> str:
+    return reference.removeprefix("refs/heads/") if reference.startswith("refs/heads/") else ""
 
 
 def _text(facts: Any, *path: str) -> str:  # noqa: ANN401  whatever the event holds

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from kilo_review.errors import DiffMismatchError
 
-_HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?([^\n]*)\n?")
+_HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@ ?([^\n]*)\n?")
 _PLUS, _MINUS, _SPACE, _BACKSLASH, _NEWLINE, _RETURN = b"+- \\\n\r"
+REPORT = "This is a bug in kilo-review; please report it with the output of git diff --stat"
 SUBMODULE, SYMLINK, NO_MODE = "160000", "120000", "000000"
 
 
@@ -192,10 +193,13 @@ def parse_diff_tree(data: bytes, counted: bytes) -> Diff:
         counted: the output of `diff-tree --numstat -z` for the same trees.
 
     Raises:
-        DiffMismatchError: files, added or removed lines differ from the raw records or from the counts.
+        DiffMismatchError: files, added or removed lines differ from the raw records or from the counts, or what
+            should be a record is none.
     """
-    records, position = _read_raw(data)
-    counts = _read_numstat(counted)
+    try:
+        (records, position), counts = _read_raw(data), _read_numstat(counted)
+    except (ValueError, IndexError):
+        raise DiffMismatchError("git's list of changed files is not of the form that it has", hint=REPORT) from None
     if set(counts) != {record.path for record in records}:
         raise DiffMismatchError("git's file list and its counts name different files")
     files = []
@@ -237,6 +241,8 @@ def _read_numstat(data: bytes) -> dict[str, tuple[int, int] | None]:
         if not path:  # a rename: empty here, then the old path, then the new one
             _, position = _until_nul(data, position)
             path, position = _until_nul(data, position)
+        if path in counts:
+            raise ValueError("a path is counted twice")
         counts[path] = None if added == b"-" else (int(added), int(removed))
     return counts
 
@@ -267,7 +273,7 @@ def _checked(record: _Raw, hunks: list[Hunk], counts: tuple[int, int] | None) ->
     if (added, removed) != (counts or (0, 0)):
         raise DiffMismatchError(
             f"{record.path!a}: parsed +{added} -{removed}, but git counts {counts}; nothing was reviewed",
-            hint="This is a bug in kilo-review; please report it with the output of git diff --stat",
+            hint=REPORT,
         )
     return FileChange(
         path=record.path,

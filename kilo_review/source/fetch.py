@@ -27,6 +27,8 @@ class Fetcher:
         self.said = ""
         self._repo = repo
         self._remote = self._find() if is_allowed else ""
+        if self._remote:
+            repo.reach_for_missing_objects()
 
     @property
     def remote(self) -> str:
@@ -67,9 +69,8 @@ class Fetcher:
     def _fetch(self, *words: str) -> bool:
         if not self._remote:
             return False
-        options = ("--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--quiet")
         try:
-            self._repo.run("fetch", *options, *_before(words), "--", self._remote, *_behind(words))
+            self._repo.fetch(*_before(words), "--", self._remote, *_behind(words))
         except SourceError as error:
             self.said = error.message
             return False

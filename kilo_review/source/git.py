@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -56,6 +56,9 @@ class Git:
     """Runs git in one folder, within the deadline.
 
     Use it as a context manager: what it has started ends with it.
+
+    Attributes:
+        deadline: when its commands are ended; None for never.
     """
 
     def __init__(self, directory: Path, deadline: Deadline | None = None, *, pinned: bool = True) -> None:
@@ -67,15 +70,19 @@ class Git:
             pinned: False to see the user's configuration as it is, which only its installer wants.
         """
         runner, self._git_missing = _load_git()
-        # GitPython would expand variables in a folder's name, so it is told after that.
         self._git = runner()
-        self._git._working_dir = str(directory)  # noqa: SLF001
-        self._deadline = deadline
+        self.work_in(directory)
+        self.deadline = deadline
         self._config = PINNED_CONFIG if pinned else ()
         self._overlay: dict[str, str] = {}
         self._watches: list[threading.Timer] = []
         traces = {name: "" for name in os.environ if name.startswith("GIT_TRACE")}
         self._environment = PINNED_ENVIRONMENT | traces
+
+    def work_in(self, directory: Path) -> None:
+        """Run git in this folder from now on."""
+        # GitPython would expand variables in a folder's name, so it is told after it was made.
+        self._git._working_dir = str(directory)  # noqa: SLF001
 
     def __enter__(self) -> Self:
         return self
@@ -110,7 +117,7 @@ class Git:
 
     def _execute(self, arguments: tuple[str, ...], stdin: bytes | None) -> tuple[int, bytes, str]:
         command = self.command(*arguments)
-        limit = self._deadline.cap(3600.0) if self._deadline and self._deadline.seconds else None
+        limit = self.deadline.cap(3600.0) if self.deadline and self.deadline.seconds else None
         with _as_file(stdin) as stream:
             # GitPython's overloads do not know that a status, bytes and a text come back.
             result: Any = self.start(
@@ -136,8 +143,8 @@ class Git:
             started = self._git.execute(command, env=self._environment | self._overlay, **how)
         except self._git_missing:
             raise MISSING_GIT from None
-        if how.get("as_process") and self._deadline and self._deadline.seconds:
-            self._watch(started.proc, self._deadline.cap(3600.0))
+        if how.get("as_process") and self.deadline and self.deadline.seconds:
+            self._watch(started.proc, self.deadline.cap(3600.0))
         return started
 
     def _watch(self, process: subprocess.Popen[bytes], seconds: float) -> None:
@@ -183,7 +190,7 @@ def drained(stream: Any) -> list[bytes]:  # noqa: ANN401
     said: list[bytes] = []
 
     def read() -> None:
-        with stream:
+        with suppress(ValueError, OSError), stream:  # a child that is given up has its pipes closed meanwhile
             for line in stream:
                 if len(said) < MOST_COMPLAINTS:
                     said.append(line)

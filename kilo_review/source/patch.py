@@ -49,6 +49,10 @@ def parse_patch(data: bytes) -> Diff:
         elif _plain_header(data, position):
             change, position = _plain_section(data, position)
             files.append(change)
+        elif data.startswith(b"@@ -", position):
+            raise DiffMismatchError(
+                "the patch holds a hunk without the two names of its file", hint="Is the patch damaged?"
+            )
         else:
             position = _next_line(data, position)
     if not files and data.strip():
@@ -206,7 +210,8 @@ def _first_line_path(line: bytes) -> str:
     if (whole := _same_halves(line)) is not None:
         return decode_path(_maybe_unquoted(whole))
     names = line.removeprefix(b"diff --git ").rstrip(b"\r\n")
-    name = _unquoted(re.findall(_QUOTED, names)[-1]) if names.endswith(b'"') else names[(len(names) - 1) // 2 + 1 :]
+    quotes = re.findall(_QUOTED, names) if names.endswith(b'"') else []
+    name = _unquoted(quotes[-1]) if quotes else names[(len(names) - 1) // 2 + 1 :]
     return decode_path(name[2:] if name[1:2] == b"/" else name) or "?"
 
 
@@ -220,7 +225,7 @@ def _unquoted(text: bytes) -> bytes:
 
     def byte(match: re.Match[bytes]) -> bytes:
         code = match.group(1)
-        value = int(code, 8) & 0xFF if code.isdigit() else _ESCAPES.get(code, code[0])
+        value = int(code, 8) & 0xFF if b"0" <= code[:1] <= b"7" else _ESCAPES.get(code, code[0])
         return bytes([value])
 
     return re.sub(rb"\\([0-7]{1,3}|.)", byte, text)

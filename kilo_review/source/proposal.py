@@ -50,10 +50,8 @@ def find(pipeline: Pipeline, repo: Repository, fetcher: Fetcher, base: str | Non
     finder = _Finder(pipeline, repo, fetcher)
     if base is not None:
         return finder.since(finder.named(base), finder.head())
-    if pipeline.is_pull_request:
+    if pipeline.is_proposal and pipeline.event != "merge_group":
         return finder.proposed()
-    if pipeline.event == "merge_group":
-        return finder.pushed()
     return finder.pushed() if pipeline.base else finder.unsaid()
 
 
@@ -93,17 +91,14 @@ class _Finder:
     def proposed(self) -> Proposal:
         """A pull or merge request: from where it left the target branch, as that is now, to its head."""
         branch = self._pipeline.base_branch
-        tip = self._tip(branch) or self._repo.commit(self._pipeline.base) if branch else None
-        if tip is None and branch:
-            self._fetcher.branch(branch)
-            tip = self._tip(branch)
-        tip = tip or self._commit(self._pipeline.base)
+        if branch:
+            self._fetcher.branch(branch)  # what the clone has of it may be old, and would show others' changes
+        tip = self._tip(branch) or self._commit(self._pipeline.base)
         merge = self._of_merge()
         if tip is None and merge is None:
             raise self._missing(f"the target branch {branch!a} is not in the clone")
         try:
-            head = self.head()
-            return self.since(tip or (merge[0] if merge else ""), head)
+            return self.since(tip or (merge[0] if merge else ""), self.head())
         except SourceError:
             if merge is None:
                 raise
@@ -147,6 +142,8 @@ class _Finder:
             if merged is not None:
                 target = Target(TargetKind.BRANCH, self._repo.tree(other), merged)
                 return Proposal(target, bases[0], head, ("the branches were merged crosswise: reviewed as a merge",))
+            note = "the branches were merged crosswise and conflict: changes of the other side may be shown"
+            return self._between(bases[0], head, bases[0], head, note)
         return self._between(bases[0], head, bases[0], head)
 
     def _between(self, old: str, new: str, base: str, head: str, *notes: str) -> Proposal:
@@ -166,20 +163,23 @@ class _Finder:
         return Proposal(target, parents[0], head, (f"{why}: reviewed the newest commit",))
 
     def _of_merge(self) -> list[str] | None:
-        """The parents of the merge that the system made and checked out, if all are here."""
+        """The parents of the merge that the system made and checked out, if all are here; not of any other merge."""
         merge = self._pipeline.merge and self._repo.commit(self._pipeline.merge)
-        parents = self._repo.parents(merge) if merge else []
-        return parents if len(parents) == TWO and self._repo.commit(parents[0]) else None
+        if not merge or merge == self._pipeline.head:
+            return None
+        parents = self._repo.parents(merge)
+        is_theirs = len(parents) == TWO and self._pipeline.head in {"", parents[1]}
+        return parents if is_theirs and self._repo.commit(parents[0]) else None
 
     def _main(self, head: str) -> str | None:
-        """The tip of the main branch, if that is another one."""
-        name = self._pipeline.default_branch
-        if not name:
-            return next((tip for each in ("main", "master") if (tip := self._tip(each)) and tip != head), None)
-        if self._tip(name) is None:
+        """The tip of the main branch; None where that is what is built, or may be."""
+        for name in (self._pipeline.default_branch,) if self._pipeline.default_branch else ("main", "master"):
+            if name == self._pipeline.branch:
+                return None
             self._fetcher.branch(name)
-        tip = self._tip(name)
-        return tip if tip != head else None
+            if (tip := self._tip(name)) is not None:
+                return tip if tip != head or self._pipeline.branch else None
+        return None
 
     def _tip(self, branch: str) -> str | None:
         """Where the remote has a branch; here only if no remote has it."""

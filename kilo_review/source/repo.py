@@ -1,25 +1,23 @@
-"""One repository: its layout, its commits, its contents, and snapshots of what would be committed."""
+"""One repository: its contents, and snapshots of what would be committed."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kilo_review.deadline import Deadline
 from kilo_review.errors import SourceError
+from kilo_review.source.commits import Commits, oid_in
 from kilo_review.source.faults import explain, too_slow
-from kilo_review.source.git import Git, drained, end
+from kilo_review.source.git import drained, end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from kilo_review.deadline import Deadline
 
 DIFF_FLAGS = (
     *("-r", "-z", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),
@@ -32,24 +30,13 @@ START_BYTES = 65536
 """Enough of a file to tell whether it is binary, generated or minified."""
 YOUNGER_THAN_ANY_FILE = 2**31 - 1
 """A time that every file system can keep."""
+FETCH_SECONDS = 300.0
+"""A remote that does not answer must not hold a pipeline."""
 LONGEST_PATTERN = 1000
 """Characters of a line that is looked for; more would not tell it from others any better."""
-_HEX = r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where this repository keeps its things; all paths are absolute."""
-
-    is_bare: bool
-    is_shallow: bool
-    index: Path
-    objects: Path
-    git_dir: Path
-    common_dir: Path
-
-
-class Repository(Git):
+class Repository(Commits):
     """One repository, and optionally a private index and object folder laid over it.
 
     Use it as a context manager: it owns a `cat-file` process and, after a snapshot, a temporary folder.
@@ -62,7 +49,7 @@ class Repository(Git):
         self._last_blob: tuple[str, bytes] = ("", b"")
         self._index_tree = ""  # the tree that our private index holds
         self._index_seen: tuple[int, ...] = ()
-        self.layout = self._read_layout()
+        self._top: Path | None = None  # the checkout's, once git stands apart from it
 
     def close(self) -> None:
         """End the `cat-file` process and remove the temporary folder."""
@@ -76,91 +63,45 @@ class Repository(Git):
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
 
-    # Facts
-
-    def _read_layout(self) -> Layout:
-        output = self.run(
-            *("rev-parse", "--path-format=absolute", "--is-bare-repository", "--is-shallow-repository"),
-            *("--git-path", "index", "--git-path", "objects", "--git-dir", "--git-common-dir"),
-        )
-        lines = os.fsdecode(output).split("\n")[:-1]
-        if len(lines) != 6:  # noqa: PLR2004  one line for each of the six questions
-            raise SourceError(
-                "git describes this repository in a way that cannot be read",
-                hint="Is there a line break in its path?",
-            )
-        bare, shallow, *paths = lines
-        index, objects, git_dir, common_dir = map(Path, paths)
-        return Layout(bare == "true", shallow == "true", index, objects, git_dir, common_dir)
-
-    def commit(self, revision: str) -> str | None:
-        """The id of the commit that a user's word names, or None. The word never becomes an option."""
-        if revision.startswith(("-", "^")) or not revision.strip() or min(revision) < " ":
-            return None
-        status, output = self.status("rev-parse", "--verify", "-q", "--end-of-options", revision + "^{commit}")
-        return _oid(output) if status == 0 else None
-
-    def tree(self, commit: str | None) -> str:
-        """The tree id of a commit, or of nothing at all (in this repository's hash)."""
-        if commit is None:
-            return _oid(self.run("hash-object", "-t", "tree", "--stdin", stdin=b""))
-        return _oid(self.run("rev-parse", "--verify", "--end-of-options", commit + "^{tree}"))
-
-    def head_tree(self) -> str:
-        """The tree of HEAD; before the first commit, the empty tree."""
-        status, output = self.status("rev-parse", "--verify", "-q", "--end-of-options", "HEAD^{tree}")
-        if status == 0:
-            return _oid(output)
-        if self.status("rev-parse", "--verify", "-q", "HEAD")[0] == 0:
-            raise SourceError("HEAD names a commit that git cannot read", hint="git fsck tells what is damaged")
-        return self.tree(None)
-
-    def head(self) -> str | None:
-        """The commit that HEAD names, or None before the first commit."""
-        return self.commit("HEAD")
-
-    def trees(self, commits: list[str]) -> dict[str, str]:
-        """Commit id → tree id, of many commits by one process.
-
-        Raises:
-            SourceError: one of them is not here.
-        """
-        if not commits:
-            return {}
-        asked = "".join(f"{commit}^{{tree}}\n" for commit in commits)
-        lines = self.run("cat-file", "--batch-check=%(objectname)", stdin=asked.encode()).split(b"\n")
-        return {commit: _oid(line) for commit, line in zip(commits, lines, strict=False)}
-
-    def shallow_commits(self) -> set[str]:
-        """The commits at the edge of a shallow clone, whose parents are not here."""
-        if not self.layout.is_shallow:
-            return set()
-        return set((self.layout.common_dir / "shallow").read_text(encoding="ascii").split())
-
-    def merge_base(self, one: str, *others: str) -> str | None:
-        """The best common ancestor of one commit and a merge of the others, or None."""
-        status, output = self.status("merge-base", one, *others)
-        return _oid(output.split(b"\n")[0]) if status == 0 else None
-
-    def merge_bases(self, one: str, other: str) -> list[str]:
-        """Every best common ancestor of two commits; several if they were merged crosswise."""
-        status, output = self.status("merge-base", "--all", one, other)
-        return output.decode("ascii").split() if status == 0 else []
+    # For CI
 
     def merged_tree(self, one: str, other: str) -> str | None:
         """The tree of a merge of two commits; None if it has conflicts, or git (before 2.38) cannot tell."""
         self._lay_over(copy_index=False)  # the new tree goes into our own object folder
         status, output = self.status("merge-tree", "--write-tree", "--no-messages", one, other)
-        return _oid(output.split(b"\n")[0]) if status == 0 else None
+        return oid_in(output.split(b"\n")[0]) if status == 0 else None
 
-    def is_shallow_now(self) -> bool:
-        """Whether the clone lacks history, after whatever has been fetched since it was opened."""
-        return (self.layout.common_dir / "shallow").exists()
+    def stand_apart(self, tree: str) -> None:
+        """Have git heed the attributes of a tree, and look at nothing in the checkout from now on.
 
-    def parents(self, commit: str) -> list[str]:
-        """Parents as the commit object names them, whether or not a shallow clone has them."""
-        header = self.run("cat-file", "commit", commit).split(b"\n\n", 1)[0]
-        return [line[7:].decode() for line in header.split(b"\n") if line.startswith(b"parent ")]
+        Git reads `.gitattributes` in its working tree, or else in the index: so it gets an empty working tree, and
+        an index of this tree (`git --attr-source` does the same, but is not there before 2.41).
+        """
+        folder = self._lay_over(copy_index=False).with_name("empty")
+        folder.mkdir(exist_ok=True)
+        self.run("read-tree", tree)
+        self._index_tree = tree
+        self._top = self.top()
+        self._environment = self._environment | {"GIT_DIR": str(self.layout.git_dir), "GIT_WORK_TREE": str(folder)}
+        self.work_in(folder)
+
+    def fetch(self, *words: str) -> None:
+        """Fetch from a remote, for whoever has been allowed to.
+
+        Raises:
+            SourceError: it cannot be fetched.
+        """
+        assert not self._overlay, "what is fetched belongs into the clone, not into our own folder"
+        whole = self.deadline
+        self.deadline = (whole or Deadline()).within(FETCH_SECONDS)
+        try:
+            self.run("fetch", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--quiet", *words)
+        finally:
+            self.deadline = whole
+
+    def reach_for_missing_objects(self) -> None:
+        """Let git get from the remote what a partial clone lacks, for whoever has been allowed to."""
+        self._environment = self._environment | {"GIT_NO_LAZY_FETCH": "0"}
 
     # Snapshots
 
@@ -172,7 +113,7 @@ class Repository(Git):
         """
         self._index_seen = self._index_signature()
         _settle(self._lay_over(copy_index=True))
-        self._index_tree = _oid(self.run("write-tree"))
+        self._index_tree = oid_in(self.run("write-tree"))
         return self._index_tree
 
     def index_since(self) -> str | None:
@@ -193,7 +134,7 @@ class Repository(Git):
         """The tree that `git add --all` and then `git commit` would record now."""
         self._lay_over(copy_index=True)
         self.run("add", "--all", "--", ":/", *self._temporary_exclusion())
-        self._index_tree = _oid(self.run("write-tree"))
+        self._index_tree = oid_in(self.run("write-tree"))
         return self._index_tree
 
     def _temporary_exclusion(self) -> list[str]:
@@ -296,7 +237,7 @@ class Repository(Git):
         Raises:
             SourceError: there is none.
         """
-        return Path(os.fsdecode(self.run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
+        return self._top or Path(os.fsdecode(self.run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
 
     def blob_start(self, oid: str) -> bytes:
         """The first 64 KiB of a blob, without holding the rest in memory; raises as `blob` does."""
@@ -377,11 +318,6 @@ class Repository(Git):
                 found.setdefault(path, {})[name] = value
         return found
 
-    def refs(self, prefix: str) -> list[str]:
-        """Commit ids of all references below `prefix`."""
-        output = self.run("for-each-ref", "--format=%(objectname)", prefix)
-        return output.decode().split()
-
 
 def _settle(index: Path) -> None:
     """Have git take an index as it is, without a look at the files.
@@ -391,13 +327,6 @@ def _settle(index: Path) -> None:
     """
     if index.exists():
         os.utime(index, (YOUNGER_THAN_ANY_FILE, YOUNGER_THAN_ANY_FILE))
-
-
-def _oid(output: bytes) -> str:
-    text = output.decode("ascii", "replace").strip()
-    if not re.match(_HEX, text):
-        raise SourceError(f"git answered {text[:80]!r} where an object id was expected")
-    return text
 
 
 def _pattern(code: str) -> str:

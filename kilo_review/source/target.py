@@ -26,6 +26,8 @@ class Request:
         base: what `branch` is compared with; None to find it.
         paths: git pathspecs, relative to the working directory.
         target: two trees that have already been worked out; then nothing else counts.
+        ruled_by: the tree whose attributes and other rules count; None for the new one.
+        governing: paths of files that govern the review though they lie elsewhere than usual, such as a baseline.
         in_commit: `git commit` is under way, and what it is told decides what it will record.
     """
 
@@ -33,6 +35,8 @@ class Request:
     base: str | None = None
     paths: tuple[str, ...] = ()
     target: Target | None = None
+    ruled_by: str | None = None
+    governing: tuple[str, ...] = ()
     in_commit: bool = False
 
 

@@ -8,12 +8,14 @@ import socketserver
 import struct
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
@@ -28,8 +30,11 @@ BYTES_PER_TOKEN = 4
 NOTHING_FOUND = '{"findings": []}'
 AFFIRMED = '{"confirmed": true, "evidence": "an empty list"}'
 
-Ending = Literal["whole", "early", "cut", "reset"]
-"""How a streamed answer ends: as it should; without its terminal marker; inside the HTTP body; with a TCP reset."""
+Ending = Literal["whole", "early", "cut", "reset", "hang"]
+"""How a streamed answer ends: as it should; without its terminal marker; inside the HTTP body; with a TCP reset; not at
+all, over a connection that stays open."""
+PATIENCE_SECONDS = 30
+"""For a client to leave; and how long a server that hangs does so at most."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +56,27 @@ class Call:
 
 @dataclass(frozen=True)
 class Response:
-    """What goes back. `pieces` of a stream are sent one by one, chunked; a plain body is one piece."""
+    """What goes back.
+
+    Attributes:
+        pieces: of a stream, sent one by one, chunked, possibly without end; of a plain body, sent as one.
+        headers: further ones.
+        bare: the pieces are all that goes over the socket, head included, whatever HTTP says; then it is closed.
+        pause: seconds before each piece.
+    """
 
     status: int = 200
     kind: str = JSON
-    pieces: Sequence[bytes] = ()
+    pieces: Iterable[bytes] = ()
     is_stream: bool = False
     ending: Ending = "whole"
     headers: tuple[tuple[str, str], ...] = ()
+    bare: bool = False
+    pause: float = 0.0
+
+    def response(self) -> Response:
+        """Itself, in the place of a `Failure`."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,10 @@ class Failure:
         if isinstance(self.body, str):
             return Response(self.status, TEXT, [self.body.encode()])
         return as_json(self.body, self.status)
+
+
+Step = Response | Failure | None | Callable[[Call], Response | Failure | None]
+"""What one request is answered with instead; None is the ordinary answer."""
 
 
 def as_json(value: Any, status: int = 200) -> Response:
@@ -127,28 +149,48 @@ class Fake:
     """A server to be used as a context manager. Its knobs may be turned at any time.
 
     Attributes:
+        host: the address of this machine that it listens on.
         piece: bytes in one chunk of a streamed body; None sends each event or line as one.
-        host: the address that it listens at.
         port: the port; 0 takes one that is free.
+        instead: what a path is answered with instead, one request after the other, the last one for ever, or a function
+            of the request that tells it; None is the ordinary answer.
         calls: every request so far.
         connections: accepted TCP connections.
+        left: for each answer that the client did not wait for the end of, the bytes that were sent of it.
     """
 
-    piece: int | None = None
     host: str = "127.0.0.1"
+    piece: int | None = None
     port: int = 0
+    instead: dict[str, list[Step]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list, init=False)
     connections: int = field(default=0, init=False)
+    left: list[int] = field(default_factory=list, init=False)
     _trouble: list[BaseException] = field(default_factory=list, init=False, repr=False)
 
     def respond(self, call: Call) -> Response:
         """The answer to a request."""
         raise NotImplementedError
 
+    def planned(self, call: Call) -> Response:
+        """The answer to a request, or what comes instead."""
+        plan = self.instead.get(call.path) or [None]
+        step = plan.pop(0) if len(plan) > 1 else plan[0]
+        now = step(call) if callable(step) else step
+        return self.respond(call) if now is None else now.response()
+
+    def saw_the_client_leave(self) -> bool:
+        """Whether the client closed the connection in the middle of an answer; waits a moment for it."""
+        end = time.monotonic() + PATIENCE_SECONDS / 10
+        while not self.left and time.monotonic() < end:
+            time.sleep(0.01)
+        return bool(self.left)
+
     @property
     def url(self) -> str:
         """Scheme, host and port."""
-        return f"http://{self.host}:{self._server.server_address[1]}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self._server.server_address[1]}"
 
     def asked(self, path: str) -> list[dict[str, Any]]:
         """The bodies that were sent to a path."""
@@ -189,6 +231,8 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def __init__(self, fake: Fake) -> None:
         self.fake = fake
+        self.is_closing = threading.Event()
+        self.address_family = socket.AF_INET6 if ":" in fake.host else socket.AF_INET
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__((fake.host, fake.port), _Handler)
@@ -207,6 +251,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def hang_up(self) -> None:
         """End idle connections, whose threads would wait for ever."""
+        self.is_closing.set()
         with self._lock:
             for sock in self._open:
                 try:
@@ -231,10 +276,22 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         call = Call(self.command, path, query, headers, raw)
         self.server.fake.calls.append(call)
-        response = self.server.fake.respond(call)
+        self._sent = 0
+        try:
+            self._send(self.server.fake.planned(call))
+        except ConnectionError:
+            self._note_that_the_client_left()
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = _answer  # noqa: N815  the names that http.server looks for
+
+    def _send(self, response: Response) -> None:
+        if response.bare:
+            self._send_all(response)
+            self._end(response.ending)
+            self.close_connection = True
+            return
         self.send_response(response.status)
-        self.send_header("Content-Type", response.kind)
-        for name, value in response.headers:
+        for name, value in (("Content-Type", response.kind), *response.headers):
             self.send_header(name, value)
         if response.is_stream:
             self._send_stream(response)
@@ -242,24 +299,46 @@ class _Handler(BaseHTTPRequestHandler):
             body = b"".join(response.pieces)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = _answer  # noqa: N815  the names that http.server looks for
+            self._write(body)
 
     def _send_stream(self, response: Response) -> None:
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for piece in self._cut_to_size(response.pieces):
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-        if response.ending in {"cut", "reset"}:
-            self.close_connection = True
-            if response.ending == "reset":
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.close()
-            return
-        self.wfile.write(b"0\r\n\r\n")
+        self._send_all(response, b"%x\r\n%s\r\n")
+        if response.ending in {"whole", "early"}:
+            self._write(b"0\r\n\r\n")
+        else:
+            self._end(response.ending)
 
-    def _cut_to_size(self, pieces: Sequence[bytes]) -> Iterable[bytes]:
+    def _send_all(self, response: Response, frame: bytes = b"") -> None:
+        for piece in self._cut_to_size(response.pieces):
+            if response.pause and self.server.is_closing.wait(response.pause):
+                return
+            self._write(frame % (len(piece), piece) if frame else piece)
+
+    def _end(self, ending: Ending) -> None:
+        self.close_connection = True
+        if ending == "hang":
+            self._wait_until_the_client_leaves()
+        elif ending == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+
+    def _write(self, data: bytes) -> None:
+        self.wfile.write(data)
+        self._sent += len(data)
+
+    def _wait_until_the_client_leaves(self) -> None:
+        self.connection.settimeout(PATIENCE_SECONDS)
+        if self.connection.recv(1) == b"":
+            self._note_that_the_client_left()
+
+    def _note_that_the_client_left(self) -> None:
+        self.close_connection = True
+        if not self.server.is_closing.is_set():
+            self.server.fake.left.append(self._sent)
+
+    def _cut_to_size(self, pieces: Iterable[bytes]) -> Iterable[bytes]:
         size = self.server.fake.piece
         if size is None:
             return pieces

@@ -138,18 +138,22 @@ class LlamaServer(CompletionServer):
     Attributes:
         model: its alias.
         window: tokens of one slot; None: no `/props` (as with other servers on this wire).
+        room: tokens of a prompt that really fit, where that is less than what it says, or where it says nothing.
         trained_window: what the model was trained with.
         has_meta: whether the listing has facts of the model.
         loading: it is not ready yet.
         cached: prompt tokens that are in the cache.
+        slots: requests that it works on at the same time.
     """
 
     model: str = "qwen2.5-coder-7b-q4_k_m.gguf"
     window: int | None = 16384
+    room: int | None = None
     trained_window: int = 131072
     has_meta: bool = True
     loading: bool = False
     cached: int = 0
+    slots: int = 1
 
     def respond(self, call: Call) -> Response:
         is_open = call.path in {"/health", "/v1/health", "/models", "/v1/models", "/api/tags"}
@@ -167,7 +171,9 @@ class LlamaServer(CompletionServer):
                 return as_json(self._listing())
             case "GET", "/props" if self.window:
                 settings = {"id": 0, "n_ctx": self.window, "params": {}}
-                return as_json({"default_generation_settings": settings, "total_slots": 1, "build_info": "b10488"})
+                return as_json(
+                    {"default_generation_settings": settings, "total_slots": self.slots, "build_info": "b10488"}
+                )
             case "POST", "/v1/chat/completions" | "/chat/completions" | "/api/chat":
                 return self._chat(call.body)
         return llama_error(404, "not_found_error", "File Not Found").response()
@@ -180,13 +186,12 @@ class LlamaServer(CompletionServer):
         return {"models": [named], **listed}
 
     def _chat(self, body: dict[str, Any]) -> Response:
-        needed = prompt_tokens(body)
-        if self.window and needed >= self.window:
+        needed, window = prompt_tokens(body), self.room or self.window
+        if window and needed >= window:
             message = (
-                f"request ({needed} tokens) exceeds the available context size ({self.window} tokens), "
-                "try increasing it"
+                f"request ({needed} tokens) exceeds the available context size ({window} tokens), try increasing it"
             )
-            numbers = {"n_prompt_tokens": needed, "n_ctx": self.window}
+            numbers = {"n_prompt_tokens": needed, "n_ctx": window}
             return llama_error(400, "exceed_context_size_error", message, **numbers).response()
         return self.complete(body, self.model)
 

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Any other CI system, or none: reviews what HEAD adds to a base branch, with Ollama on this machine.
+#
+#     sh review.sh origin/main
+#
+# Run it in the clone. Nothing of the change is executed, here or by kilo-review; keep this script, too, where a change
+# cannot edit it. Set MODEL and WINDOW, and LEDGER to a folder that stays from run to run.
+set -eu
+
+base=${1:?name the base, such as origin/main}
+model=${MODEL:-qwen3-coder:30b}
+window=${WINDOW:-16384}
+ledger=${LEDGER:-${XDG_CACHE_HOME:-$HOME/.cache}/kilo-review/ci}
+url=http://127.0.0.1:11434
+
+# Start the server, if none is running; one that we started ends with us.
+server=
+trap '[ -z "$server" ] || kill "$server"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+if ! curl -fsS "$url/api/version" >/dev/null 2>&1; then
+    OLLAMA_HOST=127.0.0.1:11434 OLLAMA_NO_CLOUD=1 ollama serve >ollama.log 2>&1 &
+    server=$!
+fi
+curl -fsS --retry 60 --retry-delay 2 --retry-connrefused "$url/api/version" >/dev/null
+
+# Load the model with the very window that the review asks for: another one would load it anew.
+ollama pull "$model"
+curl -fsS "$url/api/generate" \
+    -d "{\"model\": \"$model\", \"options\": {\"num_ctx\": $window}, \"keep_alive\": \"30m\"}" >/dev/null
+
+# Exit codes: 0 passes, 1 blocking findings, 2 wrong usage, 3 not fully reviewed (--on-unavailable allow makes it 0).
+kilo-review ci \
+    --base "$base" \
+    --wait-for-server 300 \
+    --provider ollama --model "$model" --option "num_ctx=$window" \
+    --jobs auto \
+    --ledger "$ledger" \
+    --format text --output markdown=kilo-review.md --output sarif=kilo-review.sarif

@@ -1,0 +1,66 @@
+"""One chunk → answers: it is halved where it or its answer was too long, so there may be several."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from kilo_review import poll
+from kilo_review.errors import BadReplyError, BrokenStreamError, CutReplyError, ModelError, PromptTooLongError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kilo_review.ask import Asker
+    from kilo_review.judge.anchor import Anchored
+    from kilo_review.packing import Packer
+    from kilo_review.plan.chunk import Chunk
+
+
+class Answer(NamedTuple):
+    """What came of asking about one chunk, or a half of one.
+
+    Attributes:
+        chunk: what was asked about.
+        found: what was found; with an error, what of it could be saved.
+        error: why this is not the whole answer; None if it is.
+    """
+
+    chunk: Chunk
+    found: list[Anchored]
+    error: ModelError | None = None
+
+
+def answers_to(asker: Asker, packer: Packer, chunk: Chunk, votes: int) -> Iterator[Answer]:
+    """Ask about one chunk.
+
+    Args:
+        asker: asks.
+        packer: knows what fits.
+        chunk: what is asked about.
+        votes: answers that are wanted.
+
+    Raises:
+        ModelError: the model cannot be asked any more; what came before has been told.
+    """
+    saved: list[Anchored] = []
+    try:
+        packer.check(chunk)
+        found = poll.found(asker, chunk, votes, saved.extend)
+    except (PromptTooLongError, CutReplyError) as error:
+        if isinstance(error, PromptTooLongError):
+            packer.learn(error, chunk)
+        # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
+        halves = chunk.halves(cut_hunks=isinstance(error, PromptTooLongError)) or ()
+        for half in halves:
+            yield from answers_to(asker, packer, half, votes)
+        if not halves:
+            rescued = poll.rescued(asker, chunk, error) if isinstance(error, CutReplyError) else []
+            yield Answer(chunk, rescued, error)
+    except (BadReplyError, BrokenStreamError) as error:
+        yield Answer(chunk, saved, error)
+    except ModelError as error:
+        if saved:
+            yield Answer(chunk, saved, error)
+        raise
+    else:
+        yield Answer(chunk, found)

@@ -1,0 +1,210 @@
+"""`kilo-review ci`, one line in a pipeline: finds out what was proposed or pushed, and by whose rules it is judged."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from kilo_review import config, review
+from kilo_review.cli.options import CONTEXT, DRY_RUN, JOBS, PATH, option, with_reports
+from kilo_review.cli.publish import choose_format, publisher
+from kilo_review.cli.run import Caller, Run, prepare
+from kilo_review.deadline import Deadline
+from kilo_review.errors import ConfigError, UsageError
+from kilo_review.judge.policy import OnUnavailable
+from kilo_review.readiness import wait_for_model
+from kilo_review.report.progress import say
+from kilo_review.source import ci as systems
+from kilo_review.source import governing, proposal
+from kilo_review.source.fetch import Fetcher
+from kilo_review.source.repo import Repository
+from kilo_review.source.target import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kilo_review.job import Job
+    from kilo_review.outcome import Outcome
+    from kilo_review.session import Session
+    from kilo_review.source.ci import Pipeline
+    from kilo_review.source.proposal import Proposal
+
+CI = Caller("ci", is_public=True)
+GOVERNING_FLAGS = ("config", "prompts", "baseline")
+"""Options that name a file; one of the checkout is read as the base has it."""
+BASE_LENGTH = 12
+MOST = 10_000
+"""Shards."""
+
+
+class Trial(NamedTuple):
+    """What a CI run reviews, and by whose rules.
+
+    Attributes:
+        pipeline: the run of the CI system.
+        proposal: what is reviewed.
+        repo: the clone.
+        root: where settings, rules and exceptions are read from.
+    """
+
+    pipeline: Pipeline
+    proposal: Proposal
+    repo: Repository
+    root: Path
+
+    @property
+    def is_untrusted(self) -> bool:
+        """Whether the change must not govern its own review."""
+        return self.pipeline.is_proposal
+
+
+def shard(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """`2/4` → (2, 4)."""
+    if value is None:
+        return None
+    index, _, of = value.partition("/")
+    if index.isascii() and index.isdigit() and of.isascii() and of.isdigit() and 1 <= int(index) <= int(of) <= MOST:
+        return int(index), int(of)
+    raise click.BadParameter(f"{value!a} is not one of so many, such as 2/4", ctx, parameter)
+
+
+@click.command("ci", context_settings=CONTEXT)
+@option("--base", metavar="REVISION", help="What the change began from. [default: as the CI system says]")
+@option("--no-fetch", is_flag=True, help="Fetch no missing history; say which setting of the CI system is wrong.")
+@option(
+    "--wait-for-server",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait so long for a server that is starting or loading. [default: 0]",
+)
+@option("--shard", metavar="I/N", callback=shard, help="Review the Ith of N parts of the change; see merge.")
+@option("--ledger", type=PATH, metavar="DIR", help="Folder for what was reviewed before, such as a CI cache.")
+@DRY_RUN
+@JOBS
+@with_reports
+@click.pass_context
+def ci_command(
+    ctx: click.Context,
+    /,
+    no_fetch: bool,
+    ledger: Path | None,
+    dry_run: bool,
+    **flags: Any,  # noqa: ANN401
+) -> int:
+    """Review what a pull request proposes, or what was pushed, in a pipeline."""
+    ctx.obj.on_unavailable = OnUnavailable(flags["on_unavailable"] or OnUnavailable.BLOCK)
+    with _on_trial(flags["base"], flags["max_seconds"], may_fetch=not no_fetch) as trial:
+        choose_format(flags, trial.pipeline)
+        run = replace(_prepared(ctx, flags, trial), afterwards=publisher(config.environment()))
+        trial.repo.deadline = run.deadline
+        job = _job(run, trial)
+        if ledger is not None:
+            _check_ledger(ledger, trial)
+        with run.session(repository=trial.repo, ledger_folder=ledger) as session:
+            if dry_run:
+                return run.report(_with_notes(review.plan(job, session), trial))
+            wait_for_model(session, job.model, flags["wait_for_server"], say)
+            return run.conclude(_reviewed(job, run, trial, session), session)
+
+
+@contextmanager
+def _on_trial(base: str | None, seconds: float | None, *, may_fetch: bool) -> Iterator[Trial]:
+    """Find what is reviewed, and lay out what governs it."""
+    pipeline = systems.detect(config.environment())
+    if base is not None:  # whoever names a base has a proposal on it
+        pipeline = pipeline._replace(is_proposal=True)
+    with (
+        Repository(Path.cwd(), Deadline(seconds or None)) as repo,
+        tempfile.TemporaryDirectory(prefix="kilo-review-") as folder,
+    ):
+        found = proposal.find(pipeline, repo, Fetcher(repo, is_allowed=may_fetch), base)
+        if not pipeline.is_proposal:
+            yield Trial(pipeline, found, repo, repo.top())
+            return
+        governing.lay_out(repo, repo.tree(found.base), Path(folder))
+        repo.stand_apart(repo.tree(found.base))
+        yield Trial(pipeline, found, repo, Path(folder))
+
+
+def _prepared(ctx: click.Context, flags: dict[str, Any], trial: Trial) -> Run:
+    """The settings; of a proposal those of its base, whatever the checkout holds."""
+    if not trial.is_untrusted:
+        return prepare(ctx, flags, CI, root=trial.root)
+    for name in GOVERNING_FLAGS:
+        if flags[name] is not None:
+            flags[name] = _of_the_base(flags[name], trial, f"--{name}")
+    try:
+        run = prepare(ctx, flags, CI, root=trial.root)
+    except ConfigError as error:
+        at_base = f"{trial.proposal.base[:BASE_LENGTH]}:"
+        raise ConfigError(error.message.replace(f"{trial.root}/", at_base), hint=error.hint) from None
+    named = run.settings.baseline
+    if named is not None and named.is_relative_to(trial.root) and not named.exists():
+        _lay_out_also(named.relative_to(trial.root).as_posix(), trial)
+    return run
+
+
+def _of_the_base(path: Path, trial: Trial, option_name: str) -> Path:
+    """A file of the checkout as the base has it; any other as it is."""
+    inside = next(iter(governing.places(trial.repo, path)), "")
+    if not inside:
+        return path
+    _lay_out_also(inside, trial)
+    if not (trial.root / inside).exists():
+        raise UsageError(
+            f"{option_name}: {inside!a} is not in the base of the change ({trial.proposal.base[:BASE_LENGTH]})",
+            hint="A proposed change does not bring its own; name a file outside of the checkout, or land it first",
+        )
+    return trial.root / inside
+
+
+def _lay_out_also(path: str, trial: Trial) -> None:
+    governing.lay_out(trial.repo, trial.repo.tree(trial.proposal.base), trial.root, (path,))
+
+
+def _job(run: Run, trial: Trial) -> Job:
+    target = trial.proposal.target
+    if not trial.is_untrusted:
+        return run.job(Request(target=target))
+    own = run.settings.baseline
+    extra = (own.relative_to(trial.root).as_posix(),) if own and own.is_relative_to(trial.root) else ()
+    request = Request(target=target, ruled_by=trial.repo.tree(trial.proposal.base), governing=extra)
+    return replace(run.job(request), is_pull_request=True)
+
+
+def _check_ledger(folder: Path, trial: Trial) -> None:
+    """A ledger says what need not be looked at: it must not come with the change.
+
+    Raises:
+        UsageError: it does, or the folder cannot be made.
+    """
+    tree = trial.proposal.target.head
+    assert tree
+    if any(governing.is_recorded(trial.repo, tree, place) for place in governing.places(trial.repo, folder)):
+        raise UsageError(
+            f"--ledger: {str(folder)!a} is a part of what is reviewed",
+            hint="Name a folder outside of the checkout, or one that git ignores",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--ledger: {str(folder)!a} cannot be made ({error.strerror})") from None
+
+
+def _reviewed(job: Job, run: Run, trial: Trial, session: Session) -> Iterator[Outcome]:
+    yield _with_notes(review.run(job, run.talk, session), trial)
+
+
+def _with_notes(outcome: Outcome, trial: Trial) -> Outcome:
+    if outcome.shard:
+        outcome.notes.insert(
+            0, "this is shard {} of {}; kilo-review merge joins their JSON reports".format(*outcome.shard)
+        )
+    outcome.notes[:0] = trial.proposal.notes
+    return outcome

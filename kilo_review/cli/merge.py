@@ -1,0 +1,107 @@
+"""`kilo-review merge FILE...`: the shards of a CI matrix become one outcome, which is reported like any other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kilo_review import config
+from kilo_review.cli.options import CONTEXT, PATH, with_reports
+from kilo_review.cli.publish import choose_format, publisher
+from kilo_review.cli.run import Caller, prepare
+from kilo_review.errors import ConfigError, TargetError, UsageError
+from kilo_review.outcome import Outcome, summed
+from kilo_review.report.reading import outcome_of
+from kilo_review.safe_file import read_bytes
+from kilo_review.source.ci import detect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kilo_review.session import Session
+
+LARGEST = 256 << 20
+MERGE = Caller("merge", is_public=True)
+
+
+@click.command("merge", context_settings=CONTEXT)
+@click.argument("files", nargs=-1, required=True, type=PATH)
+@with_reports
+@click.pass_context
+def merge_command(ctx: click.Context, /, files: tuple[Path, ...], **flags: Any) -> int:  # noqa: ANN401
+    """Join the JSON reports of shards; a missing one makes the review incomplete."""
+    environment = config.environment()
+    choose_format(flags, detect(environment))
+    run = replace(prepare(ctx, flags, MERGE, has_repository=False), afterwards=publisher(environment))
+    parts, problems = _read(files)
+    whole = joined(parts, problems)
+    with run.session() as session:
+        return run.report(whole, _with_repository(session), counts=False)
+
+
+def joined(parts: dict[str, Outcome], problems: list[str]) -> Outcome:
+    """One outcome of the shards of one change.
+
+    Args:
+        parts: by the file that they come from.
+        problems: why further ones are not among them.
+
+    Raises:
+        UsageError: they are not of one change, or not of one division of it.
+    """
+    if not parts:
+        raise UsageError("; ".join(problems))
+    _check(parts)
+    ordered = sorted(parts.values(), key=lambda part: part.shard or (1, 1))
+    whole = Outcome.joined(ordered, ordered[0].target, are_disjoint=True)
+    whole.egress = summed([row for part in ordered for row in part.egress])
+    missing = _missing(ordered)
+    if missing:
+        of = (ordered[0].shard or (1, 1))[1]
+        problems = [*problems, f"of {of} shards these are missing: {', '.join(map(str, missing))}"]
+    whole.failure = "; ".join(filter(None, (whole.failure, *problems)))
+    return whole
+
+
+def _read(files: tuple[Path, ...]) -> tuple[dict[str, Outcome], list[str]]:
+    """What can be read, and why the rest cannot: what a lost shard found is unknown, what the others found is not."""
+    parts: dict[str, Outcome] = {}
+    problems: list[str] = []
+    for file in files:
+        try:
+            parts[str(file)] = outcome_of(read_bytes(file, largest=LARGEST), f"{str(file)!a}")
+        except ConfigError as error:
+            problems.append(error.message)
+    return parts, problems
+
+
+def _check(parts: dict[str, Outcome]) -> None:
+    (first, one), *others = parts.items()
+    for name, part in others:
+        if part.target != one.target:
+            raise UsageError(f"{first!a} and {name!a} are reports on different changes")
+        if part.shard is None or one.shard is None or part.shard[1] != one.shard[1]:
+            raise UsageError(f"{first!a} and {name!a} are not shards of one division")
+    seen: dict[int, str] = {}
+    for name, part in parts.items():
+        index = part.shard[0] if part.shard else 1
+        if index in seen:
+            raise UsageError(f"{seen[index]!a} and {name!a} are the same shard", hint="Leave one of them out")
+        seen[index] = name
+
+
+def _missing(parts: list[Outcome]) -> list[int]:
+    of = parts[0].shard[1] if parts[0].shard else 1
+    there = {part.shard[0] if part.shard else 1 for part in parts}
+    return [index for index in range(1, of + 1) if index not in there]
+
+
+def _with_repository(session: Session) -> Session | None:
+    """For formats that show the change; None where it cannot be read, and they show what was quoted of it."""
+    try:
+        session.repository.layout  # noqa: B018  opening it is the question
+    except TargetError:
+        return None
+    return session

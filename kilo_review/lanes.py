@@ -1,0 +1,167 @@
+"""Asks about several chunks at once, each on a connection of its own; answers come in the order of the questions."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Condition, Event
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from kilo_review.errors import ModelError
+from kilo_review.outcome import Usage
+from kilo_review.throttle import Throttle, Width
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from kilo_review.answering import Answer
+    from kilo_review.ask import Asker
+    from kilo_review.plan.chunk import Chunk
+
+    Work = Callable[[Asker, Chunk], Iterator[Answer]]
+
+NOT_BEGUN = "it was not begun"
+AHEAD = 2
+"""Questions that are prepared for each one under way, so that no lane waits for the next."""
+
+
+class Turn(NamedTuple):
+    """One chunk's time with the model.
+
+    Attributes:
+        chunk: what is asked about.
+        answers: each as it comes; what ends the work is raised at the end.
+        usage: what it cost; whole when the answers are through.
+    """
+
+    chunk: Chunk
+    answers: Iterator[Answer]
+    usage: Usage
+
+
+class _Done(NamedTuple):
+    chunk: Chunk
+    answers: list[Answer]
+    usage: Usage
+    error: ModelError | None
+
+    def told(self) -> Iterator[Answer]:
+        yield from self.answers
+        if self.error is not None:
+            raise self.error
+
+
+class Lanes:
+    """Use it as a context manager: at its end nothing is under way any more.
+
+    One lane is no thread at all: a commit asks once, and Ctrl-C must reach it.
+    """
+
+    def __init__(self, first: Asker, width: Width, work: Work) -> None:
+        """Ask nothing yet.
+
+        Args:
+            first: asks in the only lane; where there are several, further ones are made of it.
+            width: how many lanes there may be.
+            work: asks about one chunk.
+        """
+        self._first = first
+        self._work = work
+        self._throttle = Throttle(width)
+        self._most = width.most
+        self._pool = ThreadPoolExecutor(width.most, "lane") if width.most > 1 else None
+        self._idle: SimpleQueue[Asker] = SimpleQueue()
+        self._askers: list[Asker] = []
+        self._under_way = 0
+        self._room = Condition()
+        self._waiting: deque[Future[_Done]] = deque()
+        self._over = Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._pool is None:
+            return
+        self._stop()
+        self.hang_up()
+        self._pool.shutdown(cancel_futures=True)
+
+    def hang_up(self) -> None:
+        """Close the connections of all lanes; whoever waits for an answer gets an error."""
+        for asker in list(self._askers):
+            asker.model.close()
+
+    def turns(self, chunks: Iterable[Chunk]) -> Iterator[Turn]:
+        """Ask about each chunk; they are taken as they are needed, so that there may be any number."""
+        for chunk in chunks:
+            if self._pool is None:
+                self._first.usage = Usage()
+                yield Turn(chunk, self._work(self._first, chunk), self._first.usage)
+                continue
+            self._waiting.append(self._pool.submit(self._ask, chunk))
+            while len(self._waiting) >= AHEAD * self._throttle.limit:
+                yield self._next()
+        while self._waiting:
+            yield self._next()
+
+    def rest(self) -> Iterator[Turn]:
+        """After a failure: what has been begun comes to its end, what has not is not begun."""
+        self._stop()
+        while self._waiting:
+            yield self._next()
+
+    def _stop(self) -> None:
+        with self._room:
+            self._over.set()
+            self._room.notify_all()
+        self._waiting = deque(future for future in self._waiting if not future.cancel())
+
+    def _next(self) -> Turn:
+        done = self._waiting[0].result()
+        self._waiting.popleft()
+        return Turn(done.chunk, done.told(), done.usage)
+
+    def _ask(self, chunk: Chunk) -> _Done:
+        """In a thread of the pool."""
+        with self._room:
+            self._room.wait_for(lambda: self._over.is_set() or self._under_way < self._throttle.limit)
+            if self._over.is_set():
+                return _Done(chunk, [], Usage(), ModelError(NOT_BEGUN))
+            self._under_way += 1
+        asker = self._an_asker()
+        answers: list[Answer] = []
+        error: ModelError | None = None
+        started = time.monotonic()
+        try:
+            answers += self._work(asker, chunk)
+        except ModelError as problem:
+            error = problem
+        except RuntimeError as problem:  # httpx, when it is told to ask on a connection that was closed meanwhile
+            if not self._over.is_set():
+                raise
+            error = ModelError(str(problem))
+        finally:
+            with self._room:
+                self._under_way -= 1
+                usage = asker.usage
+                self._throttle.answered(usage.prompt_tokens + usage.completion_tokens, time.monotonic() - started)
+                self._room.notify_all()
+        self._idle.put(asker)
+        return _Done(chunk, answers, usage, error)
+
+    def _an_asker(self) -> Asker:
+        """One with a connection of its own, and a new account."""
+        if self._idle.empty():
+            asker = self._first.another(self._told_busy)
+            self._askers.append(asker)
+        else:
+            asker = self._idle.get()
+        asker.usage = Usage()
+        return asker
+
+    def _told_busy(self) -> None:
+        with self._room:
+            self._throttle.busy()

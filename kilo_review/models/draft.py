@@ -1,0 +1,42 @@
+"""An answer while it comes, bit by bit: joined once, watched for loops, and no longer than any answer is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kilo_review.models.faults import flood
+from kilo_review.models.loops import LoopWatch
+
+if TYPE_CHECKING:
+    from kilo_review.models.base import Reply
+
+LARGEST_ANSWER = 1024 * 1024
+"""Characters, thinking included; 32 thousand tokens, more than anybody asks for, are an eighth of it."""
+
+
+class Draft:
+    """The pieces so far."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._size = 0
+        self._loops = LoopWatch()
+
+    def add(self, text: str, reasoning: str) -> None:
+        """Take the next piece.
+
+        Raises:
+            RepetitionError: the answer has begun to repeat itself.
+            ServerFailedError: it is longer than any answer.
+        """
+        self._text.append(text)
+        self._reasoning.append(reasoning)
+        self._size += len(text) + len(reasoning)
+        if self._size > LARGEST_ANSWER:
+            raise flood(LARGEST_ANSWER)
+        self._loops.feed(reasoning + text)
+
+    def write(self, reply: Reply) -> None:
+        """Put the answer into the reply."""
+        reply.text, reply.reasoning = "".join(self._text), "".join(self._reasoning)

@@ -1,0 +1,132 @@
+"""A JSON report, version 1 → the outcome that it was made of, as far as it tells; strict, since it decides a build."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kilo_review.errors import ConfigError
+from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.outcome import Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage
+from kilo_review.report.json import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Value = TypeVar("Value")
+
+Row = dict[str, Any]
+
+
+def outcome_of(data: bytes, name: str) -> Outcome:
+    """Read a report.
+
+    Args:
+        data: the file's bytes.
+        name: what the file is called in messages.
+
+    Raises:
+        ConfigError: it is damaged, newer, or no report.
+    """
+    try:
+        report = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{name} is no JSON: {error}") from None
+    if not isinstance(report, dict) or report.get("version") != VERSION:
+        raise ConfigError(
+            f"{name} is no report of version {VERSION}", hint="Make it with: kilo-review ci --format json"
+        )
+    try:
+        return _outcome(report)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{name} is damaged ({type(error).__name__}: {error})") from None
+
+
+def _outcome(report: Row) -> Outcome:
+    target, model, shard = _get(report, "target", dict), report["model"], report.get("shard")
+    base, head = (_maybe(target, end, str) for end in ("base", "head"))
+    return Outcome(
+        Target(TargetKind(target["kind"]), base, head),
+        model=None if model is None else _model(model),
+        findings=[_finding(row) for row in _get(report, "findings", list)],
+        entries=[_entry(row) for row in _get(_get(report, "coverage", dict), "entries", list)],
+        usage=_usage(_get(report, "usage", dict)),
+        egress=[_egress(row) for row in _get(report, "egress", list)],
+        failure=_maybe(report, "failure", str) or "",
+        notes=[_text(note) for note in report.get("notes", [])],
+        shard=None if shard is None else (_get(shard, "index", int), _get(shard, "of", int)),
+    )
+
+
+def _finding(row: Row) -> Finding:
+    return Finding(
+        path=_get(row, "path", str),
+        line=_get(row, "line", int),
+        end_line=_get(row, "end_line", int),
+        severity=Severity(row["severity"]),
+        category=Category(row["category"]),
+        title=_get(row, "title", str),
+        message=_get(row, "message", str),
+        evidence=_get(row, "evidence", str),
+        status=Status(row["status"]),
+        blocking=_get(row, "blocking", bool),
+        suggestion=_maybe(row, "suggestion", str),
+        reason=_maybe(row, "reason", str),
+        known_as=_get(row, "fingerprint", str),
+    )
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(
+        path=_get(row, "path", str),
+        start=_get(row, "start", int),
+        end=_get(row, "end", int),
+        added=_get(row, "added", int),
+        removed=_get(row, "removed", int),
+        state=State(row["state"]),
+        reason=_maybe(row, "reason", str),
+        is_hunk=_get(row, "start", int) > 0 or _get(row, "removed", int) > 0,
+    )
+
+
+def _model(row: Row) -> ModelInfo:
+    return ModelInfo(
+        provider=_get(row, "provider", str),
+        name=_get(row, "name", str),
+        base_url=_maybe(row, "base_url", str),
+        window=_maybe(row, "window", int),
+        local=_get(row, "local", bool),
+    )
+
+
+def _usage(row: Row) -> Usage:
+    return Usage(
+        requests=_get(row, "requests", int),
+        prompt_tokens=_get(row, "prompt_tokens", int),
+        cached_prompt_tokens=_get(row, "cached_prompt_tokens", int),
+        completion_tokens=_get(row, "completion_tokens", int),
+        seconds=float(row["seconds"]),
+        model_seconds=float(row["model_seconds"]),
+    )
+
+
+def _egress(row: Row) -> Egress:
+    counts = _get(row, "bytes_sent", int), _get(row, "requests", int)
+    return Egress(_get(row, "url", str), _get(row, "address", str), *counts)
+
+
+def _get(row: Mapping[str, Any], name: str, kind: type[Value]) -> Value:
+    value = row[name]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise TypeError(f"{name} is no {kind.__name__}")
+    return value
+
+
+def _maybe(row: Mapping[str, Any], name: str, kind: type[Value]) -> Value | None:
+    return None if row.get(name) is None else _get(row, name, kind)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a note is no text")
+    return value

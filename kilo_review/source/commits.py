@@ -1,0 +1,150 @@
+"""What a repository records, by object ids: commits, trees, and where it keeps them."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kilo_review.errors import SourceError
+from kilo_review.source.diff import decode_path
+from kilo_review.source.git import Git
+
+if TYPE_CHECKING:
+    from kilo_review.deadline import Deadline
+
+_HEX = r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where this repository keeps its things; all paths are absolute."""
+
+    is_bare: bool
+    is_shallow: bool
+    index: Path
+    objects: Path
+    git_dir: Path
+    common_dir: Path
+
+
+class Commits(Git):
+    """Questions about commits and trees.
+
+    Attributes:
+        layout: where the repository keeps its things.
+    """
+
+    def __init__(self, directory: Path, deadline: Deadline | None = None) -> None:
+        super().__init__(directory, deadline)
+        self.layout = self._read_layout()
+
+    def _read_layout(self) -> Layout:
+        output = self.run(
+            *("rev-parse", "--path-format=absolute", "--is-bare-repository", "--is-shallow-repository"),
+            *("--git-path", "index", "--git-path", "objects", "--git-dir", "--git-common-dir"),
+        )
+        lines = os.fsdecode(output).split("\n")[:-1]
+        if len(lines) != 6:  # noqa: PLR2004  one line for each of the six questions
+            raise SourceError(
+                "git describes this repository in a way that cannot be read",
+                hint="Is there a line break in its path?",
+            )
+        bare, shallow, *paths = lines
+        index, objects, git_dir, common_dir = map(Path, paths)
+        return Layout(bare == "true", shallow == "true", index, objects, git_dir, common_dir)
+
+    def commit(self, revision: str) -> str | None:
+        """The id of the commit that a user's word names, or None. The word never becomes an option."""
+        if revision.startswith(("-", "^")) or not revision.strip() or min(revision) < " ":
+            return None
+        status, output = self.status("rev-parse", "--verify", "-q", "--end-of-options", revision + "^{commit}")
+        return oid_in(output) if status == 0 else None
+
+    def tree(self, commit: str | None) -> str:
+        """The tree id of a commit, or of nothing at all (in this repository's hash)."""
+        if commit is None:
+            return oid_in(self.run("hash-object", "-t", "tree", "--stdin", stdin=b""))
+        return oid_in(self.run("rev-parse", "--verify", "--end-of-options", commit + "^{tree}"))
+
+    def head_tree(self) -> str:
+        """The tree of HEAD; before the first commit, the empty tree."""
+        status, output = self.status("rev-parse", "--verify", "-q", "--end-of-options", "HEAD^{tree}")
+        if status == 0:
+            return oid_in(output)
+        if self.status("rev-parse", "--verify", "-q", "HEAD")[0] == 0:
+            raise SourceError("HEAD names a commit that git cannot read", hint="git fsck tells what is damaged")
+        return self.tree(None)
+
+    def head(self) -> str | None:
+        """The commit that HEAD names, or None before the first commit."""
+        return self.commit("HEAD")
+
+    def trees(self, commits: list[str]) -> dict[str, str]:
+        """Commit id → tree id, of many commits by one process.
+
+        Raises:
+            SourceError: one of them is not here.
+        """
+        if not commits:
+            return {}
+        asked = "".join(f"{commit}^{{tree}}\n" for commit in commits)
+        lines = self.run("cat-file", "--batch-check=%(objectname)", stdin=asked.encode()).split(b"\n")
+        return {commit: oid_in(line) for commit, line in zip(commits, lines, strict=False)}
+
+    def shallow_commits(self) -> set[str]:
+        """The commits at the edge of a shallow clone, whose parents are not here."""
+        if not self.is_shallow_now():
+            return set()
+        return set((self.layout.common_dir / "shallow").read_text(encoding="ascii").split())
+
+    def merge_base(self, one: str, *others: str) -> str | None:
+        """The best common ancestor of one commit and a merge of the others, or None."""
+        status, output = self.status("merge-base", one, *others)
+        return oid_in(output.split(b"\n")[0]) if status == 0 else None
+
+    def merge_bases(self, one: str, other: str) -> list[str]:
+        """Every best common ancestor of two commits; several if they were merged crosswise."""
+        status, output = self.status("merge-base", "--all", one, other)
+        return output.decode("ascii").split() if status == 0 else []
+
+    def listing(self, tree: str, paths: tuple[str, ...]) -> list[tuple[str, str, str]]:
+        """Path, mode and id of the files of a tree that are named, or lie below a folder that is named."""
+        if not paths:
+            return []
+        output = self.run("ls-tree", "-r", "-z", "--full-tree", tree, "--", *paths)
+        rows = [row.partition(b"\t") for row in output.split(b"\0") if row]
+        found = [(decode_path(path), *about.decode("ascii").split()) for about, _, path in rows]
+        return [(path, mode, oid) for path, mode, kind, oid in found if kind == "blob"]
+
+    def mode_of(self, tree: str, path: str) -> str:
+        """Six octal digits of a tree's entry; "" where there is none."""
+        return self.run("ls-tree", "-z", "--full-tree", tree, "--", path)[:6].decode("ascii")
+
+    def is_shallow_now(self) -> bool:
+        """Whether the clone lacks history, after whatever has been fetched since it was opened."""
+        return (self.layout.common_dir / "shallow").exists()
+
+    def parents(self, commit: str) -> list[str]:
+        """Parents as the commit object names them, whether or not a shallow clone has them."""
+        header = self.run("cat-file", "commit", commit).split(b"\n\n", 1)[0]
+        return [line[7:].decode() for line in header.split(b"\n") if line.startswith(b"parent ")]
+
+    def refs(self, prefix: str) -> list[str]:
+        """Commit ids of all references below `prefix`."""
+        output = self.run("for-each-ref", "--format=%(objectname)", prefix)
+        return output.decode().split()
+
+
+def oid_in(output: bytes) -> str:
+    """The object id that git answered.
+
+    Raises:
+        SourceError: it answered something else.
+    """
+    text = output.decode("ascii", "replace").strip()
+    if not re.match(_HEX, text):
+        raise SourceError(f"git answered {text[:80]!r} where an object id was expected")
+    return text

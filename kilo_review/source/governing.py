@@ -1,0 +1,111 @@
+"""The files by which a repository governs its own review, as they are at one commit and not as a proposal has them.
+
+Where somebody proposes a change, what he changes of them is shown and does not count.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from kilo_review.errors import SourceError
+from kilo_review.source.diff import SYMLINK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from kilo_review.source.diff import FileChange
+    from kilo_review.source.repo import Repository
+
+SETTINGS = ".kilo-review.toml"
+SHARED_SETTINGS = "pyproject.toml"
+ATTRIBUTES = ".gitattributes"
+FILES = (SETTINGS, SHARED_SETTINGS, ".kilocodeignore", "AGENTS.md")
+FOLDERS = (".kilo-review", ".kilocode/rules")
+FOLDER = "040000"
+MOST_FILES = 2000
+MOST_HOPS = 5
+"""Of links that lead to links."""
+FORBIDDEN = frozenset({"", ".", "..", ".git"})
+
+
+def lay_out(repo: Repository, tree: str, folder: Path, paths: Iterable[str] = (*FILES, *FOLDERS)) -> None:
+    """Write files of a tree below a folder, where those who read settings will find them.
+
+    Args:
+        repo: has the tree.
+        tree: its id.
+        folder: an empty one of our own.
+        paths: files and folders, from the top of the repository; what is not there is left out.
+
+    Raises:
+        SourceError: there are too many, or one of them cannot be read.
+    """
+    listed = repo.listing(tree, tuple(paths))
+    if len(listed) > MOST_FILES:
+        raise SourceError(f"{len(listed)} files govern the review; {MOST_FILES} are the limit")
+    for path, mode, oid in listed:
+        content = _followed(repo, tree, path, oid) if mode == SYMLINK else repo.blob(oid)
+        if content is not None and not FORBIDDEN.intersection(path.split("/")):
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+
+
+def touched(files: Iterable[FileChange], extra: Iterable[str], repo: Repository, *trees: str) -> list[str]:
+    """Paths of a change that would govern its review, in order.
+
+    Args:
+        files: what is changed.
+        extra: further files that do, such as a baseline in a place of its own.
+        repo: has the trees.
+        trees: the old one and the new one.
+    """
+    governing = {*FILES, *FOLDERS, *extra}
+    if not any(b"kilo-review" in (repo.file_in(tree, SHARED_SETTINGS) or b"") for tree in trees):
+        governing.discard(SHARED_SETTINGS)  # other tools' settings
+    paths = {path for file in files for path in (file.path, file.old_path) if path is not None}
+    return sorted(path for path in paths if path in governing or _is_usual(path))
+
+
+def places(repo: Repository, path: Path) -> list[str]:
+    """Where in the checkout a path is, from its top: by its words, and by where links lead; none outside of it."""
+    tops = {str(repo.top()), os.path.realpath(repo.top())}
+    found = (
+        PurePosixPath(each).relative_to(top).as_posix()
+        for each in (os.path.abspath(path), os.path.realpath(path))  # noqa: PTH100  pathlib's would follow links
+        for top in tops
+        if each != top and PurePosixPath(each).is_relative_to(top)
+    )
+    return list(dict.fromkeys(found))
+
+
+def is_recorded(repo: Repository, tree: str, path: str) -> bool:
+    """Whether a tree has this path, or has a link or a submodule in the way to it."""
+    if repo.mode_of(tree, path):
+        return True
+    above = [parent.as_posix() for parent in PurePosixPath(path).parents][:-1]
+    return any(repo.mode_of(tree, each) not in {"", FOLDER} for each in above)
+
+
+def _is_usual(path: str) -> bool:
+    return path.startswith(tuple(f"{folder}/" for folder in FOLDERS)) or PurePosixPath(path).name == ATTRIBUTES
+
+
+def _followed(repo: Repository, tree: str, path: str, oid: str) -> bytes | None:
+    """What a link leads to in its own tree; None for one that leads out of it or nowhere."""
+    for _ in range(MOST_HOPS):
+        target = repo.blob(oid).decode("utf-8", "surrogateescape")
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+        if path.startswith(("/", "../")) or path == "..":
+            return None
+        found = [(mode, its) for name, mode, its in repo.listing(tree, (path,)) if name == path]
+        if not found:
+            return None
+        mode, oid = found[0]
+        if mode != SYMLINK:
+            return repo.blob(oid)
+    return None

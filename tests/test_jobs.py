@@ -1,0 +1,286 @@
+"""Several requests at once: as many as the server works on, and nothing is lost when one of them fails."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kilo_review.throttle import Throttle, Width
+from tests.conftest import heed_interrupts
+from tests.fakes import lmstudio
+from tests.fakes.base import Call, Response
+from tests.fakes.lmstudio import LMStudio
+from tests.fakes.ollama import Model, Ollama
+from tests.fakes.openai import CHAT, VLLM, LlamaServer, llama_error
+from tests.hooked import states
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Repo, Result, Runner
+    from tests.fakes.base import Failure, Fake
+
+FILES = 24
+SECONDS = 0.05
+
+
+@dataclass
+class Gauge:
+    """Counts how many requests are under way while each takes its time.
+
+    Attributes:
+        failing: what a request is answered with instead, by its number, from 1.
+        meet: requests that wait for each other, so that a slow machine does not part them.
+        highest: requests that were under way at once.
+        begun: requests so far.
+    """
+
+    failing: Callable[[int], Response | Failure | None] = lambda _: None
+    meet: int = 0
+    highest: int = 0
+    begun: int = 0
+    seconds: float = SECONDS
+    _now: int = 0
+    _lock: threading.Condition = field(default_factory=threading.Condition)
+
+    def __call__(self, _: Call) -> Response | Failure | None:
+        with self._lock:
+            self._now += 1
+            self.begun += 1
+            number = self.begun
+            self.highest = max(self.highest, self._now)
+            self._lock.notify_all()
+            if not self._lock.wait_for(lambda: self.highest >= self.meet, timeout=20):
+                self.meet = 0
+        time.sleep(self.seconds)
+        with self._lock:
+            self._now -= 1
+        return self.failing(number)
+
+
+@pytest.fixture
+def wide(make_repo: Callable[..., Repo]) -> Repo:
+    """Many files, each of them too large to share a request with another one."""
+    made = make_repo("wide")
+    made.commit("first")
+    for number in range(FILES):
+        made.stage(f"file{number:02}.py", "".join(f"value_{number}_{line} = {line}\n" for line in range(150)))
+    return made
+
+
+def finding_in(body: dict[str, Any]) -> str:
+    """One finding for each file that a request asks about."""
+    numbers = sorted(set(re.findall(r"value_(\d+)_7 = 7", body["messages"][-1]["content"])))
+    found = [
+        {
+            "file": f"file{int(number):02}.py",
+            "line": 8,
+            "problem": "It is wrong.",
+            "severity": "minor",
+            "title": f"Wrong {number}",
+            "code": f"value_{number}_7 = 7",
+            "type": "bug",
+        }
+        for number in numbers
+    ]
+    return json.dumps({"findings": found})
+
+
+@pytest.fixture
+def review(kilo: Runner, wide: Repo) -> Callable[..., Result]:
+    def reviewed(server: Fake, provider: str, *arguments: str, **environment: str) -> Result:
+        words = ("--provider", provider, "--base-url", server.url, "--format", "json", "--option", "num_ctx=4096")
+        return kilo("staged", *words, *arguments, cwd=wide.path, env=environment)
+
+    return reviewed
+
+
+def titles(done: Result) -> list[str]:
+    return [finding["title"] for finding in done.json()["findings"]]
+
+
+EVERY = [f"Wrong {number}" for number in range(FILES)]
+
+
+def test_as_many_as_the_server_has_slots_and_the_report_is_the_same(review: Callable[..., Result]) -> None:
+    gauge = Gauge(meet=6)
+    with LlamaServer(slots=6, window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
+        wide = review(server, "openai", "--no-cache")
+        assert gauge.highest == 6
+        one = review(server, "openai", "--no-cache", "--jobs", "1")
+    assert titles(wide) == titles(one) == EVERY
+    assert wide.json()["findings"] == one.json()["findings"]
+    assert wide.json()["coverage"] == one.json()["coverage"]
+    alike = ("requests", "prompt_tokens", "completion_tokens")
+    assert [wide.json()["usage"][name] for name in alike] == [one.json()["usage"][name] for name in alike]
+    (row,) = wide.json()["egress"]
+    (alone,) = one.json()["egress"]
+    assert row["requests"] == alone["requests"]
+
+
+def test_a_plain_ollama_is_asked_one_by_one(review: Callable[..., Result]) -> None:
+    gauge = Gauge(seconds=0.01)
+    model = Model("m:1", loaded_window=4096)
+    with Ollama(models=[model], answer=finding_in, instead={"/api/chat": [gauge]}) as server:
+        assert titles(review(server, "ollama")) == EVERY
+        assert gauge.highest == 1
+        gauge.meet = 3
+        review(server, "ollama", "--no-cache", OLLAMA_NUM_PARALLEL="3")
+    assert gauge.highest == 3
+
+
+def test_lm_studio_tells_how_many(review: Callable[..., Result]) -> None:
+    gauge = Gauge(meet=3)
+    model = lmstudio.Model("m", loaded_window=4096, parallel=3)
+    with LMStudio(models=[model], answer=finding_in, instead={CHAT: [gauge]}) as server:
+        assert titles(review(server, "lmstudio")) == EVERY
+    assert gauge.highest == 3
+
+
+def test_vllm_takes_many(review: Callable[..., Result]) -> None:
+    gauge = Gauge(meet=4)
+    with VLLM(window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
+        assert titles(review(server, "openai")) == EVERY
+    assert 4 <= gauge.highest <= FILES
+
+
+def test_the_users_number_counts(review: Callable[..., Result]) -> None:
+    gauge = Gauge(meet=5)
+    with LlamaServer(slots=1, window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
+        assert titles(review(server, "openai", "--jobs", "5")) == EVERY
+    assert gauge.highest == 5
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "257", "1.5", "٣"])
+def test_another_number_is_wrong_usage(kilo: Runner, number: str) -> None:
+    done = kilo("staged", "--jobs", number)
+    assert done.code == 2
+    assert "is neither auto nor a number up to 256" in done.talk
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_is_too_busy_gets_fewer_and_every_answer_comes(
+    review: Callable[..., Result], status: int
+) -> None:
+    busy = llama_error(status, "unavailable_error", "too many requests")
+    gauge = Gauge(lambda number: busy if number in {3, 4} else None)
+    with LlamaServer(slots=4, window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
+        done = review(server, "openai")
+    assert done.code == 0, done.talk
+    assert titles(done) == EVERY
+
+
+def test_one_hunk_that_fails_takes_no_other_with_it(review: Callable[..., Result]) -> None:
+    def answer(body: dict[str, Any]) -> str:
+        asked = body["messages"][-1]["content"]
+        return finding_in(body) if "value_" in asked and "value_5_7" not in asked else "no JSON at all"
+
+    with LlamaServer(slots=4, window=4096, answer=answer) as server:
+        done = review(server, "openai")
+    assert done.code == 3
+    failed = [entry["path"] for entry in done.json()["coverage"]["entries"] if entry["state"] == "not_reviewed"]
+    assert "file05.py" in failed
+    assert len(failed) <= 2
+    assert len(titles(done)) >= FILES - 2
+
+
+def test_what_the_others_found_is_told_when_the_server_ends(review: Callable[..., Result]) -> None:
+    """From the ninth request on, each connection is closed without an answer."""
+    gauge = Gauge(lambda number: Response(200, ending="reset") if number > 8 else None)
+    with LlamaServer(slots=4, window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
+        done = review(server, "openai")
+    assert done.code == 3
+    found = titles(done)
+    assert len(found) >= 6
+    reviewed = [entry for entry in done.json()["coverage"]["entries"] if entry["state"] == "reviewed"]
+    assert len(reviewed) == len(found)
+
+
+def test_the_deadline_keeps_what_was_found_before_it(review: Callable[..., Result]) -> None:
+    gauge = Gauge(seconds=0.8)
+    with LlamaServer(slots=2, window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
+        begun = time.monotonic()
+        done = review(server, "openai", "--max-seconds", "4")
+    assert time.monotonic() - begun < 20
+    assert done.code == 3
+    assert set(states(done.json())) == {"reviewed", "not_reviewed"}
+    assert titles(done)
+
+
+def test_an_interrupted_run_reports_what_it_has_and_the_next_one_goes_on(wide: Repo) -> None:
+    gauge = Gauge(seconds=0.3)
+    with LlamaServer(slots=3, window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
+        words = ("staged", "--provider", "openai", "--base-url", server.url, "--format", "json")
+        command = [sys.executable, "-m", "kilo_review", *words, "--option", "num_ctx=4096"]
+        process = subprocess.Popen(
+            command, cwd=wide.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_interrupts
+        )
+        while gauge.begun < 7:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        begun = gauge.begun
+        report = json.loads(output)
+        assert process.returncode == 130
+        done = states(report).count("reviewed")
+        assert done
+        again = subprocess.run(command, cwd=wide.path, capture_output=True, check=False, timeout=100)
+    assert states(json.loads(again.stdout)).count("cached") >= done
+    assert gauge.begun - begun <= FILES - done + 1
+
+
+def test_code_is_sent_to_no_one_any_more_once_an_answer_came_from_elsewhere(review: Callable[..., Result]) -> None:
+    """With several lanes, those that have not asked yet do not."""
+    remote = Model("m:1", loaded_window=4096)
+    with Ollama(models=[remote], answer=finding_in) as server:
+        gauge = Gauge(lambda number: _from_the_cloud(server) if number == 4 else None)
+        server.instead["/api/chat"] = [gauge]
+        done = review(server, "ollama", "--jobs", "3")
+    assert done.code == 3
+    assert done.json()["model"]["local"] is False
+    assert gauge.begun <= 4 + 3 + 2
+
+
+def _from_the_cloud(server: Ollama) -> Response:
+    line = {"model": "m:1", "remote_host": "https://ollama.com:443", "remote_model": "m", "done": True}
+    assert server.models
+    return Response(200, "application/x-ndjson", [json.dumps(line).encode() + b"\n"])
+
+
+# The throttle
+
+
+@given(
+    st.integers(1, 64).flatmap(lambda most: st.tuples(st.integers(1, most), st.just(most))),
+    st.lists(st.one_of(st.none(), st.tuples(st.integers(0, 5000), st.floats(0, 60)))),
+)
+def test_the_throttle_stays_within_its_bounds(bounds: tuple[int, int], events: list[tuple[int, float] | None]) -> None:
+    throttle = Throttle(Width(*bounds))
+    for event in events:
+        if event is None:
+            before = throttle.limit
+            throttle.busy()
+            assert throttle.limit == max(1, before // 2)
+        else:
+            throttle.answered(*event)
+        assert 1 <= throttle.limit <= bounds[1]
+
+
+@pytest.mark.parametrize(("lanes", "found"), [(1, 1), (2, 2), (4, 4), (8, 8), (64, 16)])
+def test_the_throttle_finds_out_how_much_a_server_really_does_at_once(lanes: int, found: int) -> None:
+    throttle = Throttle(Width(1, 16))
+    for _ in range(300):
+        queued = max(1.0, throttle.limit / lanes)
+        throttle.answered(1000, 1.0 * queued)
+    assert throttle.limit == found

@@ -1,0 +1,127 @@
+"""The table of failures is complete: in the catalogue, in the tests, in the document, and in the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kilo_review import errors
+from kilo_review.errors import ModelError
+from kilo_review.models import draft, retry, transport
+from tests.reliability import cases
+from tests.reliability_table import CATALOGUE, ELSEWHERE, PAGE, PARTS, every_row, lines_elsewhere, lines_of, tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "kilo_review"
+SOURCES = [*sorted((PACKAGE / "models").glob("*.py")), *sorted((PACKAGE / "judge").glob("*.py"))] + [
+    PACKAGE / name for name in ("ask.py", "inquiry.py", "packing.py", "plan/chunk.py", "poll.py")
+]
+NO_SERVER = {"embedded.py", "scripted.py"}
+"""Models that are no servers."""
+IMPOSSIBLE = {"a connection was made that was not accounted for"}
+"""What no server can bring about."""
+
+
+def test_every_failure_that_is_known_has_a_row_and_every_row_is_about_one() -> None:
+    ids = {each for row in every_row() for each in row.ids}
+    assert ids | {each for other in ELSEWHERE for each in other.ids} == CATALOGUE
+
+
+def test_every_row_has_a_name_of_its_own() -> None:
+    assert [key for key, times in Counter(row.key for row in every_row()).items() if times > 1] == []
+
+
+def test_every_row_is_tried() -> None:
+    assert {part.module.__name__.rpartition(".")[2] for part in PARTS} == {
+        path.stem for path in TESTS.glob("test_reliability_*.py") if path != Path(__file__)
+    }
+    for part in PARTS:
+        tried = {case.id for case in cases(part.rows)}
+        assert tried == {case.id for case in parameters(part.module.test_it_is_as_the_table_says)}
+
+
+def parameters(test: Any) -> list[Any]:
+    (mark,) = [mark for mark in test.pytestmark if mark.name == "parametrize"]
+    return list(mark.args[1])
+
+
+@pytest.mark.parametrize("other", ELSEWHERE, ids=lambda other: other.test)
+def test_tests_elsewhere_are_there_and_look_at_the_message(other: Any) -> None:
+    source = (TESTS / other.file).read_text()
+    assert other.test in {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+    assert not other.says or any(words in source for words in phrases(other.says))
+
+
+def phrases(text: str) -> Iterator[str]:
+    """Three words at a time."""
+    words = text.split()
+    return (" ".join(words[at : at + 3]) for at in range(len(words) - 2))
+
+
+def test_the_document_has_all_rows_and_no_others() -> None:
+    text = PAGE.read_text()
+    for title, table in tables().items():
+        assert f"## {title}\n\n{table}\n" in text, "python -m tests.reliability_table writes it anew"
+    rows = [line for part in PARTS for line in lines_of(part)] + lines_elsewhere()
+    assert [line for line in text.splitlines() if line.startswith("| [")] == rows
+
+
+def test_what_was_not_answered_comes_with_cause_and_next_step() -> None:
+    for row in every_row():
+        if row.outcome in {"not_reviewed", "incomplete"}:
+            assert row.says, row.key
+            assert row.then, row.key
+
+
+def test_the_document_has_the_figures_of_the_program() -> None:
+    text = " ".join(PAGE.read_text().split())
+    waits = [f"{seconds:g}" for seconds in retry.BUSY_SECONDS]
+    for phrase in (
+        f"{transport.CONNECT_SECONDS:g} seconds to connect, {transport.METADATA_SECONDS:g} for a question",
+        f"{transport.FIRST_BYTE_SECONDS:g} until an answer begins",
+        f"and {transport.SILENCE_SECONDS:g} between two pieces",
+        f"{transport.LARGEST_LINE // 1024} KiB for one line and for one model's answer",
+        f"{transport.LARGEST_BODY // 1024} KiB for all that comes",
+        f"up to {len(waits)} times more, after {', '.join(waits[:-1])} and {waits[-1]} seconds",
+        f"once more, after {retry.RESTART_SECONDS:g} seconds",
+        f"by up to {100 * retry.JITTER:g} %",
+    ):
+        assert phrase in text
+    assert transport.LARGEST_LINE == draft.LARGEST_ANSWER
+
+
+# The code
+
+
+def test_every_message_about_a_model_or_its_server_is_printed_in_a_test() -> None:
+    texts = [text for row in every_row() for text in (row.says, *(says for says, _ in row.unlike.values()))]
+    texts += [other.says for other in ELSEWHERE]
+    found = [message for path in SOURCES if path.name not in NO_SERVER for message in messages(path)]
+    assert len(found) > 40
+    assert {message for message in found if not any(re.search(message, text) for text in texts)} == {
+        re.escape(text) for text in IMPOSSIBLE
+    }
+
+
+def messages(path: Path) -> Iterator[str]:
+    """What a module's errors say, as regular expressions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args and is_error(node.func.id):
+            said = node.args[0]
+            parts = said.values if isinstance(said, ast.JoinedStr) else [said]
+            texts = [part.value for part in parts if isinstance(part, ast.Constant)]
+            if texts:  # else it hands on what another one says
+                yield ".*?".join(re.escape(str(text)) for text in texts)
+
+
+def is_error(name: str) -> bool:
+    kind = getattr(errors, name, None)
+    return isinstance(kind, type) and issubclass(kind, ModelError)
