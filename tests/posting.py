@@ -68,7 +68,7 @@ def connected(fake: AnyFake, token: str = OURS, *, head: str = "", waits: list[f
     """The real client of a fake, as in a CI run of it; it notes its waits instead of waiting."""
     noted: list[float] = [] if waits is None else waits
     patience = Patience(sleep=noted.append, now=lambda: NOW)
-    pipeline = Pipeline("github", "pull_request", is_pull_request=True, number="7", base=BASE, head=head or HEAD)
+    pipeline = Pipeline("github", "pull_request", is_proposal=True, number="7", base=BASE, head=head or HEAD)
     if isinstance(fake, FakeGitHub):
         address = {"GITHUB_API_URL": f"{fake.url}/api/v3", "GITHUB_REPOSITORY": "org/tool", "GITHUB_TOKEN": token}
         return forge.connect(address, pipeline, patience=patience)

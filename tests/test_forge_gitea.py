@@ -105,7 +105,7 @@ class Request(NamedTuple):
 
     def client(self, token: str = "") -> Forge:
         environment = self.environment(token or self.server.bot)
-        pipeline = ci.detect(environment)._replace(is_pull_request=True, number="1")
+        pipeline = ci.detect(environment)._replace(is_proposal=True, number="1")
         return forge.connect(environment, pipeline, self.head)
 
     def post(self, findings: Sequence[Finding], most: int = 3, token: str = "") -> Posted:

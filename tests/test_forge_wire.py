@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from kilo_review.forge.base import Forge, Place
 
-RUN = Pipeline("github", "pull_request", is_pull_request=True, number="7", head="a" * 40)
+RUN = Pipeline("github", "pull_request", is_proposal=True, number="7", head="a" * 40)
 SECRET = "ghp_notforanyone1234567890"
 
 

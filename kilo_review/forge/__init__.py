@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import ForgeError
-from kilo_review.finding import Status
-from kilo_review.forge import body
+from kilo_review.finding import Status, digest
+from kilo_review.forge import body, marks
 from kilo_review.forge.apply import Posted, SummaryPlan, apply
 from kilo_review.forge.place import place_of
 from kilo_review.forge.places import Places
@@ -89,8 +89,8 @@ def _post(view: View, diff: Diff | None, forge: Forge, max_comments: int, dry_ru
     planned = plan(findings, remarks, places.spot, _writer(forge), is_unseen=is_unseen, room=max_comments - posted)
     if dry_run:
         return Posted(forge.name, planned)
-    digest = body.digest(outcome, head, view.mask)
-    return apply(planned, forge, SummaryPlan(digest, summaries, posted, is_wanted=_has_gaps(outcome)))
+    told = body.digest(outcome, head, view.mask)
+    return apply(planned, forge, SummaryPlan(told, summaries, posted, is_wanted=_has_gaps(outcome)))
 
 
 def _why_not(standing: Standing, reviewed: str) -> str:
@@ -112,10 +112,11 @@ def _writer(forge: Forge) -> Writer:
 
 
 def _masked(finding: Finding, mask: Callable[[str], str]) -> Finding:
-    """The evidence stays as it is: it is never posted, and the fingerprint is made of it."""
-    suggestion = finding.suggestion
+    """A finding as it is posted. Its evidence stays, since that is not posted; so does what it is known by."""
+    suggestion, fingerprint = finding.suggestion, finding.fingerprint
     return replace(
         finding,
+        known_as=fingerprint if marks.is_fingerprint(fingerprint) else digest(fingerprint),  # a file may say anything
         title=mask(finding.title),
         message=mask(finding.message),
         reason=finding.reason and mask(finding.reason),
@@ -129,7 +130,7 @@ def _has_gaps(outcome: Outcome) -> bool:
 
 def _unseen(outcome: Outcome, places: Places) -> Callable[[Remark], bool]:
     """Whether the file of a comment, or a part of it, was not looked at in this run."""
-    is_partial = bool(outcome.failure or outcome.interrupted or outcome.dry_run)
+    is_partial = bool(outcome.failure or outcome.interrupted or outcome.dry_run or outcome.shard)
     unseen = {entry.path for entry in outcome.entries if _is_unseen(entry)}
     names = {name for path in unseen for name in places.old_paths(path)}
     return lambda remark: is_partial or remark.path in names

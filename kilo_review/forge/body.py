@@ -8,18 +8,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.display import for_terminal, json_path, one_line
+from kilo_review.display import escaped_path, for_terminal
 from kilo_review.display.markdown import code_block, code_span, for_markdown
-from kilo_review.finding import Severity, Status
+from kilo_review.finding import Status
 from kilo_review.forge.marks import Mark, SummaryMark, unmarked
 from kilo_review.outcome import State
+from kilo_review.report.wording import general_gaps
+from kilo_review.report.words import amount, headline, marked_words, place_of, skipped_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from kilo_review.finding import Finding
     from kilo_review.forge.base import Remark, Spot
-    from kilo_review.outcome import Entry, Outcome
+    from kilo_review.outcome import Outcome
 
 MOST_PLACES = 20
 """Of lines that were not reviewed, for one reason."""
@@ -96,7 +98,7 @@ class Digest(NamedTuple):
     Attributes:
         head: the commit that was reviewed.
         heading: what came of it, in a line.
-        counts: what was looked at, by which model.
+        counts: findings that do not count, and files that were skipped; "" for none.
         gaps: what was not reviewed, and why.
         notes: remarks on the run.
     """
@@ -110,8 +112,9 @@ class Digest(NamedTuple):
 
 def digest(outcome: Outcome, head: str, mask: Callable[[str], str]) -> Digest:
     """What an outcome tells as a whole; reasons and remarks go through `mask`."""
-    gaps, notes = _gaps(outcome, mask), (_words(mask(note)) for note in _notes(outcome))
-    return Digest(head, _heading(outcome), _counts(outcome), tuple(gaps), tuple(notes))
+    counts = "; ".join(map(for_markdown, (*marked_words(outcome), *skipped_words(outcome))))
+    notes = (_words(mask(note)) for note in _notes(outcome))
+    return Digest(head, for_markdown(headline(outcome)), counts, tuple(_gaps(outcome, mask)), tuple(notes))
 
 
 def summary(told: Digest, findings: Sequence[Finding], *, posted: int, longest: int) -> str:
@@ -123,7 +126,8 @@ def summary(told: Digest, findings: Sequence[Finding], *, posted: int, longest: 
         posted: comments that were made for this commit.
         longest: characters that the forge takes.
     """
-    page = _Page([str(SummaryMark(told.head, posted)), f"### kilo-review: {told.heading}", "", told.counts], longest)
+    page = _Page([str(SummaryMark(told.head, posted)), f"### kilo-review: {told.heading}"], longest)
+    page.rows += ["", f"Besides: {told.counts}."] if told.counts else []
     page.section("Not reviewed", told.gaps, "reasons and places")
     page.section("Findings without a comment on their line", [_row(each) for each in findings], "findings")
     page.section("Notes", [f"- {note}" for note in told.notes], "notes")
@@ -152,7 +156,7 @@ class _Page:
 
 
 def _row(finding: Finding) -> str:
-    place = json_path(finding.path) + (f":{finding.line}" if finding.line else "")
+    place = escaped_path(finding.path) + (f":{finding.line}" if finding.line else "")
     doubt = f" ({finding.status})" if finding.status is not Status.ACTIVE else ""
     return (
         f"- **{finding.severity}** {code_span(place)} {_words(finding.title)}{doubt}: {_words(finding.message)}"
@@ -160,53 +164,16 @@ def _row(finding: Finding) -> str:
     )
 
 
-def _heading(outcome: Outcome) -> str:
-    active = [each for each in outcome.findings if each.status is Status.ACTIVE]
-    counts = [f"{number} {each}" for each in Severity if (number := sum(f.severity is each for f in active))]
-    blocking = sum(each.blocking for each in active)
-    found = f"{_plural(len(active), 'finding')} ({', '.join(counts)}{f'; {blocking} blocking' if blocking else ''})"
-    if outcome.word == "not_reviewed":
-        return "not reviewed"
-    found = found if active else "no findings"
-    return f"{found}, not everything was reviewed" if outcome.word == "incomplete" else found
-
-
-def _counts(outcome: Outcome) -> str:
-    hunks = [entry for entry in outcome.entries if entry.is_hunk]
-    looked_at = sum(entry.state in {State.REVIEWED, State.CACHED} for entry in hunks)
-    skipped = sum(entry.state is State.SKIPPED for entry in outcome.entries)
-    by = f" by {code_span(outcome.model.name)}" if outcome.model and outcome.model.name else ""
-    words = [f"{looked_at} of {_plural(len(hunks), 'hunk')} reviewed{by}"]
-    words += [f"{skipped} skipped"] if skipped else []
-    for status in (Status.REFUTED, Status.UNVERIFIED, Status.UNANCHORED, Status.SUPPRESSED, Status.DISMISSED):
-        number = sum(each.status is status for each in outcome.findings)
-        words += [f"{number} {status}"] if number else []
-    known = sum(each.status is Status.BASELINE for each in outcome.findings)
-    return "; ".join([*words, *([f"{known} in the baseline"] if known else [])]) + "."
-
-
 def _gaps(outcome: Outcome, mask: Callable[[str], str]) -> Iterator[str]:
     for reason, entries in outcome.unreviewed_by_reason().items():
-        amount = _plural(len(entries), "hunk" if any(entry.is_hunk for entry in entries) else "file")
-        yield f"- {amount}: {_words(mask(reason))}"
-        yield from (f"  - {_place(entry)}" for entry in entries[:MOST_PLACES])
+        yield f"- {amount(entries)}: {_words(mask(reason))}"
+        yield from (f"  - {code_span(place_of(entry))}" for entry in entries[:MOST_PLACES])
         if len(entries) > MOST_PLACES:
             yield f"  - and {len(entries) - MOST_PLACES} more"
-    if outcome.failure:
-        yield f"- {_words(mask(outcome.failure))}"
-    if outcome.interrupted:
-        yield "- the review was interrupted"
+    yield from (f"- {_words(mask(words))}" for words in general_gaps(outcome))
 
 
 def _notes(outcome: Outcome) -> Iterator[str]:
     if outcome.next_step and (outcome.count(State.NOT_REVIEWED) or outcome.failure):
         yield f"Next: {outcome.next_step}"
     yield from outcome.notes
-
-
-def _place(entry: Entry) -> str:
-    return code_span(one_line(json_path(entry.path)) + (f":{entry.start}-{entry.end}" if entry.start else ""))
-
-
-def _plural(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_REMARK = re.compile(r"<!-- kilo-review: ([0-9a-f]{32})( settled)? -->")
+_FINGERPRINT = "[0-9a-f]{32}"
+_REMARK = re.compile(rf"<!-- kilo-review: ({_FINGERPRINT})( settled)? -->")
 _SUMMARY = re.compile(r"<!-- kilo-review: summary ([0-9a-f]{0,64}) (\d{1,6}) -->")
 
 
@@ -31,6 +32,11 @@ class SummaryMark(NamedTuple):
 
     def __str__(self) -> str:
         return f"<!-- kilo-review: summary {self.head} {self.posted} -->"
+
+
+def is_fingerprint(text: str) -> bool:
+    """Whether a text can stand in a mark."""
+    return re.fullmatch(_FINGERPRINT, text) is not None
 
 
 def of_remark(body: str) -> Mark | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilo_review.display import escaped_path, one_line
+from kilo_review.display import escaped_path
 from kilo_review.display.workflow import for_log
+from kilo_review.report.wording import at_a_glance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kilo_review.finding import Finding
     from kilo_review.forge.base import Remark
     from kilo_review.forge.plan import Plan
 
@@ -22,7 +22,7 @@ def of_plan(plan: Plan) -> str:
 
 def _lines(plan: Plan) -> Iterator[str]:
     for draft in plan.create:
-        yield f"would comment: {_finding(draft.finding)}"
+        yield f"would comment: {at_a_glance(draft.finding, str)}"
     for edit in plan.update:
         yield f"would change: {_remark(edit.remark)}"
     for edit in plan.reopen:
@@ -32,14 +32,9 @@ def _lines(plan: Plan) -> Iterator[str]:
     for remark in plan.keep:
         yield f"would keep: {_remark(remark)}"
     for finding in plan.rest:
-        yield f"would list in the summary: {_finding(finding)}"
+        yield f"would list in the summary: {at_a_glance(finding, str)}"
     if plan.is_all_keep and not plan.keep and not plan.rest:
         yield "would post nothing"
-
-
-def _finding(finding: Finding) -> str:
-    place = escaped_path(finding.path) + (f":{finding.line}" if finding.line else "")
-    return f"{place}: {finding.severity}: {one_line(finding.title)} [{finding.category}] {finding.short_id}"
 
 
 def _remark(remark: Remark) -> str:
