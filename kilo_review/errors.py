@@ -6,6 +6,10 @@
     │   └── TargetError            no such revision, no repository here, nothing to compare with
     ├── SourceError                exit 3: git could not tell us what the change is
     │   └── DiffMismatchError      what was parsed is not what git says; never "clean"
+    ├── ForgeError                 findings could not be posted; never an exit code, they are in the report all the same
+    │   ├── RefusedPlaceError      the forge takes no comment on that line: it goes to the summary
+    │   ├── MissingError           what was to be changed is not there, or not for us
+    │   └── UnsureError            a comment was sent, and nobody knows whether it was made: look first
     └── ModelError                 exit 3 by hand, 0 under a hook: the change was not reviewed
         ├── UnreachableError       connection refused, name does not resolve, reset while connecting
         ├── NotLocalError          the address or the model is not on this machine; nothing was sent
@@ -63,6 +67,22 @@ class SourceError(KiloReviewError):
 
 class DiffMismatchError(SourceError):
     """The parsed change differs from git's own counts."""
+
+
+class ForgeError(KiloReviewError):
+    """A forge could not be asked, or did not do what it was asked for."""
+
+
+class RefusedPlaceError(ForgeError):
+    """The forge takes no comment on a line."""
+
+
+class MissingError(ForgeError):
+    """The forge has no such thing, or no such function."""
+
+
+class UnsureError(ForgeError):
+    """Something was sent to be written, and it is not known whether it was."""
 
 
 class ModelError(KiloReviewError):

@@ -56,13 +56,14 @@ LAYERS = {
     "standing": (*GROUND, "job", "judge", "ledger", "series", "session", "source"),
     "doctor": (*(*GROUND, "hooks", "ledger", "models", "plan", "prompts", "safe_file", "session", "setup", "source"),),
     "report": (*GROUND, "doctor", "judge", "source", "standing"),
+    "forge": (*GROUND, "judge", "report", "source"),
     "setup": GROUND,
     "hooks": (*GROUND, "source"),
     "explain": (*GROUND, "ask", "job", "judge", "models", "plan", "safe_file", "session"),
     "bench": (*GROUND, "front_matter", "job", "models", "plan", "review", "session", "source"),
     "proof": (*GROUND, "hooks", "models", "source"),
     "cli": (
-        *("acceptance", "bench", "doctor", "explain", "proof"),
+        *("acceptance", "bench", "doctor", "explain", "forge", "proof"),
         *(*GROUND, "config", "hooks", "job", "judge", "ledger", "models", "options", "prompts", "report"),
         *("plan", "readiness", "review", "safe_file", "series", "session", "setup", "source", "standing", "background"),
     ),
@@ -70,7 +71,7 @@ LAYERS = {
 ONE_HOME: dict[str, str | tuple[str, ...]] = {
     "git": "source/git.py",
     "unidiff": "source/diff.py",
-    "httpx": "models/transport.py",
+    "httpx": ("models/transport.py", "forge/wire.py"),  # one for code, on this machine; one for what is published
     "httpcore": "models/transport.py",
     "ast_grep_py": "plan/context.py",
     "confusable_homoglyphs": "judge/lookalike.py",

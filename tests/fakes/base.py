@@ -288,7 +288,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ConnectionError:
             self._note_that_the_client_left()
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_CONNECT = _answer  # noqa: N815  the names that http.server looks for
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = _answer  # noqa: N815  the names that http.server looks for
 
     def _send(self, response: Response) -> None:
         if response.bare:
