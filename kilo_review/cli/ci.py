@@ -12,7 +12,7 @@ import click
 
 from kilo_review import config, review
 from kilo_review.cli.options import CONTEXT, DRY_RUN, JOBS, PATH, option, with_reports
-from kilo_review.cli.publish import choose_format, publisher
+from kilo_review.cli.publish import choose_format, publisher, with_posting
 from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.deadline import Deadline
 from kilo_review.errors import ConfigError, UsageError
@@ -85,6 +85,7 @@ def shard(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 )
 @option("--shard", metavar="I/N", callback=shard, help="Review the Ith of N parts of the change; see merge.")
 @option("--ledger", type=PATH, metavar="DIR", help="Folder for what was reviewed before, such as a CI cache.")
+@with_posting
 @DRY_RUN
 @JOBS
 @with_reports
@@ -101,7 +102,10 @@ def ci_command(
     ctx.obj.on_unavailable = OnUnavailable(flags["on_unavailable"] or OnUnavailable.BLOCK)
     with _on_trial(flags["base"], flags["max_seconds"], may_fetch=not no_fetch) as trial:
         choose_format(flags, trial.pipeline)
-        run = replace(_prepared(ctx, flags, trial), afterwards=publisher(config.environment()))
+        run = _prepared(ctx, flags, trial)
+        if not dry_run:
+            publish = publisher(config.environment(), trial.pipeline, flags, trial.proposal.head)
+            run = replace(run, afterwards=publish)
         trial.repo.deadline = run.deadline
         job = _job(run, trial)
         if ledger is not None:

@@ -9,7 +9,7 @@ import click
 
 from kilo_review import config
 from kilo_review.cli.options import CONTEXT, PATH, with_reports
-from kilo_review.cli.publish import choose_format, publisher
+from kilo_review.cli.publish import choose_format, publisher, with_posting
 from kilo_review.cli.run import Caller, prepare
 from kilo_review.errors import ConfigError, TargetError, UsageError
 from kilo_review.outcome import Outcome, summed
@@ -28,13 +28,16 @@ MERGE = Caller("merge", is_public=True)
 
 @click.command("merge", context_settings=CONTEXT)
 @click.argument("files", nargs=-1, required=True, type=PATH)
+@with_posting
 @with_reports
 @click.pass_context
 def merge_command(ctx: click.Context, /, files: tuple[Path, ...], **flags: Any) -> int:  # noqa: ANN401
     """Join the JSON reports of shards; a missing one makes the review incomplete."""
     environment = config.environment()
-    choose_format(flags, detect(environment))
-    run = replace(prepare(ctx, flags, MERGE, has_repository=False), afterwards=publisher(environment))
+    pipeline = detect(environment)
+    choose_format(flags, pipeline)
+    run = prepare(ctx, flags, MERGE, has_repository=False)
+    run = replace(run, afterwards=publisher(environment, pipeline, flags))
     parts, problems = _read(files)
     whole = joined(parts, problems)
     with run.session() as session:

@@ -24,7 +24,15 @@ HOST_VARIABLES = {
 }
 CA_VARIABLE = config.ENVIRONMENT_PREFIX + "CA_FILE"
 """Not options: a hook's arguments may stand in a file of the repository, which allows nothing."""
-VARIABLES = {API_KEY_VARIABLE, CA_VARIABLE, *HOST_VARIABLES.values()}
+OF_PIPELINES = (
+    *("FORGE", "FORGE_URL", "FORGE_REPOSITORY", "FORGE_TOKEN"),
+    *("NO_FETCH", "WAIT_FOR_SERVER", "SHARD", "LEDGER", "POST", "POST_DRY_RUN", "MAX_COMMENTS"),
+)
+"""What means something to commands that are not loaded as a rule; a pipeline sets it for all its steps."""
+VARIABLES = {
+    *(API_KEY_VARIABLE, CA_VARIABLE, *HOST_VARIABLES.values()),
+    *(config.ENVIRONMENT_PREFIX + name for name in OF_PIPELINES),
+}
 """Every variable that means something; each option adds its own."""
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TOKEN = "KILO_REVIEW_FORGE_TOKEN"  # noqa: S105  a name
 FORGE, ADDRESS, REPOSITORY = "KILO_REVIEW_FORGE", "KILO_REVIEW_FORGE_URL", "KILO_REVIEW_FORGE_REPOSITORY"
 """For CI systems that do not say where the change is proposed, such as Jenkins."""
+AUTHORITY = "KILO_REVIEW_CA_FILE"
+"""The setting `ca_file`, as far as it is in the environment."""
 VARIABLES = (TOKEN, FORGE, ADDRESS, REPOSITORY)
 """Those of our own."""
 TOKENS = {
@@ -65,7 +67,10 @@ def place_of(environment: Mapping[str, str], pipeline: Pipeline, head: str) -> P
         _token(environment, found.system),
         head,
         pipeline.base,
-        environment.get("SSL_CERT_FILE") or environment.get("CI_SERVER_TLS_CA_FILE") or "",
+        environment.get(AUTHORITY)
+        or environment.get("SSL_CERT_FILE")
+        or environment.get("CI_SERVER_TLS_CA_FILE")
+        or "",
     )
 
 
