@@ -132,7 +132,8 @@ class _Finder:
         Raises:
             SourceError: that point is not here.
         """
-        references = [each for each in (self._pipeline.base_branch, *self._pipeline.head_refs) if each]
+        branch = self._pipeline.base_branch
+        references = [*([f"refs/heads/{branch}"] if branch else []), *self._pipeline.head_refs]
         self._fetcher.deepen_until(lambda: self._repo.merge_base(other, head) is not None, *references)
         bases = self._repo.merge_bases(other, head)
         if not bases:
