@@ -18,6 +18,7 @@ from kilo_review.deadline import Deadline
 from kilo_review.errors import ConfigError, UsageError
 from kilo_review.judge.policy import OnUnavailable
 from kilo_review.ledger.store import FOLDER as LEDGER
+from kilo_review.outcome import MOST_SHARDS
 from kilo_review.readiness import wait_for_model
 from kilo_review.report.progress import say
 from kilo_review.source import ci as systems
@@ -39,8 +40,6 @@ CI = Caller("ci", is_public=True)
 GOVERNING_FLAGS = ("config", "prompts", "baseline")
 """Options that name a file; one of the checkout is read as the base has it."""
 BASE_LENGTH = 12
-MOST = 10_000
-"""Shards."""
 
 
 class Trial(NamedTuple):
@@ -69,7 +68,13 @@ def shard(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     if value is None:
         return None
     index, _, of = value.partition("/")
-    if index.isascii() and index.isdigit() and of.isascii() and of.isdigit() and 1 <= int(index) <= int(of) <= MOST:
+    if (
+        index.isascii()
+        and index.isdigit()
+        and of.isascii()
+        and of.isdigit()
+        and 1 <= int(index) <= int(of) <= MOST_SHARDS
+    ):
         return int(index), int(of)
     raise click.BadParameter(f"{value!a} is not one of so many, such as 2/4", ctx, parameter)
 
