@@ -133,9 +133,7 @@ class Inquiry:
             self._note_slowness(model, outcome, always=True)
             raise
         except NotLocalError:
-            # Found out by the answer: the server has passed the request on.
-            outcome.model = model.info._replace(local=False)
-            outcome.notes.append(f"WARNING: {model.info.base_url} sent your code to another machine")
+            self._note_leak(outcome)
             raise
         finally:
             self._ledger.calibrate(speed_of, self._pace.measured._replace(tokens_per_byte=meter.tokens_per_byte))
@@ -244,8 +242,12 @@ class Inquiry:
     def _take_rest(self, lanes: Lanes, packer: Packer, outcome: Outcome) -> None:
         """What others had begun to ask when one of them failed is not lost."""
         for turn in lanes.rest():
-            with suppress(ModelError):
+            try:
                 self._take(turn, packer, outcome)
+            except NotLocalError:
+                self._note_leak(outcome)
+            except ModelError:
+                pass  # the first one is told
 
     def _note(self, answer: Answer) -> None:
         if answer.error is not None:
@@ -356,6 +358,13 @@ class Inquiry:
             looked_at = [each for each in self._chosen if each[1] in self._states and each[1] not in self._failed]
             told = [*told, *self._sieve.unused(looked_at)]
         outcome.notes += dict.fromkeys(told)
+
+    def _note_leak(self, outcome: Outcome) -> None:
+        """Found out by the answer: the server has passed the request on."""
+        assert outcome.model
+        warning = f"WARNING: {outcome.model.base_url} sent your code to another machine"
+        outcome.model = outcome.model._replace(local=False)
+        outcome.notes += [warning] if warning not in outcome.notes else []
 
     def _note_slowness(self, model: Model, outcome: Outcome, *, always: bool) -> None:
         usage = outcome.usage

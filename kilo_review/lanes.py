@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from threading import Condition, Event
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from kilo_review.errors import ModelError
+from kilo_review.errors import ModelError, NotLocalError
 from kilo_review.outcome import Usage
 from kilo_review.throttle import Throttle, Width
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Work = Callable[[Asker, Chunk], Iterator[Answer]]
 
 NOT_BEGUN = "it was not begun"
+CLOSED = (RuntimeError, OSError, ValueError)
+"""From httpx, a socket or `select`, where they meet a connection that was closed meanwhile."""
 AHEAD = 2
 """Questions that are prepared for each one under way, so that no lane waits for the next."""
 
@@ -78,6 +80,7 @@ class Lanes:
         self._room = Condition()
         self._waiting: deque[Future[_Done]] = deque()
         self._over = Event()
+        self._elsewhere: NotLocalError | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +93,10 @@ class Lanes:
         self._pool.shutdown(cancel_futures=True)
 
     def hang_up(self) -> None:
-        """Close the connections of all lanes; whoever waits for an answer gets an error."""
+        """Close the connections of all lanes; whoever waits for an answer gets an error, and nobody asks any more."""
+        with self._room:
+            self._over.set()
+            self._room.notify_all()
         for asker in list(self._askers):
             asker.model.close()
 
@@ -122,6 +128,8 @@ class Lanes:
     def _next(self) -> Turn:
         done = self._waiting[0].result()
         self._waiting.popleft()
+        if self._elsewhere is not None:  # that counts more than what became of this chunk
+            done = done._replace(error=self._elsewhere)
         return Turn(done.chunk, done.told(), done.usage)
 
     def _ask(self, chunk: Chunk) -> _Done:
@@ -131,15 +139,18 @@ class Lanes:
             if self._over.is_set():
                 return _Done(chunk, [], Usage(), ModelError(NOT_BEGUN))
             self._under_way += 1
-        asker = self._an_asker()
+            asker = self._an_asker()  # so that whoever hangs up knows of it
         answers: list[Answer] = []
         error: ModelError | None = None
         started = time.monotonic()
         try:
             answers += self._work(asker, chunk)
+        except NotLocalError as problem:  # no lane may send a line more, however long another one takes
+            error = self._elsewhere = problem
+            self.hang_up()
         except ModelError as problem:
             error = problem
-        except RuntimeError as problem:  # httpx, when it is told to ask on a connection that was closed meanwhile
+        except CLOSED as problem:
             if not self._over.is_set():
                 raise
             error = ModelError(str(problem))
