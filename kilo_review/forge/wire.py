@@ -292,6 +292,8 @@ class Wire:
                 f"cannot connect to {self.name} at {self.place.api} ({self._lowered(error)})",
                 hint="Is the address right, and reachable without a proxy?",
             ) from None
+        except (httpx.InvalidURL, UnicodeError):  # a host that no name can be
+            raise ForgeError(f"{self.place.api!a} is no address of {self.name}", hint=self._whose()) from None
         except httpx.HTTPError as error:
             raise UnsureError(f"the connection to {self.name} broke ({self._lowered(error)})", hint=AGAIN) from None
 

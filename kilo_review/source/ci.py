@@ -90,9 +90,7 @@ def _github(environment: Mapping[str, str]) -> Pipeline:
             head_refs=(f"refs/pull/{number}/head",) if number else (),
         )
     if name == "merge_group":
-        group = event.get("merge_group")
-        facts = group if isinstance(group, dict) else {}
-        base, head = str(facts.get("base_sha") or ""), str(facts.get("head_sha") or "")
+        base, head = (_text(event, "merge_group", end) for end in ("base_sha", "head_sha"))
         return Pipeline(**common, is_proposal=True, base=base, head=head)
     common["branch"] = _branch(environment.get("GITHUB_REF", ""))
     if name == "push":
@@ -225,4 +223,5 @@ def _branch(reference: str) -> str:
 def _text(facts: Any, *path: str) -> str:  # noqa: ANN401  whatever the event holds
     for name in path:
         facts = facts.get(name) if isinstance(facts, dict) else None
-    return str(facts) if isinstance(facts, (str, int)) else ""
+    text = str(facts) if isinstance(facts, (str, int)) else ""
+    return text if text.isprintable() else ""  # no name of git's, and no process could be told
