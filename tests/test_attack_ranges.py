@@ -104,3 +104,23 @@ def test_a_tag_that_is_called_like_the_base_does_not_stop_the_deepening(forge: F
     hub.git("update-ref", "refs/pull/7/head", "topic")
     hub.git("update-ref", "refs/pull/7/merge", "topic")
     assert files(run(kilo, forge.clone(checkout="refs/pull/7/head"), forge.pull_request()).json()) == lines_of("topic")
+
+
+def test_no_attribute_of_the_change_says_how_crosswise_branches_are_merged(forge: Forge, kilo: Runner) -> None:
+    """`merge=union` would keep both sides of a conflict, and so not show that a line was taken away."""
+    hub = forge.hub
+    hub.git("checkout", "-q", "-b", "topic")
+    hub.commit("topic", topic__py="t = 1\n")
+    hub.git("checkout", "-q", "main")
+    hub.commit("goes on", more__py="m = 1\n")
+    main, topic = forge.at("main"), forge.at("topic")
+    hub.git("merge", "-q", "--no-ff", "-m", "topic into main", topic)
+    hub.commit("guard", main__py="check = 1\n")
+    hub.git("checkout", "-q", "topic")
+    hub.git("merge", "-q", "--no-ff", "-m", "main into topic", main)
+    hub.stage(".gitattributes", "*.py merge=union\n")
+    hub.commit("evil", main__py="evil = 1\n")
+    clone = forge.clone("+refs/heads/*:refs/remotes/origin/*", checkout="topic", depth=None)
+    report = run(kilo, clone, {}, "--base", "origin/main").json()
+    assert files(report)["main.py"] == (1, 9)
+    assert [note for note in report["notes"] if "merged crosswise and conflict" in note]

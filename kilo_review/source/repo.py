@@ -66,9 +66,14 @@ class Repository(Commits):
     # For CI
 
     def merged_tree(self, one: str, other: str) -> str | None:
-        """The tree of a merge of two commits; None if it has conflicts, or git (before 2.38) cannot tell."""
-        self._lay_over(copy_index=False)  # the new tree goes into our own object folder
-        status, output = self.status("merge-tree", "--write-tree", "--no-messages", one, other)
+        """The tree of a merge of two commits; None if it has conflicts, or git (before 2.38) cannot tell.
+
+        The new tree goes into our own object folder. No attribute of the checkout says how lines are merged.
+        """
+        folder = self._lay_over(copy_index=False).with_name("empty")
+        folder.mkdir(exist_ok=True)
+        apart = ("-C", str(folder), f"--git-dir={self.layout.git_dir}", f"--work-tree={folder}")
+        status, output = self.status(*apart, "merge-tree", "--write-tree", "--no-messages", one, other)
         return oid_in(output.split(b"\n")[0]) if status == 0 else None
 
     def stand_apart(self, tree: str) -> None:
