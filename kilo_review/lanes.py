@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Condition, Event
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -83,14 +83,13 @@ class Lanes:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._pool is None:
-            return
-        self._stop()
-        self.hang_up()
-        self._pool.shutdown(cancel_futures=True)
+        if self._pool is not None:
+            self.hang_up()
+            self._pool.shutdown(cancel_futures=True)
 
     def hang_up(self) -> None:
-        """Close the connections of all lanes; whoever waits for an answer gets an error."""
+        """Close the connections of all lanes; whoever waits for an answer gets an error, and nobody asks any more."""
+        self._stop()
         for asker in list(self._askers):
             asker.model.close()
 
@@ -136,7 +135,8 @@ class Lanes:
         error: ModelError | None = None
         started = time.monotonic()
         try:
-            answers += self._work(asker, chunk)
+            for answer in self._work(asker, chunk):
+                answers.append(answer)  # noqa: PERF402  what came before an error must be there
         except ModelError as problem:
             error = problem
         except RuntimeError as problem:  # httpx, when it is told to ask on a connection that was closed meanwhile
@@ -154,11 +154,11 @@ class Lanes:
 
     def _an_asker(self) -> Asker:
         """One with a connection of its own, and a new account."""
-        if self._idle.empty():
+        try:
+            asker = self._idle.get_nowait()
+        except Empty:
             asker = self._first.another(self._told_busy)
             self._askers.append(asker)
-        else:
-            asker = self._idle.get()
         asker.usage = Usage()
         return asker
 
