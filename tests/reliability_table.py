@@ -132,6 +132,15 @@ ELSEWHERE = (
         "allow it in your own settings, as well (allow_http_hosts)",
     ),
     Other(
+        "test_jobs.py",
+        "test_slots_that_share_one_window_are_asked_one_by_one_once_it_was_full",
+        "llama-server's slots share one window, as they do unless their number is given, and long requests fill it",
+        "reviewed",
+        0,
+        "the slots of the server at URL share one window, and it is full (…). Give each its own by naming their number "
+        "(llama-server --parallel N), or ask for one thing at a time (--jobs 1)",
+    ),
+    Other(
         "test_litellm.py",
         "test_a_proxy_that_would_pass_code_on_is_not_asked",
         "LiteLLM's proxy has a server behind it that is neither here nor allowed",

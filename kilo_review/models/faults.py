@@ -210,6 +210,14 @@ def _behind_the_proxy(asked: Asked, text: str, said: str) -> ModelError:  # noqa
     )
 
 
+def _shared_window(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return ServerBusyError(
+        f"the slots of {asked.server} at {asked.url} share one window, and it is full ({said})",
+        hint="Give each its own by naming their number (llama-server --parallel N), or ask for one thing at a time "
+        "(--jobs 1)",
+    )
+
+
 def _cooling_down(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
     return ServerBusyError(
         f"all servers behind {asked.server} at {asked.url} that answer for {asked.model!a} have failed lately ({said})",
@@ -242,6 +250,7 @@ _TABLE: tuple[tuple[re.Pattern[str], Callable[[Asked, str, str], ModelError]], .
             r"more system memory|out[- ]of[- ]memory|cudaMalloc failed|failed to load model|unable to allocate",
             _memory,
         ),
+        (r"context size has been exceeded", _shared_window),
         (r"all_deployments_in_cooldown|no deployments available", _cooling_down),
         (r"litellm\.(?:APIConnectionError|[^\"]{0,200}(?:cannot connect to host|connection error))", _behind_the_proxy),
         (r"signin_url|ollama cloud is disabled", _cloud),
