@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from kilo_review.deadline import Deadline
 from kilo_review.models.embedded import Engine
 from tests.conftest import needs
 from tests.engines import free_port, litellm
 from tests.fakes.openai import CHAT, LlamaServer
+from tests.test_docs import ROOT, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,17 +84,12 @@ def proxy(servers: list[Server], substitute: LlamaServer, tmp_path_factory: pyte
         *(one.deployment("astray"), deployment("astray", "https://gpu.example")),
         deployment("substitute", substitute.url),
     ]
-    configuration = {
-        "model_list": listed,
-        "router_settings": {
-            "routing_strategy": "least-busy",
-            "num_retries": 2,
-            "allowed_fails": 0,
-            "cooldown_time": 60,
-            "fallbacks": [{"none": ["substitute"]}, {"half": ["substitute"]}],
-        },
-        "general_settings": {"master_key": KEY},
-    }
+    (page,) = blocks(ROOT / "docs" / "scaling.md", "yaml")
+    configuration = YAML(typ="safe").load(page)
+    configuration |= {"model_list": listed, "general_settings": {"master_key": KEY}}
+    fallbacks = [{"none": ["substitute"]}, {"half": ["substitute"]}]
+    # Chance would now and then give all requests to one server.
+    configuration["router_settings"] |= {"routing_strategy": "least-busy", "fallbacks": fallbacks}
     binary = needs("litellm", variable="KILO_TEST_LITELLM")
     with litellm(binary, json.dumps(configuration), tmp_path_factory.mktemp("litellm")) as url:  # JSON is YAML
         dead.engine.close()
