@@ -22,7 +22,7 @@ MODEL = "smollm2:135m"
 ENOUGH = ("--option", "num_predict=120")
 SHORT = ("--option", "num_predict=12")
 """Where it is enough that the model begins to answer: an answer that is cut off is not a review, and said so."""
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 def free_port() -> int:
