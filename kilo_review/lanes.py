@@ -163,5 +163,13 @@ class Lanes:
         return asker
 
     def _told_busy(self) -> None:
+        """In a thread of the pool: whoever was sent away queues up again.
+
+        Where requests fail for being too many, they would do so once more if all of them came back together.
+        """
         with self._room:
             self._throttle.busy()
+            self._under_way -= 1
+            self._room.notify_all()
+            self._room.wait_for(lambda: self._over.is_set() or self._under_way < self._throttle.limit)
+            self._under_way += 1
