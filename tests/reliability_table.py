@@ -132,6 +132,15 @@ ELSEWHERE = (
         "allow it in your own settings, as well (allow_http_hosts)",
     ),
     Other(
+        "test_tls.py",
+        "test_any_other_certificate_is_refused_and_nothing_is_sent",
+        "The server's certificate is signed by nobody known, or for another name",
+        "not reviewed",
+        3,
+        "https://localhost:… has a certificate that is not to be trusted (…). If an authority of your own has signed "
+        "it, name that in your settings: ca_file",
+    ),
+    Other(
         "test_jobs.py",
         "test_slots_that_share_one_window_are_asked_one_by_one_once_it_was_full",
         "llama-server's slots share one window, as they do unless their number is given, and long requests fill it",

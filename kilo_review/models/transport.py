@@ -144,6 +144,12 @@ class _Stream:
         try:
             wrapped = ssl_context.wrap_socket(self._sock, server_hostname=server_hostname)
         except OSError as error:
+            distrust = getattr(error, "verify_message", "")  # ssl.SSLCertVerificationError
+            if distrust:
+                raise WrongServerError(
+                    f"{self._egress.url} has a certificate that is not to be trusted ({distrust})",
+                    hint="If an authority of your own has signed it, name that in your settings: ca_file",
+                ) from None
             raise WrongServerError(
                 f"no TLS connection to {self._egress.url} ({error})", hint="Does the server speak https?"
             ) from None
