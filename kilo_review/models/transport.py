@@ -109,8 +109,8 @@ class _Stream:
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002  our own limits hold
         allowed = self._client.patience.seconds()
-        self._sock.settimeout(allowed)
         try:
+            self._sock.settimeout(allowed)  # fails as reading does, where another thread has hung up
             return self._sock.recv(max_bytes)
         except TimeoutError:
             raise self._client.patience.expired(allowed) from None
@@ -119,9 +119,9 @@ class _Stream:
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         allowed = self._client.patience.seconds()
-        self._sock.settimeout(allowed)
         self._egress.bytes_sent += len(buffer)
         try:
+            self._sock.settimeout(allowed)
             self._sock.sendall(buffer)
         except TimeoutError:
             raise self._client.patience.expired(allowed) from None
@@ -157,7 +157,7 @@ class _Stream:
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401  httpcore's signature
         if info == "is_readable":  # an idle connection that is readable was closed by the server
-            return bool(select.select([self._sock], [], [], 0)[0])
+            return self._sock.fileno() < 0 or bool(select.select([self._sock], [], [], 0)[0])
         return {"socket": self._sock}.get(info)
 
 
