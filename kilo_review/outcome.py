@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+MOST_SHARDS = 10_000
+
+
 class TargetKind(StrEnum):
     """What was asked for."""
 
@@ -218,7 +221,8 @@ class Outcome:
             return outcomes[0]
         whole = cls(target or Target(outcomes[0].target.kind if outcomes else TargetKind.RANGE, None, None))
         for each in outcomes:
-            whole.model = whole.model or each.model
+            if whole.model is None or (each.model is not None and not each.model.local):
+                whole.model = each.model  # where the code went is not hidden by where else it went
             # A later commit may show the same line again; but what counts is never hidden by what does not.
             told = () if are_disjoint else whole.findings
             known = {(finding.fingerprint, finding.status) for finding in told}

@@ -149,6 +149,7 @@ def _select(job: Job, change: Change) -> scope.Selection:
         ignored=lambda path: next((name for matches in lists if (name := matches(path))), None),
         attributes=change.attributes(scope.ATTRIBUTES) if change.diff.files else {},
         read=change.start_of,
+        exempts_itself=not job.is_pull_request,
     )
     if change.others:
         selection = selection.without(merges.inherited(change.diff, change.others), merges.INHERITED)

@@ -94,7 +94,7 @@ class Sieve:
         file = self._files.get(finding.path)
         problems: list[str] = []
         for found in ignores_for(finding, self._ignores_of(file)) if file else ():
-            problem = found.problem or self._distrust(found, finding.path)
+            problem = found.problem or self._distrust(found, finding)
             if not problem:
                 self._used.add((finding.path, found.line))
                 return f"ignored in line {found.line}: {found.reason}"
@@ -102,12 +102,29 @@ class Sieve:
         self.notes += problems[:1]
         return ""
 
-    def _distrust(self, ignore: Ignore, path: str) -> str:
-        """A pull request does not excuse itself."""
+    def _distrust(self, ignore: Ignore, finding: Finding) -> str:
+        """A pull request does not excuse itself, nor code that stood elsewhere, or was another, when it was excused."""
         if not self._job.is_pull_request:
             return ""
-        is_new = any(ignore.line in self._added(hunk) for hunk in self._files[path].hunks)
-        return "is not honoured, since this pull request brings it in" if is_new else ""
+        hunks = self._files[finding.path].hunks
+        if any(ignore.line in self._added(hunk) for hunk in hunks):
+            return "is not honoured, since this pull request brings it in"
+        first, last = min(ignore.line, finding.line), max(ignore.line, finding.line, finding.end_line)
+        is_changed = any(self._changes(hunk, first, last) for hunk in hunks)
+        return "is not honoured, since this pull request changes what it speaks of" if is_changed else ""
+
+    def _changes(self, hunk: Hunk, first: int, last: int) -> bool:
+        """Whether one of these new lines was not there, or something that stood between them is gone."""
+        above = hunk.start - 1
+        for line in self._change.diff.lines(hunk):
+            if line.new is None:
+                if first <= above < last:
+                    return True
+                continue
+            above = line.new
+            if line.kind == "+" and first <= above <= last:
+                return True
+        return False
 
     def _ignores_of(self, file: FileChange) -> dict[int, Ignore]:
         if file.path not in self._ignores:

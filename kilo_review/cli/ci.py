@@ -17,6 +17,8 @@ from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.deadline import Deadline
 from kilo_review.errors import ConfigError, UsageError
 from kilo_review.judge.policy import OnUnavailable
+from kilo_review.ledger.store import FOLDER as LEDGER
+from kilo_review.outcome import MOST_SHARDS
 from kilo_review.readiness import wait_for_model
 from kilo_review.report.progress import say
 from kilo_review.source import ci as systems
@@ -38,8 +40,6 @@ CI = Caller("ci", is_public=True)
 GOVERNING_FLAGS = ("config", "prompts", "baseline")
 """Options that name a file; one of the checkout is read as the base has it."""
 BASE_LENGTH = 12
-MOST = 10_000
-"""Shards."""
 
 
 class Trial(NamedTuple):
@@ -68,7 +68,13 @@ def shard(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     if value is None:
         return None
     index, _, of = value.partition("/")
-    if index.isascii() and index.isdigit() and of.isascii() and of.isdigit() and 1 <= int(index) <= int(of) <= MOST:
+    if (
+        index.isascii()
+        and index.isdigit()
+        and of.isascii()
+        and of.isdigit()
+        and 1 <= int(index) <= int(of) <= MOST_SHARDS
+    ):
         return int(index), int(of)
     raise click.BadParameter(f"{value!a} is not one of so many, such as 2/4", ctx, parameter)
 
@@ -123,6 +129,7 @@ def _on_trial(base: str | None, seconds: float | None, *, may_fetch: bool) -> It
     pipeline = systems.detect(config.environment())
     if base is not None:  # whoever names a base has a proposal on it
         pipeline = pipeline._replace(is_proposal=True)
+    governing.refuse_planted(Path.cwd())
     with (
         Repository(Path.cwd(), Deadline(seconds or None)) as repo,
         tempfile.TemporaryDirectory(prefix="kilo-review-") as folder,
@@ -159,6 +166,10 @@ def _of_the_base(path: Path, trial: Trial, option_name: str) -> Path:
     inside = next(iter(governing.places(trial.repo, path)), "")
     if not inside:
         return path
+    if inside == governing.TOP:
+        raise UsageError(
+            f"{option_name} names the whole checkout", hint="Keep what it is to name in a folder of its own"
+        )
     _lay_out_also(inside, trial)
     if not (trial.root / inside).exists():
         raise UsageError(
@@ -190,7 +201,8 @@ def _check_ledger(folder: Path, trial: Trial) -> None:
     """
     tree = trial.proposal.target.head
     assert tree
-    if any(governing.is_recorded(trial.repo, tree, place) for place in governing.places(trial.repo, folder)):
+    named = [*governing.places(trial.repo, folder), *governing.places(trial.repo, folder / LEDGER)]
+    if any(governing.is_recorded(trial.repo, tree, place) for place in named):
         raise UsageError(
             f"--ledger: {str(folder)!a} is a part of what is reviewed",
             hint="Name a folder outside of the checkout, or one that git ignores",

@@ -60,6 +60,7 @@ def joined(parts: dict[str, Outcome], problems: list[str]) -> Outcome:
     ordered = sorted(parts.values(), key=lambda part: part.shard or (1, 1))
     whole = Outcome.joined(ordered, ordered[0].target, are_disjoint=True)
     whole.egress = summed([row for part in ordered for row in part.egress])
+    whole.notes += _by_whom(ordered)
     missing = _missing(ordered)
     if missing:
         of = (ordered[0].shard or (1, 1))[1]
@@ -93,6 +94,12 @@ def _check(parts: dict[str, Outcome]) -> None:
         if index in seen:
             raise UsageError(f"{seen[index]!a} and {name!a} are the same shard", hint="Leave one of them out")
         seen[index] = name
+
+
+def _by_whom(parts: list[Outcome]) -> list[str]:
+    """A remark if the shards are not of one quality."""
+    names = dict.fromkeys(f"{part.model.provider} {part.model.name}" for part in parts if part.model)
+    return [f"different models have reviewed the shards: {', '.join(names)}"] if len(names) > 1 else []
 
 
 def _missing(parts: list[Outcome]) -> list[int]:

@@ -85,6 +85,7 @@ def select(
     ignored: Callable[[str], str | None],
     attributes: Mapping[str, Mapping[str, str]],
     read: Callable[[str], bytes],
+    exempts_itself: bool = True,
 ) -> Selection:
     """Decide for each changed file.
 
@@ -93,11 +94,12 @@ def select(
         ignored: path → the name of the ignore list that matches it, or None.
         attributes: path → git attributes.
         read: blob id → content; called only where a name does not decide.
+        exempts_itself: whether a header that the change brings, or a move by it, takes a file out of the review.
     """
     chosen: list[tuple[FileChange, Hunk]] = []
     left_out: list[Entry] = []
     for change in files:
-        verdict = _verdict(change, ignored, attributes.get(change.path, {}), read)
+        verdict = _verdict(change, ignored, attributes.get(change.path, {}), read, exempts_itself=exempts_itself)
         if verdict is None:
             chosen += [(change, hunk) for hunk in change.hunks]
         else:
@@ -137,18 +139,26 @@ def _verdict(
     ignored: Callable[[str], str | None],
     attributes: Mapping[str, str],
     read: Callable[[str], bytes],
+    *,
+    exempts_itself: bool,
 ) -> tuple[State, str] | None:
     """None to review it; else the state and the reason. The cheapest questions come first."""
     if (kind := _special_kind(change)) is not None:
         return State.SKIPPED, kind
-    listed = ignored(change.path) or (ignored(change.old_path) if change.old_path else None)
+    listed = ignored(change.path)
     if listed is not None:
         return State.SKIPPED, f"matched by {listed}"
+    listed = ignored(change.old_path) if change.old_path else None
+    if listed is not None:  # its old lines must not be sent
+        state = State.SKIPPED if exempts_itself else State.NOT_REVIEWED
+        return state, f"matched by {listed} before it was moved"
     if change.is_binary:
         return _binary_verdict(change, read)
     reason = _attribute_reason(attributes) or _name_reason(change.path, attributes) or None
     if reason is None and _may_be_generated(attributes) and change.new_oid.strip("0"):
-        reason = _content_reason(change.path, read(change.new_oid))
+        is_new = not change.old_oid.strip("0")
+        content = read(change.new_oid if exempts_itself or is_new else change.old_oid)
+        reason = _content_reason(change.path, content, has_say=exempts_itself or not is_new)
     return (State.SKIPPED, reason) if reason else None
 
 
@@ -206,8 +216,9 @@ def _name_reason(path: str, attributes: Mapping[str, str]) -> str | None:
     return None
 
 
-def _content_reason(path: str, content: bytes) -> str | None:
-    if re.search(GENERATED_HEADER, content[:HEADER_BYTES]):
+def _content_reason(path: str, content: bytes, *, has_say: bool) -> str | None:
+    """Why a content is not worth a review: because it says so, if that counts, or by its form."""
+    if has_say and re.search(GENERATED_HEADER, content[:HEADER_BYTES]):
         return "generated file (by its header)"
     if PurePosixPath(path).suffix in MINIFIED_EXTENSIONS and len(content) > HEADER_BYTES:
         lines = content.count(b"\n") + 1

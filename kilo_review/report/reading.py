@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kilo_review.errors import ConfigError
 from kilo_review.finding import Category, Finding, Severity, Status
-from kilo_review.outcome import Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage
+from kilo_review.judge.policy import ExitCode
+from kilo_review.outcome import MOST_SHARDS, Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage
 from kilo_review.report.json import VERSION
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     Value = TypeVar("Value")
 
 Row = dict[str, Any]
+LARGEST = 10**15
+"""Of a number."""
+OBJECT_ID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 
 
 def outcome_of(data: bytes, name: str) -> Outcome:
@@ -38,15 +43,14 @@ def outcome_of(data: bytes, name: str) -> Outcome:
         )
     try:
         return _outcome(report)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{name} is damaged ({type(error).__name__}: {error})") from None
 
 
 def _outcome(report: Row) -> Outcome:
-    target, model, shard = _get(report, "target", dict), report["model"], report.get("shard")
-    base, head = (_maybe(target, end, str) for end in ("base", "head"))
-    return Outcome(
-        Target(TargetKind(target["kind"]), base, head),
+    target, model = _get(report, "target", dict), report["model"]
+    found = Outcome(
+        Target(TargetKind(target["kind"]), _tree(target, "base"), _tree(target, "head")),
         model=None if model is None else _model(model),
         findings=[_finding(row) for row in _get(report, "findings", list)],
         entries=[_entry(row) for row in _get(_get(report, "coverage", dict), "entries", list)],
@@ -54,8 +58,44 @@ def _outcome(report: Row) -> Outcome:
         egress=[_egress(row) for row in _get(report, "egress", list)],
         failure=_maybe(report, "failure", str) or "",
         notes=[_text(note) for note in report.get("notes", [])],
-        shard=None if shard is None else (_get(shard, "index", int), _get(shard, "of", int)),
+        interrupted=_get(report, "exit_code", int) == ExitCode.INTERRUPTED,
+        shard=_shard(report),
     )
+    _check(found, report)
+    return found
+
+
+def _check(found: Outcome, report: Row) -> None:
+    """Hold what was read against what the report says of itself: nothing was lost from it, and all was looked at."""
+    counts = {state.value: found.count(state) for state in State}
+    if counts[State.PLANNED]:
+        raise ValueError("it is of a dry run, which looks at nothing")
+    told = _get(report, "coverage", dict)
+    wrong = [state for state, count in counts.items() if told.get(state, 0) != count]
+    is_blocking = any(finding.blocking for finding in found.findings)
+    wrong += ["outcome"] if report["outcome"] != found.word else []
+    wrong += ["blocking"] if report["blocking"] is not is_blocking else []
+    wrong += ["exit_code"] if report["exit_code"] == ExitCode.BLOCKED and not is_blocking else []
+    if wrong:
+        raise ValueError(f"its {wrong[0]} does not agree with its rows")
+
+
+def _tree(target: Row, end: str) -> str | None:
+    """The id of a tree: git is asked about it, so it must be nothing else."""
+    name = _maybe(target, end, str)
+    if name is not None and not re.fullmatch(OBJECT_ID, name):
+        raise ValueError(f"{end} is no object id")
+    return name
+
+
+def _shard(report: Row) -> tuple[int, int] | None:
+    shard = _maybe(report, "shard", dict)
+    if shard is None:
+        return None
+    index, of = _get(shard, "index", int), _get(shard, "of", int)
+    if not 1 <= index <= of <= MOST_SHARDS:
+        raise ValueError(f"shard {index} of {of} is none")
+    return index, of
 
 
 def _finding(row: Row) -> Finding:
@@ -105,9 +145,16 @@ def _usage(row: Row) -> Usage:
         prompt_tokens=_get(row, "prompt_tokens", int),
         cached_prompt_tokens=_get(row, "cached_prompt_tokens", int),
         completion_tokens=_get(row, "completion_tokens", int),
-        seconds=float(row["seconds"]),
-        model_seconds=float(row["model_seconds"]),
+        seconds=_seconds(row, "seconds"),
+        model_seconds=_seconds(row, "model_seconds"),
     )
+
+
+def _seconds(row: Row, name: str) -> float:
+    value = row[name]
+    if not isinstance(value, (int, float)) or not 0 <= value <= LARGEST:
+        raise TypeError(f"{name} is no number of seconds")
+    return float(value)
 
 
 def _egress(row: Row) -> Egress:
@@ -119,6 +166,8 @@ def _get(row: Mapping[str, Any], name: str, kind: type[Value]) -> Value:
     value = row[name]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise TypeError(f"{name} is no {kind.__name__}")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError(f"{name} is too large")
     return value
 
 

@@ -110,6 +110,15 @@ class Commits(Git):
         status, output = self.status("merge-base", "--all", one, other)
         return output.decode("ascii").split() if status == 0 else []
 
+    def knows_where_they_part(self, one: str, other: str) -> bool:
+        """Whether the best common ancestors are here, and no better one can lie where a shallow clone is cut."""
+        bases = self.merge_bases(one, other)
+        edge = self.shallow_commits()
+        if not bases or not edge:
+            return bool(bases)
+        since = self.run("rev-list", one, other, "--not", *bases).decode("ascii").split()
+        return edge.isdisjoint(since)
+
     def listing(self, tree: str, paths: tuple[str, ...]) -> list[tuple[str, str, str]]:
         """Path, mode and id of the files of a tree that are named, or lie below a folder that is named."""
         if not paths:

@@ -37,23 +37,23 @@ class Fetcher:
 
     def branch(self, name: str) -> None:
         """Bring the tip of a remote branch, at no more depth than there is."""
-        self._fetch(*self._shallowly(), f"+refs/heads/{name}:refs/remotes/{self._remote}/{name}")
+        self._fetch(self._shallowly(), f"+refs/heads/{name}:refs/remotes/{self._remote}/{name}")
 
     def reference(self, name: str) -> None:
         """Bring what a reference or an id names; git keeps it as long as we run."""
-        self._fetch(*self._shallowly(), name)
+        self._fetch(self._shallowly(), name)
 
     def deepen_until(self, is_enough: Callable[[], bool], *references: str) -> bool:
         """Deepen step by step; whether it became enough.
 
         Args:
             is_enough: asked after each step.
-            references: the branches or ids whose history is wanted.
+            references: full names, or ids, whose history is wanted.
         """
         for step in (*(f"--deepen={number}" for number in STEPS), "--unshallow"):
             if not self._remote or not self._repo.is_shallow_now():
                 return is_enough()
-            if not self._fetch(step, *references):
+            if not self._fetch((step,), *references):
                 return is_enough()
             if is_enough():
                 return True
@@ -66,21 +66,14 @@ class Fetcher:
     def _shallowly(self) -> tuple[str, ...]:
         return ("--depth=1",) if self._repo.is_shallow_now() else ()
 
-    def _fetch(self, *words: str) -> bool:
+    def _fetch(self, options: tuple[str, ...], *references: str) -> bool:
+        """Fetch; whatever a reference is called, it is no option."""
         if not self._remote:
             return False
         try:
-            self._repo.fetch(*_before(words), "--", self._remote, *_behind(words))
+            self._repo.fetch(*options, "--", self._remote, *references)
         except SourceError as error:
             self.said = error.message
             return False
         self.said = ""
         return True
-
-
-def _before(words: tuple[str, ...]) -> list[str]:
-    return [word for word in words if word.startswith("--")]
-
-
-def _behind(words: tuple[str, ...]) -> list[str]:
-    return [word for word in words if not word.startswith("--")]

@@ -29,6 +29,9 @@ FOLDER = "040000"
 MOST_FILES = 2000
 MOST_HOPS = 5
 """Of links that lead to links."""
+TOP = "."
+BARE = ("objects", "commondir")
+"""One of these is in every repository, beside HEAD."""
 FORBIDDEN = frozenset({"", ".", "..", ".git"})
 
 
@@ -72,20 +75,52 @@ def touched(files: Iterable[FileChange], extra: Iterable[str], repo: Repository,
 
 
 def places(repo: Repository, path: Path) -> list[str]:
-    """Where in the checkout a path is, from its top: by its words, and by where links lead; none outside of it."""
+    """Where in the checkout a path is, from its top ("."): by its words, and by where links lead; none outside."""
     tops = {str(repo.top()), os.path.realpath(repo.top())}
     found = (
         PurePosixPath(each).relative_to(top).as_posix()
         for each in (os.path.abspath(path), os.path.realpath(path))  # noqa: PTH100  pathlib's would follow links
         for top in tops
-        if each != top and PurePosixPath(each).is_relative_to(top)
+        if PurePosixPath(each).is_relative_to(top)
     )
     return list(dict.fromkeys(found))
 
 
+def refuse_planted(directory: Path) -> None:
+    """Refuse a folder of the checkout that git would take for a repository: its configuration can name programs.
+
+    Git looks upwards, and anything that has in it what a bare repository has is one; a change can bring such files.
+
+    Args:
+        directory: where git is about to run.
+
+    Raises:
+        SourceError: it would.
+    """
+    if os.environ.get("GIT_DIR"):
+        return
+    planted: Path | None = None
+    for folder in (directory, *directory.parents):
+        if os.path.lexists(folder / ".git"):
+            break
+        if planted is None and _looks_bare(folder):
+            planted = folder
+    else:
+        return  # what is bare and lies in no checkout is the user's own
+    if planted is not None:
+        raise SourceError(
+            f"the folder {str(planted)!a} of the checkout looks like a repository of its own",
+            hint="Run kilo-review at the top of the checkout",
+        )
+
+
+def _looks_bare(folder: Path) -> bool:
+    return os.path.lexists(folder / "HEAD") and any(os.path.lexists(folder / name) for name in BARE)
+
+
 def is_recorded(repo: Repository, tree: str, path: str) -> bool:
     """Whether a tree has this path, or has a link or a submodule in the way to it."""
-    if repo.mode_of(tree, path):
+    if path == TOP or repo.mode_of(tree, path):
         return True
     above = [parent.as_posix() for parent in PurePosixPath(path).parents][:-1]
     return any(repo.mode_of(tree, each) not in {"", FOLDER} for each in above)

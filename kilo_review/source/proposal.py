@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from kilo_review.source.repo import Repository
 
 TWO = 2
+ID_LENGTHS = (40, 64)
+NOWHERE = ("not our ref", "unadvertised object")
+"""What a remote says of a commit that no branch has any more."""
 
 
 class Proposal(NamedTuple):
@@ -77,16 +80,22 @@ class _Finder:
 
     def named(self, revision: str) -> str:
         """The commit that the user named."""
-        found = self._repo.commit(revision)
+        found = self._here(revision)
         if found is None:
             name = revision.removeprefix("origin/").removeprefix("refs/heads/")
             self._fetcher.branch(name)
-            found = self._repo.commit(revision) or self._tip(name)
+            found = self._here(revision) or self._tip(name)
         if found is None:
             raise TargetError(
                 f"--base: {revision!a} is no commit here{self._why()}", hint="git branch -a shows what is"
             )
         return found
+
+    def _here(self, revision: str) -> str | None:
+        """A branch before a tag, and the remote's before one of ours: what is proposed may be called like its base."""
+        is_id = len(revision) in ID_LENGTHS and not revision.strip("0123456789abcdef")
+        names = (revision,) if is_id else (f"refs/remotes/{revision}", f"refs/heads/{revision}", revision)
+        return next((found for name in names if (found := self._repo.commit(name))), None)
 
     def proposed(self) -> Proposal:
         """A pull or merge request: from where it left the target branch, as that is now, to its head."""
@@ -111,12 +120,23 @@ class _Finder:
         head, before = self.head(), self._commit(self._pipeline.base)
         if before is not None and self._leads_to(before, head):
             return self._between(before, head, before, head)
+        said = self._fetcher.said
         gone = "was rewritten" if set(self._pipeline.base) - {"0"} else "is new"
         main = self._main(head)
         if main is None:
-            return self._last(head, f"the branch {gone}, and nothing tells what it began from")
+            return self._rewritten(before, head, gone, said)
         found = self.since(main, head)
         return found._replace(notes=(*found.notes, f"the branch {gone}: reviewed from where it left the main branch"))
+
+    def _rewritten(self, before: str | None, head: str, gone: str, said: str) -> Proposal:
+        """A push to the main branch, or to one that nothing is known of, which does not go on from what it was."""
+        if before is not None and self._repo.merge_base(before, head) is not None:
+            found = self.since(before, head)
+            return found._replace(notes=(*found.notes, f"the branch {gone}: reviewed from where it left what it was"))
+        is_named = bool(set(self._pipeline.base) - {"0"})
+        if is_named and self._repo.is_shallow_now() and not any(words in said for words in NOWHERE):
+            raise self._missing(f"the way from {self._pipeline.base[:12]}, where the branch was, is not in the clone")
+        return self._last(head, f"the branch {gone}, and nothing tells what it began from")
 
     def unsaid(self) -> Proposal:
         """A run that is for no change, such as a scheduled one: the branch, or the newest commit of the main one."""
@@ -132,8 +152,9 @@ class _Finder:
         Raises:
             SourceError: that point is not here.
         """
-        references = [each for each in (self._pipeline.base_branch, *self._pipeline.head_refs) if each]
-        self._fetcher.deepen_until(lambda: self._repo.merge_base(other, head) is not None, *references)
+        branch = self._pipeline.base_branch
+        references = [*([f"refs/heads/{branch}"] if branch else []), *self._pipeline.head_refs]
+        self._fetcher.deepen_until(lambda: self._repo.knows_where_they_part(other, head), *references)
         bases = self._repo.merge_bases(other, head)
         if not bases:
             raise self._missing("the point where the two sides part is not in the clone")
@@ -199,7 +220,7 @@ class _Finder:
         return found
 
     def _leads_to(self, before: str, head: str) -> bool:
-        self._fetcher.deepen_until(lambda: self._repo.merge_base(before, head) is not None)
+        self._fetcher.deepen_until(lambda: self._repo.knows_where_they_part(before, head))
         return self._repo.merge_base(before, head) == before
 
     def _why(self) -> str:
