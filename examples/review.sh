@@ -33,7 +33,7 @@ curl -fsS "$url/api/generate" \
 # Exit codes: 0 passes, 1 blocking findings, 2 wrong usage, 3 not fully reviewed (--on-unavailable allow makes it 0).
 kilo-review ci \
     --base "$base" \
-    --wait-for-server 300 \
+    --wait-for-server 300 --max-seconds 2400 \
     --provider ollama --model "$model" --option "num_ctx=$window" \
     --jobs auto \
     --ledger "$ledger" \
