@@ -19,20 +19,21 @@ trap '[ -z "$server" ] || kill "$server"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 if ! curl -fsS "$url/api/version" >/dev/null 2>&1; then
-    OLLAMA_HOST=127.0.0.1:11434 OLLAMA_NO_CLOUD=1 ollama serve >ollama.log 2>&1 &
+    mkdir -p "$ledger"
+    OLLAMA_HOST=127.0.0.1:11434 OLLAMA_NO_CLOUD=1 ollama serve >"$ledger/ollama.log" 2>&1 &
     server=$!
 fi
-curl -fsS --retry 60 --retry-delay 2 --retry-connrefused "$url/api/version" >/dev/null
+curl -fsS --retry 60 --retry-delay 2 --retry-connrefused "$url/api/version" >/dev/null || exit 3
 
-# Load the model with the very window that the review asks for: another one would load it anew.
-ollama pull "$model"
+# Get the model if it is not here, and load it with the very window that the review asks for: another one would load it anew.
+ollama show "$model" >/dev/null 2>&1 || ollama pull "$model" || exit 3
 curl -fsS "$url/api/generate" \
-    -d "{\"model\": \"$model\", \"options\": {\"num_ctx\": $window}, \"keep_alive\": \"30m\"}" >/dev/null
+    -d "{\"model\": \"$model\", \"options\": {\"num_ctx\": $window}, \"keep_alive\": \"30m\"}" >/dev/null || exit 3
 
 # Exit codes: 0 passes, 1 blocking findings, 2 wrong usage, 3 not fully reviewed (--on-unavailable allow makes it 0).
 kilo-review ci \
     --base "$base" \
-    --wait-for-server 300 \
+    --wait-for-server 300 --max-seconds 2400 \
     --provider ollama --model "$model" --option "num_ctx=$window" \
     --jobs auto \
     --ledger "$ledger" \

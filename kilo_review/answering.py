@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review import poll
 from kilo_review.errors import BadReplyError, BrokenStreamError, CutReplyError, ModelError, PromptTooLongError
+from kilo_review.plan.chunk import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from kilo_review.ask import Asker
     from kilo_review.judge.anchor import Anchored
     from kilo_review.packing import Packer
-    from kilo_review.plan.chunk import Chunk
 
 
 class Answer(NamedTuple):
@@ -50,12 +50,15 @@ def answers_to(asker: Asker, packer: Packer, chunk: Chunk, votes: int) -> Iterat
         if isinstance(error, PromptTooLongError):
             packer.learn(error, chunk)
         # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
-        halves = chunk.halves(cut_hunks=isinstance(error, PromptTooLongError)) or ()
+        halves = chunk.halves(cut_hunks=isinstance(error, PromptTooLongError))
+        if halves is None:
+            rescued = poll.rescued(asker, chunk, error) if isinstance(error, CutReplyError) else []
+            yield Answer(chunk, [*saved, *rescued], error)
+            return
+        if saved:  # by answers that came before this one; the halves are asked about all the same
+            yield Answer(Chunk([], chunk.rules_of), saved)
         for half in halves:
             yield from answers_to(asker, packer, half, votes)
-        if not halves:
-            rescued = poll.rescued(asker, chunk, error) if isinstance(error, CutReplyError) else []
-            yield Answer(chunk, rescued, error)
     except (BadReplyError, BrokenStreamError) as error:
         yield Answer(chunk, saved, error)
     except ModelError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Condition, Event
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -86,15 +86,13 @@ class Lanes:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._pool is None:
-            return
-        self._stop()
-        self.hang_up()
-        self._pool.shutdown(cancel_futures=True)
+        if self._pool is not None:
+            self.hang_up()
+            self._pool.shutdown(cancel_futures=True)
 
     def hang_up(self) -> None:
         """Close the connections of all lanes; whoever waits for an answer gets an error, and nobody asks any more."""
-        with self._room:
+        with self._room:  # no more than that: a lane may call this, and what waits is not its own
             self._over.set()
             self._room.notify_all()
         for asker in list(self._askers):
@@ -144,7 +142,8 @@ class Lanes:
         error: ModelError | None = None
         started = time.monotonic()
         try:
-            answers += self._work(asker, chunk)
+            for answer in self._work(asker, chunk):
+                answers.append(answer)  # noqa: PERF402  what came before an error must be there
         except NotLocalError as problem:  # no lane may send a line more, however long another one takes
             error = self._elsewhere = problem
             self.hang_up()
@@ -165,14 +164,22 @@ class Lanes:
 
     def _an_asker(self) -> Asker:
         """One with a connection of its own, and a new account."""
-        if self._idle.empty():
+        try:
+            asker = self._idle.get_nowait()
+        except Empty:
             asker = self._first.another(self._told_busy)
             self._askers.append(asker)
-        else:
-            asker = self._idle.get()
         asker.usage = Usage()
         return asker
 
     def _told_busy(self) -> None:
+        """In a thread of the pool: whoever was sent away queues up again.
+
+        Where requests fail for being too many, they would do so once more if all of them came back together.
+        """
         with self._room:
             self._throttle.busy()
+            self._under_way -= 1
+            self._room.notify_all()
+            self._room.wait_for(lambda: self._over.is_set() or self._under_way < self._throttle.limit)
+            self._under_way += 1

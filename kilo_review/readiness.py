@@ -19,7 +19,6 @@ PAUSE = 1.0
 BETWEEN_WORDS = 15.0
 """Seconds between two lines about the waiting."""
 PASSING = (UnreachableError, ServerBusyError, StalledError, BrokenStreamError)
-LAST_RESORT = "embedded"
 
 
 def wait_for_model(session: Session, request: ModelRequest, seconds: float, tell: Callable[[str], None]) -> None:
@@ -48,11 +47,9 @@ def wait_for_model(session: Session, request: ModelRequest, seconds: float, tell
 def _problem(session: Session, request: ModelRequest) -> str:
     """Why the model cannot be asked yet; "" if it can, or if waiting is no help."""
     try:
-        model = session.model(request)
+        session.model(request)
     except PASSING as error:
         return error.message
     except ModelError:
         return ""
-    # With no server there, `auto` takes the embedded engine; who waits for a server wants the server.
-    is_stopgap = model.info.provider == LAST_RESORT != request.provider
-    return "no server was found" if is_stopgap else ""
+    return ""

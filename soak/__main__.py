@@ -76,6 +76,8 @@ class Soak:
         self.problems += [f"review {number}: {what}" for what in violations(case)]
         if known is not None:
             known.learn(record)
+            if case.is_unclear:  # what it answered for, or else what it was asked about
+                known.covered |= {mark for each in record.exchanges for mark in each.asked}
         return case
 
     def _prepare(self, plan: Plan) -> None:

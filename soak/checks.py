@@ -61,6 +61,11 @@ class Case:
         """Seconds beyond the deadline; negative: before it."""
         return None if self.plan.seconds is None else self.seen.seconds - self.plan.seconds
 
+    @property
+    def is_unclear(self) -> bool:
+        """Whether nobody knows what an answer was about: a repair names no code, and several were asked at once."""
+        return self.plan.jobs > 1 and any(each.question.kind == "repair" for each in self.record.exchanges)
+
     def surely_read(self) -> list[Exchange]:
         """Answers that the program cannot but have understood."""
         return [each for each in self.record.exchanges if each.is_good and each.had_time(self.deadline)]
@@ -98,6 +103,8 @@ def every_hunk_has_one_row(case: Case) -> Iterator[str]:
 
 def what_was_looked_at_was_answered(case: Case) -> Iterator[str]:
     """No wrong "reviewed", and so no wrong "clean"."""
+    if case.is_unclear:
+        return
     covered = case.record.covered()
     known = case.known.covered if case.known else set()
     marks = {(hunk.path, hunk.start): hunk.marks for hunk in case.hunks}
@@ -125,6 +132,8 @@ def the_word_is_true(case: Case) -> Iterator[str]:
 
 def what_was_found_is_told(case: Case) -> Iterator[str]:
     """A finding of an answer that was complete and readable is in the report, whatever else failed."""
+    if case.is_unclear:
+        return
     for each in case.surely_read():
         for word, mark in each.found:
             if not case.finding_on(mark):

@@ -17,6 +17,7 @@ PROCESS_SECONDS = (1.5, 2.5, 5.0)
 """A process waits for a server as it does for users, so all of them have a limit."""
 TEMPERS = (0.0, 0.1, 0.1, 0.3, 0.3, 0.6)
 WINDOWS = (WINDOW[OLLAMA], 4096, None)
+LANES = 3
 NARROW = 2700
 """Tokens: instructions, an answer, and little else."""
 
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
         window: that the model is loaded with; None: it is not loaded.
         num_ctx: that the user asks for, or None.
         temper: share of requests that go wrong.
+        jobs: requests that may be under way at once.
         is_again: nothing has changed since the review before.
     """
 
@@ -50,6 +52,7 @@ class Plan(NamedTuple):
     num_ctx: int | None
     temper: float
     is_again: bool
+    jobs: int = 1
 
     @property
     def is_process(self) -> bool:
@@ -82,6 +85,7 @@ def plan_of(seed: int, number: int) -> Plan:
         num_ctx=NARROW if chance.random() < 0.25 else None,
         temper=chance.choice(TEMPERS),
         is_again=number % EPISODE > 0 and chance.random() < 0.3,
+        jobs=chance.choice((1, 1, LANES)) if how == LIBRARY else 1,
     )
 
 

@@ -166,6 +166,7 @@ def _job(plan: Plan, url: str, deadline: Deadline) -> Job:
         fail_on=plan.fail_on,
         verify=plan.verify,
         votes=plan.votes,
+        jobs=plan.jobs,
     )
 
 

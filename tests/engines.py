@@ -22,7 +22,7 @@ MODEL = "smollm2:135m"
 ENOUGH = ("--option", "num_predict=120")
 SHORT = ("--option", "num_predict=12")
 """Where it is enough that the model begins to answer: an answer that is cut off is not a review, and said so."""
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 def free_port() -> int:
@@ -54,6 +54,29 @@ def ollama(binary: str, gguf: Path, folder: Path) -> Iterator[str]:
                 capture_output=True,
             )
             yield f"http://{host}"
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@contextmanager
+def litellm(binary: str, configuration: str, folder: Path) -> Iterator[str]:
+    """A real LiteLLM proxy with such a configuration file; its base URL."""
+    host, port = "127.0.0.1", free_port()
+    (folder / "litellm.yaml").write_text(configuration)
+    # Its list of prices would come from the network, else.
+    environment = os.environ | {"HOME": str(folder), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    with (folder / "litellm.log").open("wb") as log:
+        process = subprocess.Popen(
+            [binary, "--config", "litellm.yaml", "--host", host, "--port", str(port), "--telemetry", "False"],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            _wait(f"http://{host}:{port}/health/liveliness", process)
+            yield f"http://{host}:{port}"
         finally:
             process.terminate()
             process.wait(20)

@@ -132,6 +132,51 @@ ELSEWHERE = (
         "allow it in your own settings, as well (allow_http_hosts)",
     ),
     Other(
+        "test_tls.py",
+        "test_any_other_certificate_is_refused_and_nothing_is_sent",
+        "The server's certificate is signed by nobody known, or for another name",
+        "not reviewed",
+        3,
+        "https://localhost:… has a certificate that is not to be trusted (…). If an authority of your own has signed "
+        "it, name that in your settings: ca_file",
+    ),
+    Other(
+        "test_jobs.py",
+        "test_slots_that_share_one_window_are_asked_one_by_one_once_it_was_full",
+        "llama-server's slots share one window, as they do unless their number is given, and long requests fill it",
+        "reviewed",
+        0,
+        "the slots of the server at URL share one window, and it is full (…). Give each its own by naming their number "
+        "(llama-server --parallel N), or ask for one thing at a time (--jobs 1)",
+    ),
+    Other(
+        "test_litellm.py",
+        "test_a_proxy_that_would_pass_code_on_is_not_asked",
+        "LiteLLM's proxy has a server behind it that is neither here nor allowed",
+        "not reviewed",
+        3,
+        "LiteLLM passes what 'MODEL' is asked on to HOST; nothing was sent. Choose another of its models, or allow that "
+        "host by name in your own settings (allow_hosts, and over http allow_http_hosts as well)",
+    ),
+    Other(
+        "test_litellm.py",
+        "test_a_server_behind_it_that_is_down_is_asked_for_again_and_told",
+        "A server behind LiteLLM's proxy is down, and no other one answers at the second try",
+        "not reviewed",
+        3,
+        "a server behind LiteLLM at URL that answers for 'MODEL' is down (…). Start that server; its address is in the "
+        "proxy's configuration (model_list, api_base)",
+    ),
+    Other(
+        "test_litellm.py",
+        "test_when_all_of_them_have_failed_lately_that_is_told",
+        "All servers behind LiteLLM's proxy have failed, and it waits before it tries them again",
+        "not reviewed",
+        3,
+        "all servers behind LiteLLM at URL that answer for 'MODEL' have failed lately (…). Start them, and try again "
+        "after their cooldown (cooldown_time in the proxy's configuration)",
+    ),
+    Other(
         "test_rules.py",
         "test_rules_that_leave_no_room_for_the_change",
         "The project's rules fill the window",

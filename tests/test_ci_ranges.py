@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kilo_review.report import FORMATS
 from tests.conftest import Repo
 from tests.forges import ZEROS, Forge, variables
 
@@ -130,8 +131,20 @@ def test_without_a_fetch_the_merge_that_github_made_is_enough(
 def test_without_a_fetch_a_clone_of_one_commit_names_the_setting(forge: Forge, kilo: Runner) -> None:
     done = run(kilo, forge.clone(), forge.pull_request(), "--no-fetch")
     assert done.code == 3
-    assert done.stdout == b""
+    assert done.json()["outcome"] == "not_reviewed"
+    assert "fetch-depth: 0" in done.json()["failure"]
     assert "fetch-depth: 0" in done.talk
+
+
+def test_a_change_that_was_not_found_is_told_in_every_report_and_passes_under_no_policy(
+    forge: Forge, kilo: Runner, tmp_path: Path
+) -> None:
+    clone, environment = forge.clone(), forge.pull_request(GITHUB_STEP_SUMMARY=str(tmp_path / "page"))
+    words = [word for form in FORMATS for word in ("--output", f"{form}={tmp_path / form}")]
+    done = kilo("ci", "--no-fetch", "--on-unavailable", "allow", *words, cwd=clone.path, env=environment)
+    assert done.code == 3
+    for name in (*FORMATS, "page"):
+        assert "fetch-depth" in (tmp_path / name).read_text(), name
 
 
 def test_a_remote_that_is_gone_is_told_with_what_git_says(forge: Forge, kilo: Runner) -> None:

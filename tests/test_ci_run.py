@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kilo_review.outcome import ModelInfo
-from kilo_review.report.progress import Talk
+from kilo_review.report.progress import Talk, how_far
 from tests.fakes.base import AFFIRMED
 from tests.fakes.ollama import Model, Ollama
 from tests.fakes.openai import LlamaServer
@@ -123,6 +123,12 @@ def test_the_deadline_of_the_run_ends_the_waiting(forge: Forge, kilo: Runner) ->
     assert done.code == 3
 
 
+def test_a_server_that_is_down_is_not_replaced_by_the_small_model(forge: Forge, kilo: Runner) -> None:
+    done = kilo("ci", "--max-seconds", "100", cwd=forge.clone().path, env=forge.pull_request())
+    assert done.code == 3
+    assert "no model server is running on this machine" in done.text
+
+
 # Where it is shown
 
 
@@ -190,26 +196,39 @@ def test_secrets_are_masked_even_where_the_system_does_not_say_that_it_is_one(
 
 
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    clock = [100.0]
-    monkeypatch.setattr("kilo_review.report.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("kilo_review.report.progress.LOG_SECONDS", 0.2)
     talk = Talk(quiet=False, animated=False, logged=True)
     talk.model_chosen(ModelInfo("ollama", "m:1", None, 4096, why="x"))
-    for done in range(1, 100):
-        clock[0] += 1.0
-        talk.progress(done, 100)
+    time.sleep(0.5)
+    talk.progress(30, 100)
+    time.sleep(0.5)
+    talk.stop()
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 + 3
-    assert lines[1] == "kilo-review: 30 of 100 hunks reviewed, 60 a minute, about 1 min left"
-    assert lines[3] == "kilo-review: 90 of 100 hunks reviewed, 60 a minute, about 10 s left"
+    assert lines[1].startswith("kilo-review: no answer yet, after ")
+    assert lines[-1].startswith("kilo-review: 30 of 100 hunks reviewed")
+    time.sleep(0.5)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "seconds", "told"),
+    [
+        (0, 100, 60, "0 of 100 hunks reviewed"),
+        (30, 100, 30, "30 of 100 hunks reviewed, 60 a minute, about 1 min left"),
+        (90, 100, 90, "90 of 100 hunks reviewed, 60 a minute, about 10 s left"),
+    ],
+)
+def test_how_far_it_is(done: int, total: int, seconds: float, told: str) -> None:
+    assert how_far(done, total, seconds) == told
 
 
 def test_a_quiet_run_and_a_hook_log_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = [100.0]
-    monkeypatch.setattr("kilo_review.report.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("kilo_review.report.progress.LOG_SECONDS", 0.1)
     for talk in (Talk(quiet=True, animated=False, logged=True), Talk(quiet=False, animated=False)):
-        for done in range(5):
-            clock[0] += 60.0
-            talk.progress(done, 100)
-    assert capsys.readouterr().err == ""
+        talk.model_chosen(ModelInfo("ollama", "m:1", None, 4096, why="x"))
+        talk.progress(1, 100)
+        time.sleep(0.3)
+        talk.stop()
+    assert len(capsys.readouterr().err.splitlines()) == 1

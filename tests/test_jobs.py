@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -179,6 +179,49 @@ def test_a_server_that_is_too_busy_gets_fewer_and_every_answer_comes(
         done = review(server, "openai")
     assert done.code == 0, done.talk
     assert titles(done) == EVERY
+
+
+@dataclass
+class SharedWindow:
+    """All requests that are under way together fail if there are several, as those of llama-server with `--kv-unified`.
+
+    Attributes:
+        others: how many more have to come first, so that a slow machine does not part them.
+    """
+
+    others: int
+    under_way: int = 0
+    failed: int = 0
+    _lock: threading.Condition = field(default_factory=threading.Condition)
+
+    def __call__(self, _: Call) -> Failure | None:
+        with self._lock:
+            self.under_way += 1
+            if self.others:
+                self.others -= 1
+                self._lock.notify_all()
+                self._lock.wait_for(lambda: not self.others, timeout=20)
+            is_full = self.under_way > 1
+            self.failed += is_full
+        time.sleep(0.1)
+        with self._lock:
+            self.under_way -= 1
+        return replace(FULL, in_stream=True) if is_full else None
+
+
+FULL = llama_error(500, "server_error", "Context size has been exceeded.")
+
+
+def test_slots_that_share_one_window_are_asked_one_by_one_once_it_was_full(review: Callable[..., Result]) -> None:
+    window = SharedWindow(others=4)
+    with LlamaServer(slots=4, window=4096, answer=finding_in, instead={CHAT: [window]}) as server:
+        done = review(server, "openai")
+        assert done.code == 0, done.talk
+        assert titles(done) == EVERY
+        assert window.failed == 4
+        server.instead[CHAT] = [FULL]
+        reason = review(server, "openai", "--no-cache", "--max-seconds", "3").json()["coverage"]["entries"][0]["reason"]
+    assert f"the slots of the server at {server.url}/v1 share one window, and it is full (Context" in reason
 
 
 def test_one_hunk_that_fails_takes_no_other_with_it(review: Callable[..., Result]) -> None:

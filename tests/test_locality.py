@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review.deadline import Deadline
-from kilo_review.errors import ConfigError, KiloReviewError, NotLocalError, UnreachableError, WrongServerError
+from kilo_review.errors import (
+    BrokenStreamError,
+    ConfigError,
+    KiloReviewError,
+    NotLocalError,
+    UnreachableError,
+    WrongServerError,
+)
+from kilo_review.models import transport
 from kilo_review.models.consent import Consent
 from kilo_review.models.locality import (
     endpoint,
@@ -21,11 +29,11 @@ from kilo_review.models.locality import (
     refuse_remote_name,
 )
 from kilo_review.models.transport import Client
+from kilo_review.outcome import Egress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kilo_review.outcome import Egress
     from tests.conftest import Repo, Runner
 
 
@@ -303,6 +311,20 @@ def test_an_address_that_the_http_client_cannot_use_is_told() -> None:
     with pytest.raises(ConfigError, match=r"^http://127\.0\.0\.1:1 cannot be asked: URL too long$"):
         client.get("/api/tags")
     client.close()
+
+
+def test_a_connection_that_another_thread_closed_is_a_broken_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = Client(endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}"), [], Deadline())
+        ours = socket.create_connection(listener.getsockname())
+        stream = transport._Stream(ours, Egress("", ""), client)
+        client.patience.begin(5)
+        ours.close()
+        with pytest.raises(BrokenStreamError):
+            stream.read(1)
+        stream.write(b"x")
+        assert stream.get_extra_info("is_readable")
+        client.close()
 
 
 def test_an_endless_answer_is_stopped(misbehaving: Callable[..., Misbehaving]) -> None:

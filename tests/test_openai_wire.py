@@ -20,7 +20,7 @@ from kilo_review.errors import (
     WrongServerError,
 )
 from kilo_review.prompts import REPLY_SCHEMA
-from tests.fakes.base import NOTHING_FOUND, Decoy, Ending, Failure, event, prompt_tokens
+from tests.fakes.base import NOTHING_FOUND, Call, Decoy, Ending, Failure, Response, as_json, event, prompt_tokens
 from tests.fakes.clients import (
     PROXY_VARIABLES,
     QUESTION,
@@ -126,6 +126,18 @@ def test_the_base_url_may_or_may_not_end_in_v1(make: Maker, suffix: str) -> None
     with make() as server:
         assert ask("openai", server.url + suffix).text == NOTHING_FOUND
         assert (server.paths[0], server.paths[-1]) == ("/v1/models", CHAT)
+
+
+def test_a_router_is_asked_about_the_one_model_and_loads_it_not(llama: LlamaServer) -> None:
+    """llama-server with several models has no window of its own, but one for each."""
+    llama.model = "org/coder:Q4"
+
+    def props(call: Call) -> Response:
+        named = call.query == "model=org%2Fcoder%3AQ4&autoload=false"
+        return as_json({"default_generation_settings": {"n_ctx": 5120 if named else 0}, "total_slots": 3})
+
+    llama.instead["/props"] = [props]
+    assert info("openai", llama.url).window == 5120
 
 
 def test_localhost_is_the_numeric_address(llama: LlamaServer) -> None:

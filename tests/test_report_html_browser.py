@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
 from kilo_review.finding import Severity, Status
 from kilo_review.outcome import State
@@ -283,4 +285,4 @@ def test_five_thousand_findings_are_no_matter(reader: Reader) -> None:
         assert page.evaluate("document.activeElement.matches('article')")
         page.locator("#search").fill("fault 77 ")
         page.locator("#shown", has_text="50 of 5,000").wait_for()
-        assert page.locator("article:visible h3").first.inner_text().endswith("Fault 77 of this file")
+        expect(page.locator("article:visible h3").first).to_have_text(re.compile("Fault 77 of this file$"))

@@ -57,10 +57,11 @@ def test_the_variable_names_several_files_like_path(kilo: Runner, script: tuple[
     [
         (("--format", "text", "--format", "json"), "text and json cannot both go to standard output"),
         (("--output", "json=r", "--output", "text=r"), "cannot share the file"),
-        (("--output", "a", "--output", "b"), "of which format is 'b'?"),
-        (("--format", "json", "--output", "json=a", "--output", "b"), "of which format is 'b'?"),
+        (("--output", "a", "--output", "b"), "it is not clear which report is meant for 'b'"),
+        (("--format", "json", "--output", "json=a", "--output", "b"), "it is not clear which report is meant for 'b'"),
         (("--output", "json=no/such/folder/r"), "does not exist"),
         (("--output", "json="), "is a folder"),
+        (("--output", "xml=report"), "'xml' is no format. There are: text, json"),
     ],
 )
 def test_reports_in_each_others_way_are_told_before_the_review(

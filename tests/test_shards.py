@@ -207,3 +207,4 @@ def test_an_empty_shard_is_no_failure(shards: Callable[..., list[Path]], kilo: R
     done = kilo("merge", *map(str, files), "--format", "json")
     assert done.code == 0
     assert [each["title"] for each in done.json()["findings"]] == EVERY
+    assert done.json()["notes"] == []

@@ -79,13 +79,22 @@ def test_the_users_file_may_name_it(
 
 @pytest.mark.parametrize("names", [("localhost",), ("other.example",)], ids=["unknown authority", "another name"])
 def test_any_other_certificate_is_refused_and_nothing_is_sent(
-    secured: Callable[..., Ollama], review: Callable[..., Result], ca_file: Path, names: tuple[str, ...]
+    secured: Callable[..., Ollama],
+    review: Callable[..., Result],
+    kilo: Runner,
+    ca_file: Path,
+    names: tuple[str, ...],
 ) -> None:
     server = secured(*names)
     known = {} if names == ("localhost",) else {"KILO_REVIEW_CA_FILE": str(ca_file)}
     done = review(server, **known)
     assert done.code == 3
-    assert "certificate" in done.json()["coverage"]["entries"][0]["reason"]
+    reason = done.json()["coverage"]["entries"][0]["reason"]
+    assert "has a certificate that is not to be trusted (" in reason
+    told = kilo(
+        "--provider", "ollama", "--base-url", server.url.replace("http://127.0.0.1", "https://localhost"), env=known
+    )
+    assert "If an authority of your own has signed it, name that in your settings: ca_file" in told.text
     assert not server.calls
 
 

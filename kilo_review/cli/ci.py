@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from kilo_review import config, review
-from kilo_review.cli.options import CONTEXT, DRY_RUN, JOBS, PATH, option, with_reports
+from kilo_review.cli.options import CONTEXT, DRY_RUN, JOBS, PATH, VOTES, option, with_reports
 from kilo_review.cli.publish import choose_format, publisher, with_posting
 from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.deadline import Deadline
-from kilo_review.errors import ConfigError, UsageError
+from kilo_review.errors import ConfigError, DeadlineError, SourceError, UsageError
 from kilo_review.judge.policy import OnUnavailable
 from kilo_review.ledger.store import FOLDER as LEDGER
-from kilo_review.outcome import MOST_SHARDS
+from kilo_review.outcome import MOST_SHARDS, Outcome, Target, TargetKind
 from kilo_review.readiness import wait_for_model
 from kilo_review.report.progress import say
 from kilo_review.source import ci as systems
 from kilo_review.source import governing, proposal
+from kilo_review.source.ci import Pipeline
 from kilo_review.source.fetch import Fetcher
 from kilo_review.source.repo import Repository
 from kilo_review.source.target import Request
@@ -30,16 +31,16 @@ from kilo_review.source.target import Request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kilo_review.errors import KiloReviewError
     from kilo_review.job import Job
-    from kilo_review.outcome import Outcome
     from kilo_review.session import Session
-    from kilo_review.source.ci import Pipeline
     from kilo_review.source.proposal import Proposal
 
 CI = Caller("ci", is_public=True)
 GOVERNING_FLAGS = ("config", "prompts", "baseline")
 """Options that name a file; one of the checkout is read as the base has it."""
 BASE_LENGTH = 12
+PART = "this is shard {} of {}; kilo-review merge joins their JSON reports"
 
 
 class Trial(NamedTuple):
@@ -93,6 +94,7 @@ def shard(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 @option("--ledger", type=PATH, metavar="DIR", help="Folder for what was reviewed before, such as a CI cache.")
 @with_posting
 @DRY_RUN
+@VOTES
 @JOBS
 @with_reports
 @click.pass_context
@@ -105,22 +107,44 @@ def ci_command(
     **flags: Any,  # noqa: ANN401
 ) -> int:
     """Review what a pull request proposes, or what was pushed, in a pipeline."""
-    ctx.obj.on_unavailable = OnUnavailable(flags["on_unavailable"] or OnUnavailable.BLOCK)
-    with _on_trial(flags["base"], flags["max_seconds"], may_fetch=not no_fetch) as trial:
+    own = dict(flags)
+    try:
+        return _on_what_was_found(ctx, flags, may_fetch=not no_fetch, ledger=ledger, is_dry=dry_run)
+    except (SourceError, DeadlineError) as error:
+        return _report_the_failure(ctx, own, error)
+
+
+def _on_what_was_found(
+    ctx: click.Context, flags: dict[str, Any], *, may_fetch: bool, ledger: Path | None, is_dry: bool
+) -> int:
+    with _on_trial(flags["base"], flags["max_seconds"], may_fetch=may_fetch) as trial:
         choose_format(flags, trial.pipeline)
         run = _prepared(ctx, flags, trial)
-        if not dry_run:
+        if not is_dry:
             publish = publisher(config.environment(), trial.pipeline, flags, trial.proposal.head)
             run = replace(run, afterwards=publish)
         trial.repo.deadline = run.deadline
-        job = _job(run, trial)
+        job = _served(_job(run, trial))
         if ledger is not None:
             _check_ledger(ledger, trial)
         with run.session(repository=trial.repo, ledger_folder=ledger) as session:
-            if dry_run:
+            if is_dry:
                 return run.report(_with_notes(review.plan(job, session), trial))
             wait_for_model(session, job.model, flags["wait_for_server"], say)
             return run.conclude(_reviewed(job, run, trial, session), session)
+
+
+def _report_the_failure(ctx: click.Context, flags: dict[str, Any], error: KiloReviewError) -> int:
+    """Nobody knows what there was to review: every report says so, and no policy makes it pass.
+
+    The settings are the user's alone, since it is not known whose else would count.
+    """
+    choose_format(flags, Pipeline("", ""))
+    flags |= dict.fromkeys((*GOVERNING_FLAGS, "profile"))
+    run = prepare(ctx, flags, CI, has_repository=False)
+    page = publisher(config.environment(), Pipeline("", ""), {"post": False, "post_dry_run": False})
+    outcome = Outcome(Target(TargetKind.BRANCH, None, None), failure=str(error))
+    return replace(run, on_unavailable=OnUnavailable.BLOCK, afterwards=page).report(outcome)
 
 
 @contextmanager
@@ -193,6 +217,11 @@ def _job(run: Run, trial: Trial) -> Job:
     return replace(run.job(request), is_pull_request=True)
 
 
+def _served(job: Job) -> Job:
+    """In a pipeline nobody sees that a small model has taken the place of a server that is down."""
+    return replace(job, model=replace(job.model, needs_server=True))
+
+
 def _check_ledger(folder: Path, trial: Trial) -> None:
     """A ledger says what need not be looked at: it must not come with the change.
 
@@ -210,7 +239,8 @@ def _check_ledger(folder: Path, trial: Trial) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--ledger: {str(folder)!a} cannot be made ({error.strerror})") from None
+        why = "is no folder" if folder.exists() else f"cannot be made ({error.strerror})"
+        raise UsageError(f"--ledger: {str(folder)!a} {why}") from None
 
 
 def _reviewed(job: Job, run: Run, trial: Trial, session: Session) -> Iterator[Outcome]:
@@ -219,8 +249,7 @@ def _reviewed(job: Job, run: Run, trial: Trial, session: Session) -> Iterator[Ou
 
 def _with_notes(outcome: Outcome, trial: Trial) -> Outcome:
     if outcome.shard:
-        outcome.notes.insert(
-            0, "this is shard {} of {}; kilo-review merge joins their JSON reports".format(*outcome.shard)
-        )
+        outcome.notes.insert(0, PART.format(*outcome.shard))
+        outcome.nothing = "there are no hunks in this shard"
     outcome.notes[:0] = trial.proposal.notes
     return outcome

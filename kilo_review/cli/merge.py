@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kilo_review import config
+from kilo_review.cli.ci import PART
 from kilo_review.cli.options import CONTEXT, PATH, with_reports
 from kilo_review.cli.publish import choose_format, publisher, with_posting
 from kilo_review.cli.run import Caller, prepare
@@ -59,6 +60,8 @@ def joined(parts: dict[str, Outcome], problems: list[str]) -> Outcome:
     _check(parts)
     ordered = sorted(parts.values(), key=lambda part: part.shard or (1, 1))
     whole = Outcome.joined(ordered, ordered[0].target, are_disjoint=True)
+    told = {PART.format(*part.shard) for part in ordered if part.shard}
+    whole.notes = [note for note in whole.notes if note not in told]
     whole.egress = summed([row for part in ordered for row in part.egress])
     whole.notes += _by_whom(ordered)
     missing = _missing(ordered)

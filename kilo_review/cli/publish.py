@@ -67,7 +67,8 @@ def publisher(
 
     def publish(view: View) -> None:
         page = environment.get(SUMMARY_VARIABLE)
-        if page and (problem := job_summary.append(Path(page), view)):
+        is_part = view.outcome.shard is not None  # their merge has a page
+        if page and not is_part and (problem := job_summary.append(Path(page), view)):
             say(f"kilo-review: {problem}")
         if client is not None:
             _post(view, client, flags["max_comments"], is_dry=flags["post_dry_run"])
@@ -89,8 +90,8 @@ def _forge(environment: Mapping[str, str], pipeline: Pipeline, head: str) -> For
 
 def _post(view: View, client: Forge, most: int, *, is_dry: bool) -> None:
     posted = forge.post(view, view.diff(), client, most, dry_run=is_dry)
-    if is_dry and posted.plan:
-        say(for_log(text.of_plan(posted.plan)).rstrip("\n"))
+    if is_dry:
+        say(for_log(text.of_plan(posted.plan)).rstrip("\n") if posted.plan else "kilo-review: no plan could be made")
     else:
         say(for_log(f"kilo-review: {posted.sentence}"))
     for line in (*posted.failures, *posted.notes):

@@ -12,7 +12,7 @@ from kilo_review.cli.options import API_KEY_VARIABLE, CA_VARIABLE, HOST_VARIABLE
 from kilo_review.config.values import file, hosts, language
 from kilo_review.deadline import Deadline
 from kilo_review.display import for_terminal
-from kilo_review.errors import KiloReviewError, SourceError
+from kilo_review.errors import DeadlineError, KiloReviewError, SourceError
 from kilo_review.job import Job
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code
 from kilo_review.outcome import Outcome, TargetKind, summed
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from kilo_review.config import Settings
     from kilo_review.outcome import Target
     from kilo_review.source.diff import Diff
+
+
+REPORT_SECONDS = 30.0
+"""For git to show the change to those formats that show it."""
 
 
 class Caller(NamedTuple):
@@ -182,14 +186,15 @@ class Run:
 
 
 def _diff(target: Target, session: Session | None, patch: bytes | None) -> Diff | None:
-    """The change once more, for a report that shows it; None where it has no two ends, or the time is used up."""
+    """The change once more, for a report that shows it; None where it has no two ends, or cannot be read again."""
     if patch is not None:
         return changes.of_patch(patch).diff
     if session is None or not (target.base and target.head):
         return None
+    session.repository.deadline = Deadline().within(REPORT_SECONDS)  # a report is due when the time is over, too
     try:
         return changes.of_repository(session.repository, Request(target=target)).diff
-    except SourceError:
+    except (SourceError, DeadlineError):
         return None
 
 

@@ -79,7 +79,7 @@ def _discover(request: ModelRequest, egress: list[Egress], deadline: Deadline) -
     problem = problem or _telling(probes)
     if problem is not None:
         raise problem
-    if embedded.is_installed() and request.name is None:
+    if embedded.is_installed() and request.name is None and not request.needs_server:
         return embedded.connect(request, egress, deadline)
     tried = ", ".join(str(probe.request.base_url) for probe in probes)
     raise UnreachableError(f"no model server is running on this machine (tried {tried})", hint=START_HINT)

@@ -44,6 +44,7 @@ class ModelRequest:
         lmstudio_key: the value of LM_API_TOKEN, or None; sent to LM Studio alone.
         options: parameters for the server, over `DEFAULT_OPTIONS`.
         consent: hosts elsewhere that the user has allowed.
+        needs_server: `auto` does not take the embedded engine where no server runs.
         ollama_parallel: requests that an Ollama started with this environment works on at the same time.
     """
 
@@ -55,6 +56,7 @@ class ModelRequest:
     lmstudio_key: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     consent: Consent = NO_CONSENT
+    needs_server: bool = False
     ollama_parallel: int = 1
 
     @property

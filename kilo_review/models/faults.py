@@ -203,6 +203,28 @@ def _busy(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
     return ServerBusyError(f"{asked.server} is busy ({said})", hint="Try again in a moment")
 
 
+def _behind_the_proxy(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return CrashedError(
+        f"a server behind {asked.server} at {asked.url} that answers for {asked.model!a} is down ({said})",
+        hint="Start that server; its address is in the proxy's configuration (model_list, api_base)",
+    )
+
+
+def _shared_window(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return ServerBusyError(
+        f"the slots of {asked.server} at {asked.url} share one window, and it is full ({said})",
+        hint="Give each its own by naming their number (llama-server --parallel N), or ask for one thing at a time "
+        "(--jobs 1)",
+    )
+
+
+def _cooling_down(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return ServerBusyError(
+        f"all servers behind {asked.server} at {asked.url} that answer for {asked.model!a} have failed lately ({said})",
+        hint="Start them, and try again after their cooldown (cooldown_time in the proxy's configuration)",
+    )
+
+
 def _thinking(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
     return ServerFailedError(
         f"{asked.server} refused the option think ({said})", hint="Leave it out, or choose another model"
@@ -228,6 +250,9 @@ _TABLE: tuple[tuple[re.Pattern[str], Callable[[Asked, str, str], ModelError]], .
             r"more system memory|out[- ]of[- ]memory|cudaMalloc failed|failed to load model|unable to allocate",
             _memory,
         ),
+        (r"context size has been exceeded", _shared_window),
+        (r"all_deployments_in_cooldown|no deployments available", _cooling_down),
+        (r"litellm\.(?:APIConnectionError|[^\"]{0,200}(?:cannot connect to host|connection error))", _behind_the_proxy),
         (r"signin_url|ollama cloud is disabled", _cloud),
         (r"no models? loaded|multiple models are loaded", _none_loaded),
         (
@@ -237,7 +262,7 @@ _TABLE: tuple[tuple[re.Pattern[str], Callable[[Asked, str, str], ModelError]], .
         (r"unexpected endpoint or method|404 page not found|<html|<!doctype", _wrong_path),
         (r"does not support thinking|invalid think value", _thinking),
         (r"server busy|loading model|unavailable_error", _busy),
-        (r"invalid_api_key|invalid api key|api token", _unauthorized),
+        (r"invalid_api_key|invalid api key|api token|no_db_connection", _unauthorized),
         (
             r"has terminated|unexpectedly stopped|has crashed|error was encountered",
             _crash,

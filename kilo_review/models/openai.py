@@ -10,9 +10,10 @@ import time
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
 
 from kilo_review.errors import BrokenStreamError, ModelError, NotLocalError, UnreachableError, WrongServerError
-from kilo_review.models import locality
+from kilo_review.models import litellm, locality
 from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply, Survey, count_of, seconds_of
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.draft import Draft
@@ -36,7 +37,7 @@ MILLISECONDS = 1e3
 START_HINT = "Start it, for example: llama-server -m MODEL.gguf, or give its address with --base-url"
 THINKING_SWITCH = {"llamacpp", "vllm"}
 """Servers (`owned_by`) that take `chat_template_kwargs`; others may refuse an unknown field."""
-
+THINKING_OFF: Mapping[str, Any] = {"chat_template_kwargs": {"enable_thinking": False}}
 
 BATCHING = Width(4, 64)
 UNKNOWN = Width(1, 8)
@@ -161,17 +162,32 @@ def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: 
             listed = _models(client, asked)
         except UnreachableError as error:
             raise UnreachableError(error.message, hint=START_HINT) from None
-        offer, why = choose([_offer(entry) for entry in listed], request.name, asked)
+        servers = _behind(client, listed)
+        offer, why = choose(_offers(listed, servers, request), request.name, asked)
         refuse_cloud(client, offer.name)
-        facts = {} if offer.window else _props(client)
+        litellm.refuse_elsewhere(offer)
+        facts = {} if offer.window or servers else _props(client, offer.name)
         window = offer.window or _window(request, facts)
         owner = next((str(entry.get("owned_by")) for entry in listed if entry.get("id") == offer.name), "")
-        extra = {"chat_template_kwargs": {"enable_thinking": False}} if owner in THINKING_SWITCH else {}
-        asked = Asked(ANY_SERVER, endpoint.url, offer.name)
-        info = ModelInfo("openai", offer.name, endpoint.url, window, local=endpoint.is_local, why=why)
+        extra = litellm.ALONE if servers else THINKING_OFF if owner in THINKING_SWITCH else {}
+        asked = Asked(litellm.SERVER if servers else ANY_SERVER, endpoint.url, offer.name)
+        is_local = endpoint.is_local and litellm.is_local(offer.name, servers)
+        info = ModelInfo("openai", offer.name, endpoint.url, window, local=is_local, why=why)
         model = OpenAIModel(client, info, request.parameters, asked, extra, PENALTIES.get(owner, ""))
         model.width = _width(owner, facts)
         return model
+
+
+def _behind(client: Client, listed: Sequence[Mapping[str, Any]]) -> list[litellm.Deployment]:
+    """The servers behind a proxy; only what lists models as LiteLLM does is asked for them."""
+    return litellm.deployments(client) if any(entry.get("owned_by") == litellm.OWNER for entry in listed) else []
+
+
+def _offers(
+    listed: Sequence[Mapping[str, Any]], servers: Sequence[litellm.Deployment], request: ModelRequest
+) -> list[Offer]:
+    offers = [_offer(entry) for entry in listed]
+    return [litellm.told(offer, servers, request.consent) for offer in offers] if servers else offers
 
 
 def _width(owner: str, facts: Mapping[str, Any]) -> Width:
@@ -188,6 +204,7 @@ def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> S
     client = Client(endpoint, egress, deadline, api_key=request.api_key)
     try:
         listed = _models(client, Asked(ANY_SERVER, endpoint.url))
+        servers = _behind(client, listed)
         owner = next((str(entry.get("owned_by")) for entry in listed), "")
         facts = _props(client) if owner == "llamacpp" else {}
         version = client.get("/version", beside="/v1").json() if owner == "vllm" else None
@@ -195,9 +212,10 @@ def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> S
         client.close()
     window, told = _slot_window(facts), facts.get("build_info")
     told = version.get("version") if isinstance(version, dict) else told
-    offers = (_offer(entry) for entry in listed)
+    offers = _offers(listed, servers, request)
+    maker = litellm.SERVER if servers else SERVERS.get(owner, "an OpenAI-compatible server")
     return Survey(
-        *("openai", SERVERS.get(owner, "an OpenAI-compatible server"), endpoint.url, _string(told)),
+        *("openai", maker, endpoint.url, _string(told)),
         tuple(_shown(replace(each, is_loaded=owner in SERVERS, window=each.window or window)) for each in offers),
         is_local=endpoint.is_local,
         slots=count_of(facts.get("total_slots")) or None,
@@ -206,7 +224,7 @@ def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> S
 
 def _shown(offer: Offer) -> Offer:
     """With where it runs; a review that would choose it is refused with that reason (`refuse_cloud`)."""
-    return replace(offer, elsewhere="ollama.com" if locality.is_cloud_name(offer.name) else "")
+    return replace(offer, elsewhere="ollama.com" if locality.is_cloud_name(offer.name) else offer.elsewhere)
 
 
 def refuse_cloud(client: Client, name: str) -> None:
@@ -275,9 +293,13 @@ def _window(request: ModelRequest, facts: Mapping[str, Any]) -> int:
     return wanted if isinstance(wanted, int) else DEFAULT_WINDOW
 
 
-def _props(client: Client) -> dict[str, Any]:
-    """What llama-server tells of itself; `/props` lies beside `/v1`, not in it. Other servers do not have it."""
-    data = client.get("/props", beside="/v1").json()
+def _props(client: Client, model: str = "") -> dict[str, Any]:
+    """What llama-server tells of itself; `/props` lies beside `/v1`, not in it. Other servers do not have it.
+
+    One that has several models (its router mode) tells it of the one that is named, and must not load it for this.
+    """
+    which = f"?model={quote(model, safe='')}&autoload=false" if model else ""
+    data = client.get(f"/props{which}", beside="/v1").json()
     return data if isinstance(data, dict) else {}
 
 

@@ -109,8 +109,8 @@ class _Stream:
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002  our own limits hold
         allowed = self._client.patience.seconds()
-        self._sock.settimeout(allowed)
         try:
+            self._sock.settimeout(allowed)  # fails as reading does, where another thread has hung up
             return self._sock.recv(max_bytes)
         except TimeoutError:
             raise self._client.patience.expired(allowed) from None
@@ -119,9 +119,9 @@ class _Stream:
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         allowed = self._client.patience.seconds()
-        self._sock.settimeout(allowed)
         self._egress.bytes_sent += len(buffer)
         try:
+            self._sock.settimeout(allowed)
             self._sock.sendall(buffer)
         except TimeoutError:
             raise self._client.patience.expired(allowed) from None
@@ -144,6 +144,12 @@ class _Stream:
         try:
             wrapped = ssl_context.wrap_socket(self._sock, server_hostname=server_hostname)
         except OSError as error:
+            distrust = getattr(error, "verify_message", "")  # ssl.SSLCertVerificationError
+            if distrust:
+                raise WrongServerError(
+                    f"{self._egress.url} has a certificate that is not to be trusted ({distrust})",
+                    hint="If an authority of your own has signed it, name that in your settings: ca_file",
+                ) from None
             raise WrongServerError(
                 f"no TLS connection to {self._egress.url} ({error})", hint="Does the server speak https?"
             ) from None
@@ -151,7 +157,7 @@ class _Stream:
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401  httpcore's signature
         if info == "is_readable":  # an idle connection that is readable was closed by the server
-            return bool(select.select([self._sock], [], [], 0)[0])
+            return self._sock.fileno() < 0 or bool(select.select([self._sock], [], [], 0)[0])
         return {"socket": self._sock}.get(info)
 
 

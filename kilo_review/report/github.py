@@ -68,7 +68,9 @@ class Annotation(NamedTuple):
 def render(view: View) -> str:
     """The annotations that a step has room for, and the text report with everything in it."""
     # What was not looked at stands first: a finding may be counted instead of shown, but not that.
-    wanted = [*_unreviewed(view.outcome), *(_of_finding(finding, view.mask) for finding in view.outcome.shown)]
+    # Nor is what stands nowhere in the change put on a line of it; the text below has it.
+    placed = [finding for finding in view.outcome.shown if finding.status is not Status.UNANCHORED]
+    wanted = [*_unreviewed(view.outcome), *(_of_finding(finding, view.mask) for finding in placed)]
     lines = [str(annotation) for annotation in _that_fit(wanted)]
     whole = text.render(view._replace(color=False, verbosity=1))
     return "".join(f"{line}\n" for line in lines) + for_log(whole)
@@ -106,7 +108,7 @@ def _of_finding(finding: Finding, mask: Callable[[str], str]) -> Annotation:
     tail = _cut(tail, LONGEST_MESSAGE // 2)
     return Annotation(
         KINDS[finding.severity] if counts else "notice",
-        f"{finding.severity}: {mask(finding.title)}",
+        f"{finding.severity if counts else finding.status}: {mask(finding.title)}",
         _cut(one_line(mask(finding.message)), LONGEST_MESSAGE - len(tail)) + tail,
         finding.path,
         finding.line,

@@ -7,6 +7,7 @@ all the CI system, takes a long review for one that hangs.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,9 @@ class Talk:
         self._quiet = quiet
         self._animated = animated and not quiet
         self._logged = logged and not quiet
-        self._began = self._told = 0.0
+        self._began = 0.0
+        self._done = self._total = 0
+        self._over = threading.Event()
         self._status: Any = None
         self._has_named_model = False
 
@@ -46,6 +49,8 @@ class Talk:
             return
         self._has_named_model = True
         self._began = time.monotonic()
+        if self._logged:
+            threading.Thread(target=self._beat, daemon=True).start()
         where = f" at {info.base_url}" if info.base_url else ""
         where += "" if info.local else ", NOT this machine"
         say(f"kilo-review: asking {one_line(info.name)} ({info.provider}{where}; {info.why})")
@@ -53,15 +58,16 @@ class Talk:
 
     def progress(self, done: int, total: int) -> None:
         """So many hunks are done."""
-        now = time.monotonic()
-        self._began = self._began or now
-        if done >= total:
-            return
-        if self._animated:
-            self._show(how_far(done, total, now - self._began))
-        elif self._logged and now - (self._told or self._began) >= LOG_SECONDS:
-            self._told = now
-            say(f"kilo-review: {how_far(done, total, now - self._began)}")
+        self._done, self._total = done, total
+        if done < total:
+            self._show(how_far(done, total, time.monotonic() - self._began))
+
+    def _beat(self) -> None:
+        """In a thread of its own: one answer may take longer than the pause between two lines."""
+        while not self._over.wait(LOG_SECONDS):
+            seconds = time.monotonic() - self._began
+            waiting = f"no answer yet, after {seconds:.0f} s"
+            say(f"kilo-review: {how_far(self._done, self._total, seconds) if self._total else waiting}")
 
     def _show(self, text: str) -> None:
         if not self._animated:
@@ -75,7 +81,8 @@ class Talk:
             self._status.update(text)
 
     def stop(self) -> None:
-        """Take the animation away."""
+        """Take the animation away, and write no more lines."""
+        self._over.set()
         if self._status is not None:
             self._status.stop()
             self._status = None

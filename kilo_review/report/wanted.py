@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,7 +39,10 @@ def wanted(formats: Sequence[str], outputs: Sequence[str]) -> tuple[Wanted, ...]
     rest = [each for each in dict.fromkeys(formats or (DEFAULT,)) if each not in {report.format for report in named}]
     if plain:
         if len(plain) > 1 or len(rest) != 1:
-            raise UsageError(f"--output: of which format is {plain[-1]!a}?", hint="Name it: --output FORMAT=FILE")
+            raise UsageError(
+                f"--output: it is not clear which report is meant for {plain[-1]!a}",
+                hint="Say so: --output FORMAT=FILE",
+            )
         files.append(Wanted(rest.pop(), Path(plain[0])))
     if len(rest) > 1:
         raise UsageError(
@@ -67,6 +71,11 @@ def _told_apart(outputs: Iterable[str]) -> tuple[list[Wanted], list[str]]:
         form, separator, path = output.partition("=")
         if separator and form in FORMATS:
             named.append(Wanted(form, Path(path)))
+        elif separator and re.fullmatch("[a-z]+", form):
+            raise UsageError(
+                f"--output: {form!a} is no format",
+                hint=f"There are: {', '.join(FORMATS)}; a file of that name is ./{output}",
+            )
         else:
             plain.append(output)
     return named, plain

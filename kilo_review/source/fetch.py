@@ -28,7 +28,7 @@ class Fetcher:
         self._repo = repo
         self._remote = self._find() if is_allowed else ""
         if self._remote:
-            repo.reach_for_missing_objects()
+            repo.reach_the_remote()
 
     @property
     def remote(self) -> str:

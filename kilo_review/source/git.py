@@ -40,6 +40,7 @@ PINNED_ENVIRONMENT = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_NO_LAZY_FETCH": "1",  # a partial clone must not reach for the network
+    "GIT_ALLOW_PROTOCOL": "none",  # for versions of git that do not know the one above: no way out by any protocol
     "GIT_NO_REPLACE_OBJECTS": "1",  # the objects that are recorded, not their stand-ins
     # Emptied, since GitPython can set but not remove; git reads "" as unset or false for each of these.
     "GIT_DIFF_OPTS": "",
@@ -49,6 +50,8 @@ PINNED_ENVIRONMENT = {
     "GIT_NOGLOB_PATHSPECS": "",
     "GIT_ICASE_PATHSPECS": "",
 }
+REACHING = {"GIT_NO_LAZY_FETCH": "0", "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"}
+"""For whoever may fetch; the protocols are those that git allows its own users."""
 MOST_COMPLAINTS = 100
 
 

@@ -14,7 +14,7 @@ from kilo_review.deadline import Deadline
 from kilo_review.errors import SourceError
 from kilo_review.source.commits import Commits, oid_in
 from kilo_review.source.faults import explain, too_slow
-from kilo_review.source.git import drained, end
+from kilo_review.source.git import REACHING, drained, end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,9 +104,10 @@ class Repository(Commits):
         finally:
             self.deadline = whole
 
-    def reach_for_missing_objects(self) -> None:
-        """Let git get from the remote what a partial clone lacks, for whoever has been allowed to."""
-        self._environment = self._environment | {"GIT_NO_LAZY_FETCH": "0"}
+    def reach_the_remote(self) -> None:
+        """Let git fetch, also what a partial clone lacks, for whoever has been allowed to."""
+        own = os.environ.get("GIT_ALLOW_PROTOCOL")
+        self._environment = self._environment | REACHING | ({"GIT_ALLOW_PROTOCOL": own} if own else {})
 
     # Snapshots
 
