@@ -175,9 +175,6 @@ def test_a_branch_named_like_an_option_is_none(forge: Forge, kilo: Runner, serve
     assert done.code == 1, done.talk
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a folder of rules that is a link is left out without a word: lay_out follows files"
-)
 def test_a_folder_of_rules_that_is_a_link_in_the_base_is_honoured(
     review: Callable[..., Result], forge: Forge, server: Ollama
 ) -> None:
@@ -189,13 +186,12 @@ def test_a_folder_of_rules_that_is_a_link_in_the_base_is_honoured(
     assert "Never divide without a check of the house." in chats(server)[0]
 
 
-@pytest.mark.xfail(strict=True, reason="a name decides alone: a move into a folder of others' code is believed")
 def test_a_move_into_a_folder_of_others_code_hides_no_file(review: Callable[..., Result], forge: Forge) -> None:
     body = "".join(f"value_{number} = {number}\n" for number in range(40))
     based(forge, {"helper.py": body})
     done = review({"helper.py": None, "vendor/helper.py": body + BUGGY, "b.py": "x = 1\n"}, "--format", "json")
     states = {row["path"]: row["state"] for row in done.json()["coverage"]["entries"]}
-    assert states["vendor/helper.py"] != "skipped"
+    assert states["vendor/helper.py"] == "reviewed"
 
 
 @pytest.mark.parametrize("odd", ["a\0b", "\ud800", "a\nb"])

@@ -208,3 +208,11 @@ def test_an_empty_shard_is_no_failure(shards: Callable[..., list[Path]], kilo: R
     assert done.code == 0
     assert [each["title"] for each in done.json()["findings"]] == EVERY
     assert done.json()["notes"] == []
+
+
+def test_what_blocks_can_be_decided_by_whoever_merges(shards: Callable[..., list[Path]], kilo: Runner) -> None:
+    files = shards(2)
+    assert kilo("merge", *map(str, files)).code == 0
+    done = kilo("merge", *map(str, files), "--fail-on", "minor", "--format", "json")
+    assert done.code == 1
+    assert all(finding["blocking"] for finding in done.json()["findings"])

@@ -13,6 +13,7 @@ from kilo_review.cli.options import CONTEXT, PATH, with_reports
 from kilo_review.cli.publish import choose_format, publisher, with_posting
 from kilo_review.cli.run import Caller, prepare
 from kilo_review.errors import ConfigError, TargetError, UsageError
+from kilo_review.judge.policy import mark_blocking
 from kilo_review.outcome import Outcome, summed
 from kilo_review.report.reading import outcome_of
 from kilo_review.safe_file import read_bytes
@@ -41,6 +42,8 @@ def merge_command(ctx: click.Context, /, files: tuple[Path, ...], **flags: Any) 
     run = replace(run, afterwards=publisher(environment, pipeline, flags))
     parts, problems = _read(files)
     whole = joined(parts, problems)
+    if flags["fail_on"]:  # else as each part was told
+        whole.findings = mark_blocking(whole.findings, run.settings.fail_on)
     with run.session() as session:
         return run.report(whole, _with_repository(session), counts=False)
 

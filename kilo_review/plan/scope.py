@@ -154,7 +154,9 @@ def _verdict(
         return state, f"matched by {listed} before it was moved"
     if change.is_binary:
         return _binary_verdict(change, read)
-    reason = _attribute_reason(attributes) or _name_reason(change.path, attributes) or None
+    reason = _attribute_reason(attributes) or _name_reason(change.path, attributes)
+    if reason and change.old_path and not exempts_itself:  # a move among others' code must not hide one's own
+        reason = _attribute_reason(attributes) or _name_reason(change.old_path, attributes)
     if reason is None and _may_be_generated(attributes) and change.new_oid.strip("0"):
         is_new = not change.old_oid.strip("0")
         content = read(change.new_oid if exempts_itself or is_new else change.old_oid)

@@ -47,7 +47,7 @@ def lay_out(repo: Repository, tree: str, folder: Path, paths: Iterable[str] = (*
     Raises:
         SourceError: there are too many, or one of them cannot be read.
     """
-    listed = repo.listing(tree, tuple(paths))
+    listed = _listed(repo, tree, tuple(paths))
     if len(listed) > MOST_FILES:
         raise SourceError(f"{len(listed)} files govern the review; {MOST_FILES} are the limit")
     for path, mode, oid in listed:
@@ -56,6 +56,31 @@ def lay_out(repo: Repository, tree: str, folder: Path, paths: Iterable[str] = (*
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
+
+
+def _listed(repo: Repository, tree: str, paths: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """Path, mode and id of the files that are named or lie below; a link to a folder has those of that folder."""
+    linked = {path: real for path in paths if (real := _real(repo, tree, path)) != path}
+    found = repo.listing(tree, tuple(path for path in paths if path not in linked))
+    for path, real in linked.items():
+        found += [(path + name[len(real) :], mode, oid) for name, mode, oid in repo.listing(tree, (real,))]
+    return found
+
+
+def _real(repo: Repository, tree: str, path: str) -> str:
+    """A path of a tree with the links on its way resolved, unless they lead out of it."""
+    for _ in range(MOST_HOPS):
+        ways = [parent.as_posix() for parent in reversed(PurePosixPath(path).parents)][1:]
+        link = next((way for way in (*ways, path) if repo.mode_of(tree, way) == SYMLINK), None)
+        target = repo.file_in(tree, link) if link else None
+        if link is None or target is None:
+            return path
+        beside = posixpath.join(posixpath.dirname(link), target.decode("utf-8", "surrogateescape"))
+        resolved = posixpath.normpath(beside + path[len(link) :])
+        if resolved.startswith(("/", "../")) or resolved in {"..", "."}:
+            return path
+        path = resolved
+    return path
 
 
 def touched(files: Iterable[FileChange], extra: Iterable[str], repo: Repository, *trees: str) -> list[str]:

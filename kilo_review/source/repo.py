@@ -100,7 +100,15 @@ class Repository(Commits):
         whole = self.deadline
         self.deadline = (whole or Deadline()).within(FETCH_SECONDS)
         try:
-            self.run("fetch", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--quiet", *words)
+            self.run(
+                "fetch",
+                "--no-tags",
+                "--no-recurse-submodules",
+                "--no-write-fetch-head",
+                "--no-auto-gc",
+                "--quiet",
+                *words,
+            )
         finally:
             self.deadline = whole
 
