@@ -55,6 +55,7 @@ def review(forge: Forge, kilo: Runner, server: Ollama) -> Callable[..., Result]:
     """Propose these files beside the buggy one, and review the proposal as GitHub runs it."""
 
     def reviewed(files: dict[str, str], *arguments: str, env: dict[str, str] | None = None) -> Result:
+        forge.hub.git("checkout", "-q", "topic")
         for name, content in {"app.py": BUGGY, **files}.items():
             forge.hub.stage(name, content)
         forge.hub.commit("topic")

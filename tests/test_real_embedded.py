@@ -186,7 +186,7 @@ def test_a_finding_of_the_real_engine_is_explained_and_dismissed(
 
 
 def test_the_bench_gives_a_small_model_the_figures_that_it_deserves(kilo: Runner, repo: Repo, gguf: Path) -> None:
-    done = kilo("bench", "--limit", "6", "--provider", "embedded", "--option", "num_predict=120", "--format", "json")
+    done = kilo("bench", "--limit", "6", "--provider", "embedded", "--option", "num_predict=40", "--format", "json")
     assert done.code == 0, done.talk
     (row,) = json.loads(done.stdout)["models"]
     assert row["model"] == gguf.name
