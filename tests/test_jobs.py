@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 FILES = 24
 SECONDS = 0.05
+HUNKS_OF_A_REQUEST = 2
+"""As many as fit the window of these tests."""
 
 
 @dataclass
@@ -279,8 +281,9 @@ def test_an_interrupted_run_reports_what_it_has_and_the_next_one_goes_on(wide: R
         done = states(report).count("reviewed")
         assert done
         again = subprocess.run(command, cwd=wide.path, capture_output=True, check=False, timeout=100)
-    assert states(json.loads(again.stdout)).count("cached") >= done
-    assert gauge.begun - begun <= FILES - done + 1
+    # Ctrl-C may come between an answer and its being remembered: then one request is made again.
+    assert states(json.loads(again.stdout)).count("cached") >= done - HUNKS_OF_A_REQUEST
+    assert gauge.begun - begun <= (FILES - done) // HUNKS_OF_A_REQUEST + 2
 
 
 def test_code_is_sent_to_no_one_any_more_once_an_answer_came_from_elsewhere(review: Callable[..., Result]) -> None:

@@ -335,6 +335,16 @@ def test_twins_share_a_failure_too(kilo: Runner, repo: Repo) -> None:
     assert states(report) == ["not_reviewed"] * 2
 
 
+def test_a_write_that_was_interrupted_between_two_steps_does_not_stop_the_next_one(tmp_path: Path) -> None:
+    ledger = Ledger.of(tmp_path, Deadline())
+    ledger.remember({"a": (1, [])})
+    ledger.store._opened().execute("BEGIN IMMEDIATE")  # as Ctrl-C leaves it, if it comes just then
+    ledger.remember({"b": (1, [])})
+    assert ledger.verdict("b", 1) == []
+    assert not ledger.store.off
+    ledger.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda each: each.name)
 def test_an_answer_that_was_interrupted_is_not_remembered_and_those_before_it_are(
     asked: Any, repo: Repo, server: Ollama, number: signal.Signals

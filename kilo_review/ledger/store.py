@@ -97,8 +97,10 @@ class Store:
             return not self.off
 
         def act(database: sqlite3.Connection) -> bool:
-            database.execute("BEGIN IMMEDIATE")
+            if database.in_transaction:  # of a write that Ctrl-C ended between two steps
+                database.execute("ROLLBACK")
             try:
+                database.execute("BEGIN IMMEDIATE")
                 for statement, rows in kept:
                     database.executemany(statement, rows)
                 database.execute("COMMIT")
