@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilo_review import review, sieve
@@ -48,7 +47,7 @@ def made(job: Job, file: Path, reason: str, watch: Watch, session: Session) -> t
     ]
     # A quote that is not in the code would be gone as soon as it was accepted.
     new = [accepted(each, reason or NO_REASON) for each in outcome.shown if each.status is not Status.UNANCHORED]
-    outcome.findings = [replace(finding, blocking=False) for finding in outcome.findings]
+    outcome.findings = [finding._replace(blocking=False) for finding in outcome.findings]
     return combined([*met, *new, *kept, *dismissed]), outcome
 
 
@@ -77,4 +76,4 @@ def without(baseline: Baseline, prefix: str) -> tuple[Baseline, list[Accepted]]:
 
 def unaccepted(job: Job) -> Job:
     """The same job, as if nothing were accepted yet."""
-    return replace(job, baseline=())
+    return job._replace(baseline=())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 SHORT_DIGITS = 8
 TELLING_LENGTH = 20
@@ -48,8 +48,7 @@ class Status(StrEnum):
     UNANCHORED = "unanchored"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One claim of the model, tied to the code by the program.
 
     Attributes:

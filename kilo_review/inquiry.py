@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilo_review.answering import Answer, answers_to
@@ -193,7 +192,7 @@ class Inquiry:
                 move = twin.start - first.start
                 self._states[twin] = State.CACHED
                 self._found[twin] = [
-                    replace(finding, line=finding.line + move, end_line=finding.end_line + move)
+                    finding._replace(line=finding.line + move, end_line=finding.end_line + move)
                     for finding in self._found.get(first, ())
                 ]
             elif first in self._failed:
@@ -284,7 +283,7 @@ class Inquiry:
         if content is None or finding.status is Status.UNANCHORED:
             return finding
         symbol = symbol_at(finding.path, content, finding.line)
-        return finding if symbol is None else replace(finding, symbol=printable(symbol))
+        return finding if symbol is None else finding._replace(symbol=printable(symbol))
 
     def _fail(self, chunk: Chunk, error: ModelError) -> None:
         for piece in chunk.pieces:

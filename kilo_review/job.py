@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from kilo_review.judge.policy import FailOn, Verify
 from kilo_review.plan.rules import Book
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kilo_review.deadline import Deadline
     from kilo_review.judge.baseline import Baseline
     from kilo_review.judge.categories import Switch
@@ -29,8 +30,7 @@ class Watch(Protocol):
         """So many hunks are done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """Everything that a review needs to know.
 
     Attributes:
@@ -58,13 +58,13 @@ class Job:
     model: ModelRequest
     prompts: Prompts
     deadline: Deadline
-    ignore_lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    ignore_lists: Mapping[str, tuple[str, ...]] = {}
     fail_on: FailOn = FailOn.CRITICAL
     verify: Verify = Verify.BLOCKING
     verify_model: ModelRequest | None = None
     categories: tuple[Switch, ...] = ()
     baseline: Baseline = ()
-    rules: Book = field(default_factory=Book)
+    rules: Book = Book()
     is_pull_request: bool = False
     jobs: int | None = 1
     shard: tuple[int, int] | None = None
@@ -98,4 +98,4 @@ class Job:
 
     def of(self, target: Target) -> Job:
         """The same for two trees that are known already."""
-        return replace(self, request=replace(self.request, target=target, in_commit=False))
+        return self._replace(request=self.request._replace(target=target, in_commit=False))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from threading import Condition, Event
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -15,6 +14,7 @@ from kilo_review.throttle import Throttle, Width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from kilo_review.answering import Answer
     from kilo_review.ask import Asker
@@ -73,7 +73,7 @@ class Lanes:
         self._work = work
         self._throttle = Throttle(width)
         self._most = width.most
-        self._pool = ThreadPoolExecutor(width.most, "lane") if width.most > 1 else None
+        self._pool = _threads(width.most) if width.most > 1 else None
         self._idle: SimpleQueue[Asker] = SimpleQueue()
         self._askers: list[Asker] = []
         self._under_way = 0
@@ -183,3 +183,9 @@ class Lanes:
             self._room.notify_all()
             self._room.wait_for(lambda: self._over.is_set() or self._under_way < self._throttle.limit)
             self._under_way += 1
+
+
+def _threads(number: int) -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  with logging, 6 ms that one lane need not pay
+
+    return ThreadPoolExecutor(number, "lane")

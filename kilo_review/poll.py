@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import BadReplyError, CutReplyError, ModelError
@@ -75,8 +74,8 @@ def _under_its_rule(each: Anchored, chunk: Chunk) -> Anchored:
     about, named = chunk.rules_of.get(finding.path, ()), finding.rule.strip().lower()
     rule = next((rule for rule in about if rule.name.lower() == named), None)
     if rule is None:
-        return each._replace(finding=replace(finding, rule=""))
-    return each._replace(finding=replace(finding, rule=rule.name, severity=rule.severity or finding.severity))
+        return each._replace(finding=finding._replace(rule=""))
+    return each._replace(finding=finding._replace(rule=rule.name, severity=rule.severity or finding.severity))
 
 
 def _turned(chunk: Chunk, number: int) -> Chunk:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from kilo_review import memory, sieve
 from kilo_review.deadline import PROCESS_START
 from kilo_review.display import escaped_path
-from kilo_review.inquiry import Inquiry
 from kilo_review.judge.anchor import merged
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import Ledger
@@ -27,12 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kilo_review.finding import Finding
+    from kilo_review.inquiry import Inquiry
     from kilo_review.job import Job, Watch
     from kilo_review.judge.baseline import Known
     from kilo_review.prompts import Message
     from kilo_review.session import Session
     from kilo_review.source.change import Change
 
+INQUIRY = "kilo_review.inquiry"
+"""Loaded where there is something to ask, with all that it asks by."""
 UNICODE = "kilo_review.judge.unicode"
 """Loaded for the first hunk that is not ASCII; most commits have none, and start-up is a feature."""
 RULING_FILES = frozenset({".kilocodeignore", ".kilo-review.toml", ".gitattributes"})
@@ -53,7 +55,7 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
     outcome = _outcome(job, change, selection)
     ledger = session.ledger if change.repo else Ledger.absent(Path())
     if selection.chosen:
-        Inquiry(job, watch, change, selection, session, ledger, _decided(job, change, session)).ask(outcome)
+        _inquiry()(job, watch, change, selection, session, ledger, _decided(job, change, session)).ask(outcome)
         memory.fall_back(job, outcome, ledger, _decided(job, change, session))
         outcome.findings += _deceptive(job, change, selection, _decided(job, change, session))
     outcome.findings = mark_blocking(merged(outcome.findings), job.fail_on)
@@ -89,6 +91,12 @@ def _read(job: Job, session: Session) -> Change:
     if job.patch is not None:
         return changes.of_patch(job.patch)
     return changes.of_repository(session.repository, job.request)
+
+
+def _inquiry() -> type[Inquiry]:
+    inquiry: Any = import_module(INQUIRY)
+    of: type[Inquiry] = inquiry.Inquiry
+    return of
 
 
 def _decided(job: Job, change: Change, session: Session) -> Known:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilo_review import memory, review, sieve
@@ -151,7 +150,7 @@ def as_of_now(
     """Findings with their commit; those that a later commit has mended are marked and count no more."""
     present = set(map(id, still_there(findings, commit.tree, tip, repository)))
     marked = [
-        _named(finding, commit) if id(finding) in present else replace(finding, status=Status.SUPPRESSED, reason=MENDED)
+        _named(finding, commit) if id(finding) in present else finding._replace(status=Status.SUPPRESSED, reason=MENDED)
         for finding in findings
     ]
     return mark_blocking(marked, job.fail_on)
@@ -170,7 +169,7 @@ def still_there(findings: Sequence[Finding], tree: str, tip: str, repository: Re
 
 
 def _named(finding: Finding, commit: Commit) -> Finding:
-    return replace(finding, reason=finding.reason or f"in commit {commit.oid[:OID_DIGITS]}")
+    return finding._replace(reason=finding.reason or f"in commit {commit.oid[:OID_DIGITS]}")
 
 
 def _is_mended(finding: Finding, tree: str, tip: str, renamed: dict[str, str], repository: Repository) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilo_review.display import escaped_path
@@ -71,7 +70,7 @@ class Sieve:
             return finding
         reason = self._switches.objection(finding) or self._ignored(finding)
         if reason:
-            return replace(finding, status=Status.SUPPRESSED, reason=reason)
+            return finding._replace(status=Status.SUPPRESSED, reason=reason)
         return self._known.mark(finding)
 
     def unused(self, hunks: Iterable[tuple[FileChange, Hunk]]) -> list[str]:

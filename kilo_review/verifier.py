@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilo_review.ask import Asker
@@ -126,7 +125,7 @@ class Verifier:
         kept = self._rulings.get(name)
         if kept is None:
             kept = next(iter(self._ledger.verdict(name, piece.hunk.start) or ()), None)
-        return None if kept is None else replace(finding, status=kept.status, reason=kept.reason)
+        return None if kept is None else finding._replace(status=kept.status, reason=kept.reason)
 
     def _name(self, finding: Finding, piece: Piece, key: str, asker: Asker) -> str:
         import hashlib  # noqa: PLC0415  2 ms of OpenSSL, not for a run with nothing to review

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kilo_review import forge
@@ -54,7 +53,7 @@ def finding(number: int = 1, severity: Severity = Severity.MAJOR, **changed: Any
         message=f"If count_{number} is 0 this fails.",
         evidence=CODE[number - 1],
     )
-    return replace(made, **changed)
+    return made._replace(**changed)
 
 
 def outcome(findings: Sequence[Finding], *, state: State = State.REVIEWED, reason: str | None = None) -> Outcome:

@@ -175,7 +175,7 @@ def test_new_again_answered_fixed_and_found_again(request_: Request) -> None:
     answer = {"path": "app.py", "body": "This is meant so.", "new_position": 12}
     pull.ask(pull.server.reader, "POST", "/pulls/1/reviews", {"event": "COMMENT", "comments": [answer]})
     pull.push(code(3, 4, 5, 6, 7, 8))
-    fixed = pull.post([replace(each, line=each.line - 2, end_line=each.line - 2) for each in FOUR[2:]])
+    fixed = pull.post([each._replace(line=each.line - 2, end_line=each.line - 2) for each in FOUR[2:]])
     assert not fixed.failures
     assert (fixed.kept, fixed.resolved, len(fixed.created)) == (2, 1, 1)
     answered, gone, *others = (pull.of(each) for each in FOUR)

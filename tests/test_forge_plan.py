@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
@@ -203,7 +202,7 @@ def test_a_removed_line_of_a_deleted_file_is_found_on_the_old_side() -> None:
     spot = places.spot(gone)
     assert spot
     assert (spot.line, spot.is_left) == (2, True)
-    assert places.spot(replace(gone, evidence="c = 1")) is None
+    assert places.spot(gone._replace(evidence="c = 1")) is None
 
 
 def test_a_renamed_file_has_both_names() -> None:

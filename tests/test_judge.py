@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -298,7 +297,7 @@ def test_the_fingerprint_survives_drift_and_rewording() -> None:
     moved = Finding("a.py", 90, 90, Severity.MINOR, Category.BUG, "other", "words", "x  =  1", "def  f(a)")
     assert one.fingerprint == moved.fingerprint
     for different in ({"path": "b.py"}, {"category": Category.API}, {"evidence": "x = 2"}, {"symbol": "def g(a)"}):
-        assert replace(one, **different).fingerprint != one.fingerprint
+        assert one._replace(**different).fingerprint != one.fingerprint
 
 
 # Policy
@@ -372,6 +371,6 @@ def test_a_row_that_was_not_looked_at_needs_a_reason() -> None:
 def test_of_several_parts_what_counts_is_not_hidden_by_what_does_not() -> None:
     target = Target(TargetKind.COMMIT, "b", "h")
     finding = Finding("a.py", 1, 1, Severity.MAJOR, Category.BUG, "t", "m", "e")
-    mended = replace(finding, status=Status.SUPPRESSED)
+    mended = finding._replace(status=Status.SUPPRESSED)
     parts = [Outcome(target, findings=[each]) for each in (mended, finding, finding)]
     assert Outcome.joined(parts).findings == [mended, finding]

@@ -97,7 +97,7 @@ def test_only_what_counts_is_there_and_what_is_in_doubt_is_information(status: S
 
 def test_an_entry_is_the_same_after_lines_have_moved_and_the_server_has_failed_in_another_way() -> None:
     before = outcome_of(found(), found(), entries=[row(), row(start=9, end=12), row(path=BYTES)])
-    moved = [replace(finding, line=finding.line + 7, end_line=finding.end_line + 7) for finding in before.findings]
+    moved = [finding._replace(line=finding.line + 7, end_line=finding.end_line + 7) for finding in before.findings]
     later = [replace(entry, start=entry.start + 7, end=entry.end + 7, reason="slow") for entry in before.entries]
     after = outcome_of(*moved, entries=later)
     fingerprints = [each["fingerprint"] for each in entries(before)]

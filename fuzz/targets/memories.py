@@ -56,7 +56,7 @@ entries: SearchStrategy[Entry] = st.builds(
     reason=any_text.filter(bool),
     is_hunk=st.booleans(),
 )
-KEPT = [field for field in Finding.__slots__ if field != "blocking"]
+KEPT = [field for field in Finding._fields if field != "blocking"]
 
 
 class Stored(NamedTuple):
@@ -301,11 +301,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
 def _marked(finding: Finding, key: str) -> Finding:
     """A finding that says whose it is."""
-    return replace(finding, title=key, evidence=printable(finding.evidence), symbol=printable(finding.symbol))
+    return finding._replace(title=key, evidence=printable(finding.evidence), symbol=printable(finding.symbol))
 
 
 def _moved(finding: Finding, lines: int) -> Finding:
-    return replace(finding, line=finding.line + lines, end_line=finding.end_line + lines)
+    return finding._replace(line=finding.line + lines, end_line=finding.end_line + lines)
 
 
 def _is_of(found: list[Finding], key: str) -> bool:

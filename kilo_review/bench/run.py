@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from kilo_review import review
@@ -236,7 +236,7 @@ class Bench:
     def _one(self, case: Case, session: Session) -> Result | None:
         limit = self._job.deadline.seconds
         deadline = Deadline() if limit is None else Deadline().within(limit)
-        job = replace(self._job.of(self._targets[case.name]), deadline=deadline)
+        job = self._job.of(self._targets[case.name])._replace(deadline=deadline)
         started = time.monotonic()
         try:
             outcome = review.run(job, Silent(), session)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,11 +69,9 @@ def _measured(run: Run, cases: list[Case], own: dict[str, Any]) -> tuple[list[Sc
     scores: list[Score] = []
     problems: list[KiloReviewError] = []
     for name in own["names"] or (run.settings.model,):
-        settings = replace(run.settings, model=name)
-        job = replace(
-            replace(run, settings=settings).job(Request()),
-            deadline=Deadline(run.settings.max_seconds or None),
-        )
+        settings = run.settings._replace(model=name)
+        deadline = Deadline(run.settings.max_seconds or None)
+        job = run._replace(settings=settings).job(Request())._replace(deadline=deadline)
         telling = Telling(quiet=run.flags["quiet"])
         with tempfile.TemporaryDirectory(prefix="kilo-review-bench-") as folder:
             try:

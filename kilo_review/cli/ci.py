@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -122,7 +121,7 @@ def _on_what_was_found(
         run = _prepared(ctx, flags, trial)
         if not is_dry:
             publish = publisher(config.environment(), trial.pipeline, flags, trial.proposal.head)
-            run = replace(run, afterwards=publish)
+            run = run._replace(afterwards=publish)
         trial.repo.deadline = run.deadline
         job = _served(_job(run, trial))
         if ledger is not None:
@@ -144,7 +143,7 @@ def _report_the_failure(ctx: click.Context, flags: dict[str, Any], error: KiloRe
     run = prepare(ctx, flags, CI, has_repository=False)
     page = publisher(config.environment(), Pipeline("", ""), {"post": False, "post_dry_run": False})
     outcome = Outcome(Target(TargetKind.BRANCH, None, None), failure=str(error))
-    return replace(run, on_unavailable=OnUnavailable.BLOCK, afterwards=page).report(outcome)
+    return run._replace(on_unavailable=OnUnavailable.BLOCK, afterwards=page).report(outcome)
 
 
 @contextmanager
@@ -214,12 +213,12 @@ def _job(run: Run, trial: Trial) -> Job:
     own = run.settings.baseline
     extra = (own.relative_to(trial.root).as_posix(),) if own and own.is_relative_to(trial.root) else ()
     request = Request(target=target, ruled_by=trial.repo.tree(trial.proposal.base), governing=extra)
-    return replace(run.job(request), is_pull_request=True)
+    return run.job(request)._replace(is_pull_request=True)
 
 
 def _served(job: Job) -> Job:
     """In a pipeline nobody sees that a small model has taken the place of a server that is down."""
-    return replace(job, model=replace(job.model, needs_server=True))
+    return job._replace(model=job.model._replace(needs_server=True))
 
 
 def _check_ledger(folder: Path, trial: Trial) -> None:

@@ -116,7 +116,7 @@ def _models(run: Run, session: Session) -> Iterator[Check]:
 
 def vars_of(run: Run) -> dict[str, object]:
     """Settings by name."""
-    return {name: getattr(run.settings, name) for name in type(run.settings).__dataclass_fields__}
+    return run.settings._asdict()
 
 
 def origins_of(ctx: click.Context, run: Run) -> dict[str, str]:

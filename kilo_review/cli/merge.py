@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,7 +38,7 @@ def merge_command(ctx: click.Context, /, files: tuple[Path, ...], **flags: Any) 
     pipeline = detect(environment)
     choose_format(flags, pipeline)
     run = prepare(ctx, flags, MERGE, has_repository=False)
-    run = replace(run, afterwards=publisher(environment, pipeline, flags))
+    run = run._replace(afterwards=publisher(environment, pipeline, flags))
     parts, problems = _read(files)
     whole = joined(parts, problems)
     if flags["fail_on"]:  # else as each part was told

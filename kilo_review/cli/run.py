@@ -71,8 +71,7 @@ def _nothing(view: View) -> None:
     """Nothing more is done with a report."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One invocation: its settings, how it talks, and what is done with the report when it has been delivered."""
 
     settings: Settings

@@ -8,8 +8,7 @@ strictly, but not the address, the key, the program or the profile. This module 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review import options, safe_file
 from kilo_review.config.project import baseline, baseline_path, ignore_lists, is_pull_request, repository_root
@@ -76,7 +75,7 @@ def load(
     settings = _merged(settings, given)
     _check_embedded_model(settings, layers, flags)
     if _chosen_by_repository("provider", layers, flags) and not settings.base_url:
-        settings = replace(settings, api_key=None)
+        settings = settings._replace(api_key=None)
     return settings
 
 
@@ -101,11 +100,10 @@ def _layers(config: Path | None, profile: str | None, root: Path | None) -> list
 # One source
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
+class _Layer(NamedTuple):
     origin: str
-    values: dict[str, Any] = field(default_factory=dict)
-    profiles: dict[str, _Layer] = field(default_factory=dict)
+    values: dict[str, Any]
+    profiles: dict[str, _Layer]
     is_repository: bool = False
 
 
@@ -115,10 +113,10 @@ def _repository_layer(root: Path) -> _Layer:
         return _layer(_toml_in(safe_file.read_bytes(own), own), str(own), is_repository=True)
     pyproject = root / "pyproject.toml"
     if not pyproject.exists():
-        return _Layer("repository", is_repository=True)
+        return _Layer("repository", {}, {}, is_repository=True)
     data = safe_file.read_bytes(pyproject)
     if b"kilo-review" not in data:
-        return _Layer("repository", is_repository=True)  # 5 ms of TOML that most need not pay
+        return _Layer("repository", {}, {}, is_repository=True)  # 5 ms of TOML that most need not pay
     tool = _toml_in(data, pyproject).get("tool", {})
     table = tool.get("kilo-review", {}) if isinstance(tool, dict) else {}
     return _layer(table, f"[tool.kilo-review] in {pyproject}", is_repository=True)
@@ -131,7 +129,7 @@ def _user_layer(config: Path | None) -> _Layer:
         return _layer(_toml(config), str(config))
     folder = user_folder()
     path = folder / USER_FILE if folder else None
-    return _layer(_toml(path), str(path)) if path and path.is_file() else _Layer("user")
+    return _layer(_toml(path), str(path)) if path and path.is_file() else _Layer("user", {}, {})
 
 
 def user_folder() -> Path | None:
@@ -250,7 +248,7 @@ def _merged(settings: Settings, values: Mapping[str, Any]) -> Settings:
         changed["categories"] = (*settings.categories, *changed["categories"])
     if "exclude" in changed:
         changed["exclude"] = (*settings.exclude, *changed["exclude"])
-    return replace(settings, **changed)
+    return settings._replace(**changed)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review.judge.policy import FailOn, OnUnavailable, Verify
 from kilo_review.models.base import ModelRequest
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 MOST_PARALLEL = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """All settings, merged.
 
     Attributes:
@@ -55,7 +53,7 @@ class Settings:
     allow_hosts: tuple[str, ...] = ()
     allow_http_hosts: tuple[str, ...] = ()
     ca_file: Path | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = {}
     fail_on: FailOn = FailOn.CRITICAL
     on_unavailable: OnUnavailable | None = None
     max_seconds: float | None = None
@@ -88,7 +86,7 @@ class Settings:
         """The same for the model that confirms, if that is another one."""
         if self.verify_model is None or self.verify_model == self.model:
             return None
-        return replace(self.model_request(environment), name=self.verify_model)
+        return self.model_request(environment)._replace(name=self.verify_model)
 
 
 def _parallel(text: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,4 +151,4 @@ READERS: dict[str, Callable[[str, object, str], dict[str, Any]]] = {
     "cache": _flag,
     "profile": _string,
 }
-assert {each.name for each in fields(Settings)} <= set(READERS)
+assert set(Settings._fields) <= set(READERS)

@@ -7,7 +7,6 @@ not raise: what could not be posted stands in what it returns, and the report ha
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -114,8 +113,7 @@ def _writer(forge: Forge) -> Writer:
 def _masked(finding: Finding, mask: Callable[[str], str]) -> Finding:
     """A finding as it is posted. Its evidence stays, since that is not posted; so does what it is known by."""
     suggestion, fingerprint = finding.suggestion, finding.fingerprint
-    return replace(
-        finding,
+    return finding._replace(
         known_as=fingerprint if marks.is_fingerprint(fingerprint) else digest(fingerprint),  # a file may say anything
         title=mask(finding.title),
         message=mask(finding.message),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review.display import json_path, printable
@@ -168,12 +167,12 @@ class Known:
         if finding.status not in COUNTED:
             return finding
         if finding.kin in self._dismissed:
-            return replace(finding, status=Status.DISMISSED, reason=self._dismissed[finding.kin] or None)
+            return finding._replace(status=Status.DISMISSED, reason=self._dismissed[finding.kin] or None)
         entry = self._entry_for(finding)
         if entry is None:
             return finding
         self._left[entry] -= 1
-        return replace(finding, status=Status.BASELINE, reason=entry.reason or None)
+        return finding._replace(status=Status.BASELINE, reason=entry.reason or None)
 
     @property
     def unused(self) -> list[Accepted]:
@@ -215,5 +214,5 @@ def is_current(finding: Finding, known: Known) -> bool:
 def revived(finding: Finding) -> Finding:
     """A remembered finding as it was before it was accepted or dismissed."""
     if finding.status in {Status.DISMISSED, Status.BASELINE}:
-        return replace(finding, status=Status.ACTIVE, reason=None)
+        return finding._replace(status=Status.ACTIVE, reason=None)
     return finding

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
@@ -50,7 +49,7 @@ class ExitCode(IntEnum):
 def mark_blocking(findings: list[Finding], fail_on: FailOn) -> list[Finding]:
     """The same findings, worst first, with `blocking` set where the policy says so."""
     ordered = sorted(findings, key=lambda finding: (finding.severity.rank, finding.path, finding.line))
-    return [replace(finding, blocking=blocks(finding, fail_on)) for finding in ordered]
+    return [finding._replace(blocking=blocks(finding, fail_on)) for finding in ordered]
 
 
 def exit_code(outcome: Outcome, on_unavailable: OnUnavailable) -> ExitCode:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.display import one_line, printable
@@ -87,10 +86,10 @@ def parse_ruling(text: str, reasoning: str = "") -> Ruling:
 def ruled(finding: Finding, ruling: Ruling) -> Finding:
     """The finding as the answer leaves it."""
     if not ruling.is_confirmed:
-        return replace(finding, status=Status.REFUTED, reason=ruling.evidence or NOT_SHOWN)
+        return finding._replace(status=Status.REFUTED, reason=ruling.evidence or NOT_SHOWN)
     return finding if ruling.evidence.strip() else unverified(finding, NO_INPUT)
 
 
 def unverified(finding: Finding, why: str) -> Finding:
     """A finding that could not be put to the test; it never blocks."""
-    return replace(finding, status=Status.UNVERIFIED, reason=why)
+    return finding._replace(status=Status.UNVERIFIED, reason=why)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.finding import Category, Status, fold
@@ -78,4 +77,4 @@ def _outvoted(each: Anchored, number: int, answers: int, *, is_open: bool) -> An
     status = Status.UNVERIFIED if is_open else Status.REFUTED
     read = " that could be read" if is_open else ""
     reason = f"seen in {number} of {answers} answer{'s' * (answers > 1)}{read}"
-    return each._replace(finding=replace(each.finding, status=status, reason=reason))
+    return each._replace(finding=each.finding._replace(status=status, reason=reason))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.finding import Category, Finding, Severity, Status
@@ -51,7 +50,7 @@ def _finding(fields: dict[str, Any]) -> Finding:
 
 
 def _moved(finding: Finding, lines: int) -> Finding:
-    return replace(finding, line=finding.line + lines, end_line=finding.end_line + lines)
+    return finding._replace(line=finding.line + lines, end_line=finding.end_line + lines)
 
 
 def entries_to_blob(entries: Iterable[Entry]) -> bytes:

@@ -272,7 +272,7 @@ class Ledger:
         """Dismissed findings, each with its reason and the time of its dismissal, the oldest first."""
         rows = [] if self.is_absent else self.store.rows("SELECT finding, reason, at FROM dismissals ORDER BY at")
         found = ((_only(text), reason, at) for text, reason, at in rows)
-        return [(replace(finding, reason=reason), at) for finding, reason, at in found if finding is not None]
+        return [(finding._replace(reason=reason), at) for finding, reason, at in found if finding is not None]
 
     def dismiss(self, finding: Finding, reason: str) -> bool:
         """Remember a decision; whether it is kept."""

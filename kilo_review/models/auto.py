@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review import models
@@ -48,7 +47,7 @@ def _by_url(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
     problem: ModelError | None = None
     for provider in ("ollama", "lmstudio", "openai"):
         try:
-            return models.connect(replace(request, provider=provider), egress, deadline)
+            return models.connect(request._replace(provider=provider), egress, deadline)
         except (WrongServerError, ServerFailedError) as error:
             problem = error
     assert problem
@@ -62,8 +61,8 @@ def _discover(request: ModelRequest, egress: list[Egress], deadline: Deadline) -
     for those who run none: a server that is there but cannot serve is a fault to be told.
     """
     # A key is for a server that the user named, not for whatever listens on a usual port.
-    anyone = replace(request, api_key=None)
-    asked = [replace(anyone, provider=provider, base_url=url) for provider, url in candidates(request)]
+    anyone = request._replace(api_key=None)
+    asked = [anyone._replace(provider=provider, base_url=url) for provider, url in candidates(request)]
     probe_deadline = deadline.within(PROBE_SECONDS)
     with ThreadPoolExecutor(len(asked)) as pool:
         probes = list(pool.map(lambda candidate: _probe(candidate, egress, probe_deadline), asked))

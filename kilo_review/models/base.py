@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kilo_review.models.consent import NO_CONSENT, Consent
@@ -31,8 +31,7 @@ AS_EVER: Mapping[str, Any] = {}
 """No parameters of its own for a request."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRequest:
+class ModelRequest(NamedTuple):
     """Which model the user wants.
 
     Attributes:
@@ -54,7 +53,7 @@ class ModelRequest:
     api_key: str | None = None
     ollama_host: str | None = None
     lmstudio_key: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = AS_EVER
     consent: Consent = NO_CONSENT
     needs_server: bool = False
     ollama_parallel: int = 1

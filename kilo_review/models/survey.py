@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.errors import ConfigError, KiloReviewError, UnreachableError, WrongServerError
@@ -44,8 +43,8 @@ def look(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> lis
     """
     end = deadline.within(LONGEST)
     wanted = _wanted(request)
-    anyone = replace(request, api_key=None, base_url=None)
-    usual = [replace(anyone, provider=provider, base_url=url) for provider, url in candidates(request)]
+    anyone = request._replace(api_key=None, base_url=None)
+    usual = [anyone._replace(provider=provider, base_url=url) for provider, url in candidates(request)]
     known = {each.base_url for each in wanted}
     asked = [*wanted, *(each for each in usual if each.base_url not in known)]
     with ThreadPoolExecutor(len(asked)) as pool:
@@ -59,7 +58,7 @@ def _wanted(request: ModelRequest) -> list[ModelRequest]:
     if not request.base_url:
         return []
     providers = [request.provider] if request.provider in SURVEYS else list(SURVEYS)
-    return [replace(request, provider=provider) for provider in providers]
+    return [request._replace(provider=provider) for provider in providers]
 
 
 def _look(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Look:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.errors import SourceError
 from kilo_review.source.diff import decode_path
@@ -18,13 +17,12 @@ if TYPE_CHECKING:
 _HEX = r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """Where this repository keeps its things; all paths are absolute."""
 
     is_bare: bool
     is_shallow: bool
-    index: Path
+    index_file: Path
     objects: Path
     git_dir: Path
     common_dir: Path

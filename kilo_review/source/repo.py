@@ -139,7 +139,7 @@ class Repository(Commits):
 
     def _index_signature(self) -> tuple[int, ...]:
         try:
-            about = self.layout.index.stat()
+            about = self.layout.index_file.stat()
         except OSError:
             return ()
         return about.st_ino, about.st_size, about.st_mtime_ns
@@ -164,9 +164,9 @@ class Repository(Commits):
             self._temporary = Path(tempfile.mkdtemp(prefix="kilo-review-"))
         index, objects = self._temporary / "index", self._temporary / "objects"
         objects.mkdir(exist_ok=True)
-        if copy_index and self.layout.index.exists():
+        if copy_index and self.layout.index_file.exists():
             # With its time: by it git knows which files may have changed in the second of their staging.
-            shutil.copy2(self.layout.index, index)
+            shutil.copy2(self.layout.index_file, index)
         others = [_quoted(str(self.layout.objects)), os.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES", "")]
         self._overlay = {
             "GIT_INDEX_FILE": str(index),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.errors import SourceError, TargetError
 from kilo_review.outcome import Target, TargetKind
@@ -17,8 +16,7 @@ PATCH = "-"
 KEYWORDS = ("staged", "uncommitted", "branch")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A target in the user's words.
 
     Attributes:
