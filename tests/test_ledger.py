@@ -61,6 +61,9 @@ FINDINGS = st.builds(
     status=st.sampled_from(Status),
     suggestion=st.none() | TEXT,
     reason=st.none() | TEXT,
+    rule=TEXT,
+    blocking=st.just(value=False),  # not kept
+    known_as=st.just(""),
 )
 BUGGY = "def mean(items):\n    return sum(items) / len(items)\n"
 READ_ONLY = (

@@ -168,6 +168,11 @@ findings: SearchStrategy[Finding] = st.builds(
     evidence=one_of_these(CODES),
     symbol=one_of_these(SYMBOLS),
     status=st.sampled_from([Status.ACTIVE, Status.ACTIVE, Status.UNANCHORED, Status.REFUTED]),
+    suggestion=st.none(),
+    reason=st.none(),
+    rule=st.just(""),
+    blocking=st.just(value=False),
+    known_as=st.just(""),
 )
 ROW: dict[str, Any] = {
     "path": "a.py",

@@ -44,6 +44,8 @@ findings: SearchStrategy[Finding] = st.builds(
     suggestion=st.none() | any_text,
     reason=st.none() | any_text,
     rule=any_text,
+    blocking=st.just(value=False),  # not kept
+    known_as=st.just(""),
 )
 entries: SearchStrategy[Entry] = st.builds(
     Entry,
