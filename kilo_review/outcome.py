@@ -191,6 +191,10 @@ class Outcome:
     interrupted: bool = False
     shard: tuple[int, int] | None = None
     """Which part of the change this is, from 1, and of how many; None for all of it."""
+    division: str = ""
+    """What parts of one division have in common; "" where it is not one."""
+    commit: str = ""
+    """The commit that was proposed or pushed; "" where none was named."""
     nothing: str = ""
     """Why there is nothing to review, where that is not a matter of the target's kind."""
     next_step: str = ""

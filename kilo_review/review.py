@@ -116,7 +116,7 @@ def _deceptive(job: Job, change: Change, selection: scope.Selection, decided: Kn
 
 def _outcome(job: Job, change: Change, selection: scope.Selection) -> Outcome:
     """The outcome so far: what is left out, and what a reader should know of the change itself."""
-    outcome = Outcome(change.target, entries=list(selection.left_out), shard=job.shard)
+    outcome = Outcome(change.target, entries=list(selection.left_out), shard=job.shard, division=selection.division)
     if job.request.paths:  # a mistyped path must not look like a clean change
         outcome.nothing = f"nothing changed below {', '.join(job.request.paths)}"
     if job.request.ruled_by is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review.cli.merge import joined
-from kilo_review.errors import ConfigError
+from kilo_review.errors import ConfigError, UsageError
 from kilo_review.report.reading import outcome_of
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def only_plan(made: dict[str, Any]) -> None:
 DAMAGES = {
     "a base that is an option": put("--output=x", "target", "base"),
     "a head that is a revision": put("HEAD", "target", "head"),
+    "a commit that is a revision": put("HEAD", "target", "commit"),
+    "a division that is a number": put(7, "shard", "division"),
     "of no shards": put(0, "shard", "of"),
     "of less than none": put(-3, "shard", "of"),
     "of more than there can be": put(10**9, "shard", "of"),
@@ -122,6 +124,25 @@ def test_shards_of_different_models_are_told() -> None:
     assert not merged(first, second).notes
     second["model"]["name"] = "tiny"
     assert merged(first, second).notes == ["different models have reviewed the shards: ollama m, ollama tiny"]
+
+
+def test_shards_of_different_selections_may_leave_hunks_in_none_of_them() -> None:
+    first, second = report(1, 2), report(2, 2)
+    first["shard"]["division"] = second["shard"]["division"] = "a" * 16
+    assert merged(first, second).word == "clean"
+    second["shard"]["division"] = "b" * 16
+    with pytest.raises(UsageError, match="different selections") as refused:
+        merged(first, second)
+    assert "--exclude" in refused.value.hint
+
+
+def test_shards_of_commits_with_the_same_trees_are_not_of_one_change() -> None:
+    first, second = report(1, 2), report(2, 2)
+    first["target"]["commit"] = second["target"]["commit"] = "c" * 40
+    assert merged(first, second).commit == "c" * 40
+    second["target"]["commit"] = "d" * 40
+    with pytest.raises(UsageError, match="different changes"):
+        merged(first, second)
 
 
 def merged(*reports: dict[str, Any]) -> Outcome:

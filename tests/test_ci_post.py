@@ -101,6 +101,30 @@ def test_a_finding_is_posted_once_and_resolved_when_it_is_gone(
     assert not github.open_threads()
 
 
+def test_merged_reports_are_posted_for_the_commit_that_they_are_of(
+    ci: Callable[..., Result], kilo: Runner, github: FakeGitHub, forge: Forge, tmp_path: Path
+) -> None:
+    """By then the pipeline may be another one, such as one that was started for a newer commit."""
+    file = tmp_path / "share.json"
+    assert ci("--shard", "1/1", "--output", f"json={file}").code == 1
+    reviewed = forge.at("topic")
+    assert json.loads(file.read_text())["target"]["commit"] == reviewed
+    forge.hub.git("checkout", "-q", "topic")
+    forge.hub.commit("further", app__py=f"import os\n\ndef mean(items):\n    {CODE}\n")
+    forge.hub.git("checkout", "-q", "main")
+    forge.propose()
+    address = {"GITHUB_API_URL": f"{github.url}/api/v3", "GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": OURS}
+    words = ("merge", str(file), "--post", "--format", "text")
+    github.head = forge.at("topic")
+    late = kilo(*words, cwd=forge.clone().path, env=forge.pull_request() | address)
+    assert late.code == 1
+    assert f"it has moved on from {reviewed[:12]}" in late.talk
+    assert not github.threads
+    github.head = reviewed
+    assert kilo(*words, cwd=forge.clone().path, env=forge.pull_request() | address).code == 1
+    assert len(github.comments) == 1, "the summary: this clone has no lines of that commit to comment on"
+
+
 def test_a_dry_run_says_what_would_be_posted_and_posts_nothing(ci: Callable[..., Result], github: FakeGitHub) -> None:
     done = ci("--post-dry-run")
     assert "would comment: " in done.talk

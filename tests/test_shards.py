@@ -159,7 +159,39 @@ def test_shards_that_do_not_belong_together_are_wrong_usage(
     assert "are reports on different changes" in told(target=report["target"] | {"head": "0" * 40})
     assert "are not shards of one division" in told(shard={"index": 2, "of": 3})
     assert "are not shards of one division" in told(shard=None)
-    assert "are the same shard" in told(shard={"index": 1, "of": 2})
+    assert "are the same shard" in told(shard=report["shard"] | {"index": 1})
+
+
+def test_shards_with_different_settings_are_wrong_usage(
+    shards: Callable[..., list[Path]], wide: Forge, server: LlamaServer, kilo: Runner, tmp_path: Path
+) -> None:
+    first, _ = shards(2)
+    other = tmp_path / "other.json"
+    review(wide, server, kilo, "--shard", "2/2", "--exclude", "file00.py", "--output", f"json={other}")
+    done = kilo("merge", str(first), str(other))
+    assert done.code == 2
+    assert "hunks may be in none of them" in done.talk
+    assert "Give each shard the same settings" in done.talk
+
+
+def test_a_shard_that_did_not_find_the_change_is_a_missing_one(
+    shards: Callable[..., list[Path]], wide: Forge, server: LlamaServer, kilo: Runner, tmp_path: Path
+) -> None:
+    first, _ = shards(2)
+    lost = tmp_path / "lost.json"
+    words = ("--provider", "openai", "--base-url", server.url, "--shard", "2/2", "--no-fetch")
+    shallow = wide.clone()
+    done = kilo("ci", *words, "--output", f"json={lost}", cwd=shallow.path, env=wide.pull_request())
+    assert done.code == 3, done.talk
+    done = kilo("merge", str(first), str(lost))
+    assert done.code == 3
+    assert "missing: 2" in done.text
+    assert "fetch-depth" in done.text
+    assert "Wrong 0" in done.text
+    alone = kilo("merge", str(lost))
+    assert alone.code == 3
+    assert "fetch-depth" in alone.text
+    assert "missing: 1" in alone.text
 
 
 FIELDS = [

@@ -142,7 +142,7 @@ def _report_the_failure(ctx: click.Context, flags: dict[str, Any], error: KiloRe
     flags |= dict.fromkeys((*GOVERNING_FLAGS, "profile"))
     run = prepare(ctx, flags, CI, has_repository=False)
     page = publisher(config.environment(), Pipeline("", ""), {"post": False, "post_dry_run": False})
-    outcome = Outcome(Target(TargetKind.BRANCH, None, None), failure=str(error))
+    outcome = Outcome(Target(TargetKind.BRANCH, None, None), failure=str(error), shard=flags["shard"])
     return run._replace(on_unavailable=OnUnavailable.BLOCK, afterwards=page).report(outcome)
 
 
@@ -251,4 +251,5 @@ def _with_notes(outcome: Outcome, trial: Trial) -> Outcome:
         outcome.notes.insert(0, PART.format(*outcome.shard))
         outcome.nothing = "there are no hunks in this shard"
     outcome.notes[:0] = trial.proposal.notes
+    outcome.commit = trial.proposal.head
     return outcome

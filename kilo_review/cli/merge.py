@@ -38,9 +38,8 @@ def merge_command(ctx: click.Context, /, files: tuple[Path, ...], **flags: Any) 
     pipeline = detect(environment)
     choose_format(flags, pipeline)
     run = prepare(ctx, flags, MERGE, has_repository=False)
-    run = run._replace(afterwards=publisher(environment, pipeline, flags))
-    parts, problems = _read(files)
-    whole = joined(parts, problems)
+    whole = joined(*_read(files))
+    run = run._replace(afterwards=publisher(environment, pipeline, flags, whole.commit))
     if flags["fail_on"]:  # else as each part was told
         whole.findings = mark_blocking(whole.findings, run.settings.fail_on)
     with run.session() as session:
@@ -59,6 +58,8 @@ def joined(parts: dict[str, Outcome], problems: list[str]) -> Outcome:
     """
     if not parts:
         raise UsageError("; ".join(problems))
+    parts, failures = _of_a_change(parts)
+    problems = [*problems, *failures]
     _check(parts)
     ordered = sorted(parts.values(), key=lambda part: part.shard or (1, 1))
     whole = Outcome.joined(ordered, ordered[0].target, are_disjoint=True)
@@ -71,6 +72,7 @@ def joined(parts: dict[str, Outcome], problems: list[str]) -> Outcome:
         of = (ordered[0].shard or (1, 1))[1]
         problems = [*problems, f"of {of} shards these are missing: {', '.join(map(str, missing))}"]
     whole.failure = "; ".join(filter(None, (whole.failure, *problems)))
+    whole.commit = ordered[0].commit
     return whole
 
 
@@ -86,13 +88,27 @@ def _read(files: tuple[Path, ...]) -> tuple[dict[str, Outcome], list[str]]:
     return parts, problems
 
 
+def _of_a_change(parts: dict[str, Outcome]) -> tuple[dict[str, Outcome], list[str]]:
+    """Without those that never found out what there was to review, and why they did not; all, if none did."""
+    lost = {name: part.failure for name, part in parts.items() if part.failure and part.target.change is None}
+    if len(lost) == len(parts):
+        return parts, []
+    kept = {name: part for name, part in parts.items() if name not in lost}
+    return kept, [f"{name!a}: {failure}" for name, failure in lost.items()]
+
+
 def _check(parts: dict[str, Outcome]) -> None:
     (first, one), *others = parts.items()
     for name, part in others:
-        if part.target != one.target:
+        if (part.target, part.commit) != (one.target, one.commit):
             raise UsageError(f"{first!a} and {name!a} are reports on different changes")
         if part.shard is None or one.shard is None or part.shard[1] != one.shard[1]:
             raise UsageError(f"{first!a} and {name!a} are not shards of one division")
+        if part.division != one.division:
+            raise UsageError(
+                f"{first!a} and {name!a} are shards of different selections: hunks may be in none of them",
+                hint="Give each shard the same settings, such as --exclude",
+            )
     seen: dict[int, str] = {}
     for name, part in parts.items():
         index = part.shard[0] if part.shard else 1

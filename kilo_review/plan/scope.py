@@ -45,10 +45,17 @@ MINIFIED_EXTENSIONS = frozenset({".js", ".mjs", ".cjs", ".css"})
 
 
 class Selection(NamedTuple):
-    """What will be reviewed, and one row for everything that will not."""
+    """What will be reviewed, and one row for everything that will not.
+
+    Attributes:
+        chosen: hunks, each with its file.
+        left_out: rows of the rest.
+        division: of a part, 16 hex digits of the whole that it is a part of; else "".
+    """
 
     chosen: tuple[tuple[FileChange, Hunk], ...]
     left_out: tuple[Entry, ...]
+    division: str = ""
 
     def without(self, is_skipped: Callable[[Hunk], bool], reason: str) -> Selection:
         """The same, with some of the chosen hunks skipped."""
@@ -71,7 +78,14 @@ class Selection(NamedTuple):
             if (2 * before + size) * of // (2 * total) == index - 1:  # where its middle falls
                 own.append(each)
             before += size
-        return Selection(tuple(own), self.left_out if index == 1 else ())
+        return Selection(tuple(own), self.left_out if index == 1 else (), self._digest())
+
+    def _digest(self) -> str:
+        """Parts of different selections, made with different options, may leave hunks in none of them."""
+        import hashlib  # noqa: PLC0415  2 ms of OpenSSL, for a matrix in CI
+
+        rows = (f"{hunk.path}\0{hunk.begin}\0{hunk.end}\n" for _, hunk in self.chosen)
+        return hashlib.sha256("".join(rows).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def none_of(files: Sequence[FileChange], reason: str) -> Selection:

@@ -27,13 +27,11 @@ def render(view: View) -> str:
         outcome=json.dumps(outcome.word),
         blocking=json.dumps(any(finding.blocking for finding in outcome.findings)),
         exit_code=json.dumps(int(view.exit_code)),
-        target=json.dumps(
-            {"kind": outcome.target.kind.value, "base": outcome.target.base, "head": outcome.target.head}
-        ),
+        target=json.dumps(_target(outcome)),
         model=json.dumps(_model(outcome)),
         findings=json_rows(_finding(finding, view.mask) for finding in outcome.findings),
         coverage=_coverage(outcome),
-        shard=json.dumps(outcome.shard and {"index": outcome.shard[0], "of": outcome.shard[1]}),
+        shard=json.dumps(_shard(outcome)),
         failure=json.dumps(outcome.failure or None),
         notes=_texts([view.mask(note) for note in outcome.notes]),
         usage=json.dumps(_usage(outcome)),
@@ -42,6 +40,18 @@ def render(view: View) -> str:
             for row in outcome.egress
         ),
     )
+
+
+def _target(outcome: Outcome) -> dict[str, str | None]:
+    target = outcome.target
+    return {"kind": target.kind.value, "base": target.base, "head": target.head, "commit": outcome.commit or None}
+
+
+def _shard(outcome: Outcome) -> dict[str, int | str] | None:
+    if outcome.shard is None:
+        return None
+    index, of = outcome.shard
+    return {"index": index, "of": of, "division": outcome.division}
 
 
 def _texts(texts: list[str]) -> str:

@@ -50,7 +50,7 @@ def outcome_of(data: bytes, name: str) -> Outcome:
 def _outcome(report: Row) -> Outcome:
     target, model = _get(report, "target", dict), report["model"]
     found = Outcome(
-        Target(TargetKind(target["kind"]), _tree(target, "base"), _tree(target, "head")),
+        Target(TargetKind(target["kind"]), _object_id(target, "base"), _object_id(target, "head")),
         model=None if model is None else _model(model),
         findings=[_finding(row) for row in _get(report, "findings", list)],
         entries=[_entry(row) for row in _get(_get(report, "coverage", dict), "entries", list)],
@@ -60,6 +60,8 @@ def _outcome(report: Row) -> Outcome:
         notes=[_text(note) for note in report.get("notes", [])],
         interrupted=_get(report, "exit_code", int) == ExitCode.INTERRUPTED,
         shard=_shard(report),
+        division=_maybe(report["shard"] or {}, "division", str) or "",
+        commit=_object_id(target, "commit") or "",
     )
     _check(found, report)
     return found
@@ -80,11 +82,11 @@ def _check(found: Outcome, report: Row) -> None:
         raise ValueError(f"its {wrong[0]} does not agree with its rows")
 
 
-def _tree(target: Row, end: str) -> str | None:
-    """The id of a tree: git is asked about it, so it must be nothing else."""
-    name = _maybe(target, end, str)
+def _object_id(target: Row, name_of: str) -> str | None:
+    """The id of a tree or a commit: git is asked about it, so it must be nothing else."""
+    name = _maybe(target, name_of, str)
     if name is not None and not re.fullmatch(OBJECT_ID, name):
-        raise ValueError(f"{end} is no object id")
+        raise ValueError(f"{name_of} is no object id")
     return name
 
 
