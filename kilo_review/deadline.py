@@ -9,6 +9,8 @@ from kilo_review.errors import DeadlineError
 
 PROCESS_START = time.monotonic()
 """Seconds on the monotonic clock when this program's first module was loaded."""
+TICK = 0.25
+"""Seconds of one wait for threads: Python notices a Ctrl-C that came just before a wait only when that is over."""
 
 
 @dataclass(frozen=True, slots=True)

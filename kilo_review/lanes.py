@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from threading import Condition, Event
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from kilo_review.deadline import TICK
 from kilo_review.errors import ModelError, NotLocalError
 from kilo_review.outcome import Usage
 from kilo_review.throttle import Throttle, Width
@@ -124,7 +125,10 @@ class Lanes:
         self._waiting = deque(future for future in self._waiting if not future.cancel())
 
     def _next(self) -> Turn:
-        done = self._waiting[0].result()
+        future = self._waiting[0]
+        while not future.done():
+            _wait_for(future)
+        done = future.result()
         self._waiting.popleft()
         if self._elsewhere is not None:  # that counts more than what became of this chunk
             done = done._replace(error=self._elsewhere)
@@ -183,6 +187,12 @@ class Lanes:
             self._room.notify_all()
             self._room.wait_for(lambda: self._over.is_set() or self._under_way < self._throttle.limit)
             self._under_way += 1
+
+
+def _wait_for(future: Future[_Done]) -> None:
+    from concurrent.futures import wait  # noqa: PLC0415  as below
+
+    wait([future], timeout=TICK)
 
 
 def _threads(number: int) -> ThreadPoolExecutor:

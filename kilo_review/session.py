@@ -51,6 +51,7 @@ class Session:
         self._ledger: Ledger | None = None
         self._dismissals: dict[str, str] | None = None
         self._models: list[tuple[ModelRequest, Model | ModelError]] = []
+        self._is_over = False
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +63,8 @@ class Session:
                 opened.close()
 
     def hang_up(self) -> None:
-        """Close the connections to models; whoever waits for an answer gets an error."""
+        """Close the connections to models for good; whoever waits for an answer, or is connecting, gets an error."""
+        self._is_over = True
         for _, found in self._models:
             if not isinstance(found, ModelError):
                 found.close()
@@ -116,4 +118,7 @@ class Session:
             self._models.append((request, known))
         if isinstance(known, ModelError):
             raise known
+        if self._is_over:  # since another thread hung up, while this one was connecting
+            known.close()
+            raise ModelError("the connections to models were closed")
         return known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -10,9 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kilo_review.deadline import Deadline
 from kilo_review.errors import ModelError, NotLocalError, UnreachableError
 from kilo_review.lanes import Lanes
-from kilo_review.outcome import Usage
+from kilo_review.models.base import ModelRequest
+from kilo_review.models.locality import endpoint
+from kilo_review.models.transport import Client
+from kilo_review.outcome import Egress, Usage
+from kilo_review.session import Session
 from kilo_review.throttle import Width
 from tests.fakes.base import Response
 from tests.fakes.ollama import Model, Ollama
@@ -20,6 +26,7 @@ from tests.test_jobs import FILES, Gauge, finding_in, review, wide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.conftest import Result
     from tests.fakes.base import Call, Failure
@@ -108,6 +115,36 @@ def test_a_connection_that_is_closed_under_a_lane_loses_no_other_answer() -> Non
             list(next(turns).answers)
         told = [answer for turn in lanes.rest() for answer in _until_it_fails(turn.answers)]
     assert told
+
+
+def test_nothing_is_sent_by_whoever_was_connecting_when_the_line_was_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.create_connection
+
+    with Ollama() as server:
+        booked: list[Egress] = []
+        client = Client(endpoint(server.url), booked, Deadline().within(5))
+
+        def meanwhile(*arguments: Any) -> socket.socket:
+            made = connect(*arguments)
+            client.close()
+            return made
+
+        monkeypatch.setattr(socket, "create_connection", meanwhile)
+        with pytest.raises(ModelError, match="hung up"):
+            client.get("/api/version")
+    assert not server.calls
+    assert [row.bytes_sent for row in booked] == [0]
+
+
+def test_a_session_that_was_left_while_it_connected_asks_nothing(tmp_path: Path) -> None:
+    with Ollama(models=[Model("m:1")]) as server, Session(Deadline().within(5), directory=tmp_path) as session:
+
+        def leave(call: Call) -> None:
+            session.hang_up()
+
+        server.instead["/api/show"] = [leave]
+        with pytest.raises(ModelError, match="closed"):
+            session.model(ModelRequest("ollama", base_url=server.url))
 
 
 def _until_it_fails(answers: Iterator[Any]) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from kilo_review import review
 from kilo_review.bench.score import Result, judged
-from kilo_review.deadline import Deadline
+from kilo_review.deadline import TICK, Deadline
 from kilo_review.errors import KiloReviewError, ModelError
 from kilo_review.finding import digest
 from kilo_review.models.base import answer_identity
@@ -223,7 +223,7 @@ class Bench:
                         session = free.pop()
                         case = left.pop(0)
                         running[pool.submit(self._one, case, session)] = (case, session)
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    for future in wait(running, timeout=TICK, return_when=FIRST_COMPLETED).done:
                         case, session = running.pop(future)
                         free.append(session)
                         yield case, future.result()

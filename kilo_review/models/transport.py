@@ -119,6 +119,8 @@ class _Stream:
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         allowed = self._client.patience.seconds()
+        if self._client.is_closed:  # by another thread while this one was connecting, when there was nothing to close
+            raise _broken(self._client.endpoint.origin, "it was hung up")
         self._egress.bytes_sent += len(buffer)
         try:
             self._sock.settimeout(allowed)
@@ -205,7 +207,13 @@ class Answer:
 
 
 class Client:
-    """Requests to one endpoint. Not for several threads at once."""
+    """Requests to one endpoint. Not for several threads at once, but for `close`.
+
+    Attributes:
+        endpoint: whom it asks.
+        patience: how long the answer may take.
+        is_closed: for good; nothing is sent any more.
+    """
 
     def __init__(
         self, endpoint: Endpoint, egress: list[Egress], deadline: Deadline, *, api_key: str | None = None
@@ -215,6 +223,7 @@ class Client:
         self._egress = egress
         self._receipt: Egress | None = None
         self._key = (api_key or "").encode()
+        self.is_closed = False
         self._client = _httpx_client(self, api_key)
 
     @contextmanager
@@ -231,7 +240,8 @@ class Client:
         return Client(self.endpoint, self._egress, self.patience.deadline, api_key=self._key.decode() or None)
 
     def close(self) -> None:
-        """Close all connections; a server stops working for us when it sees that."""
+        """Close all connections; a server stops working for us when it sees that. Nothing is sent any more."""
+        self.is_closed = True
         self._client.close()
 
     def receipt(self, address: str) -> Egress:
