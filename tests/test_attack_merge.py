@@ -69,7 +69,7 @@ def only_plan(made: dict[str, Any]) -> None:
 DAMAGES = {
     "a base that is an option": put("--output=x", "target", "base"),
     "a head that is a revision": put("HEAD", "target", "head"),
-    "a commit that is a revision": put("HEAD", "target", "commit"),
+    "a commit that is a revision": put("HEAD", "commit"),
     "a division that is a number": put(7, "shard", "division"),
     "of no shards": put(0, "shard", "of"),
     "of less than none": put(-3, "shard", "of"),
@@ -138,9 +138,9 @@ def test_shards_of_different_selections_may_leave_hunks_in_none_of_them() -> Non
 
 def test_shards_of_commits_with_the_same_trees_are_not_of_one_change() -> None:
     first, second = report(1, 2), report(2, 2)
-    first["target"]["commit"] = second["target"]["commit"] = "c" * 40
+    first["commit"] = second["commit"] = "c" * 40
     assert merged(first, second).commit == "c" * 40
-    second["target"]["commit"] = "d" * 40
+    second["commit"] = "d" * 40
     with pytest.raises(UsageError, match="different changes"):
         merged(first, second)
 

@@ -108,7 +108,7 @@ def test_merged_reports_are_posted_for_the_commit_that_they_are_of(
     file = tmp_path / "share.json"
     assert ci("--shard", "1/1", "--output", f"json={file}").code == 1
     reviewed = forge.at("topic")
-    assert json.loads(file.read_text())["target"]["commit"] == reviewed
+    assert json.loads(file.read_text())["commit"] == reviewed
     forge.hub.git("checkout", "-q", "topic")
     forge.hub.commit("further", app__py=f"import os\n\ndef mean(items):\n    {CODE}\n")
     forge.hub.git("checkout", "-q", "main")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import ssl
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 
 from kilo_review import forge
 from kilo_review.errors import ConfigError, ForgeError
@@ -17,7 +20,7 @@ from kilo_review.forge.github import GitHub
 from kilo_review.forge.gitlab import GitLab
 from kilo_review.forge.place import checked, place_of
 from kilo_review.forge.waits import limited_for
-from kilo_review.forge.wire import Patience, Wire
+from kilo_review.forge.wire import Patience, Wire, trusted
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.view import View
 from kilo_review.source.ci import Pipeline
@@ -192,6 +195,24 @@ def test_a_certificate_of_nobody_is_refused(tmp_path: Path, answers: Answers) ->
     client = Wire("GitHub", place("https://127.0.0.1:9", authority=str(tmp_path / "none.pem")), {}, "Scopes")
     with pytest.raises(ForgeError, match=r"the certificates .* cannot be read"):
         client.send("GET", "/x")
+
+
+def test_an_authority_of_ones_own_is_believed_beside_the_usual_ones(tmp_path: Path) -> None:
+    authority, file = trustme.CA(), tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server_side)
+    with Answers(tls=server_side) as answers:
+        answers.says = lambda _: as_json({"ok": 1})
+        there = place(answers.url.replace("http://127.0.0.1", "https://localhost"), authority=str(file))
+        with closing(Wire("GitHub", there, {}, "Scopes")) as client:
+            assert client.send("GET", "/x").json() == {"ok": 1}
+        stranger = Wire("GitHub", replace(there, authority=""), {}, "Scopes")
+        with closing(stranger), pytest.raises(ForgeError, match="certificate"):
+            stranger.send("GET", "/x")
+    context = trusted(there)
+    assert isinstance(context, ssl.SSLContext)
+    assert len(context.get_ca_certs()) > 1
 
 
 # Where, and with which token

@@ -66,7 +66,10 @@ class _Group(click.Group):
         return command
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        self._default(ctx).format_options(ctx, formatter)
+        own = [parameter for parameter in self.params if parameter.name == "version"]
+        told = (parameter.get_help_record(ctx) for parameter in (*own, *self._default(ctx).get_params(ctx)))
+        with formatter.section("Options"):
+            formatter.write_dl([record for record in told if record])
         self.format_commands(ctx, formatter)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:

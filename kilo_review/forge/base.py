@@ -23,7 +23,7 @@ class Place:
         token: sent to `api` and nowhere else; never shown.
         head: the commit that was reviewed.
         base: the commit that it was compared with; "" where nobody knows.
-        authority: a file with the certificates to trust; "" for the usual ones.
+        authority: a file with certificates to trust beside the usual ones; "" for none.
     """
 
     system: str

@@ -325,22 +325,30 @@ def _client(place: Place, headers: Mapping[str, str]) -> httpx.Client:
     return httpx.Client(
         trust_env=False,
         follow_redirects=False,
-        verify=_trusted(place),
+        verify=trusted(place),
         timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
         headers={**fixed, **headers},
     )
 
 
-def _trusted(place: Place) -> ssl.SSLContext | bool:
-    """What certificates are checked against: the usual authorities, or those of a file alone."""
+def trusted(place: Place) -> ssl.SSLContext | bool:
+    """What certificates are checked against: the usual authorities, and those of a file.
+
+    Raises:
+        ForgeError: the file cannot be read, or holds no certificate.
+    """
     if not place.api.startswith("https:"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: reading the usual ones takes 20 ms
     if not place.authority:
         return True
+    import httpx  # noqa: PLC0415
+
+    context = httpx.create_ssl_context(trust_env=False)
     try:
-        return ssl.create_default_context(cafile=place.authority)
+        context.load_verify_locations(place.authority)
     except OSError as error:
         raise ForgeError(
             f"the certificates {place.authority!a} cannot be read ({error.strerror or error})",
-            hint="SSL_CERT_FILE or CI_SERVER_TLS_CA_FILE names them",
+            hint="KILO_REVIEW_CA_FILE, SSL_CERT_FILE or CI_SERVER_TLS_CA_FILE names them",
         ) from None
+    return context

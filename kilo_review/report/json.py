@@ -27,7 +27,10 @@ def render(view: View) -> str:
         outcome=json.dumps(outcome.word),
         blocking=json.dumps(any(finding.blocking for finding in outcome.findings)),
         exit_code=json.dumps(int(view.exit_code)),
-        target=json.dumps(_target(outcome)),
+        target=json.dumps(
+            {"kind": outcome.target.kind.value, "base": outcome.target.base, "head": outcome.target.head}
+        ),
+        commit=json.dumps(outcome.commit or None),
         model=json.dumps(_model(outcome)),
         findings=json_rows(_finding(finding, view.mask) for finding in outcome.findings),
         coverage=_coverage(outcome),
@@ -40,11 +43,6 @@ def render(view: View) -> str:
             for row in outcome.egress
         ),
     )
-
-
-def _target(outcome: Outcome) -> dict[str, str | None]:
-    target = outcome.target
-    return {"kind": target.kind.value, "base": target.base, "head": target.head, "commit": outcome.commit or None}
 
 
 def _shard(outcome: Outcome) -> dict[str, int | str] | None:

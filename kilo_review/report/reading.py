@@ -61,7 +61,7 @@ def _outcome(report: Row) -> Outcome:
         interrupted=_get(report, "exit_code", int) == ExitCode.INTERRUPTED,
         shard=_shard(report),
         division=_maybe(report["shard"] or {}, "division", str) or "",
-        commit=_object_id(target, "commit") or "",
+        commit=_object_id(report, "commit") or "",
     )
     _check(found, report)
     return found
