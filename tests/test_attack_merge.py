@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kilo_review.outcome import Outcome
-    from tests.conftest import Runner
+    from tests.conftest import Repo, Runner
 
 BASE, HEAD = "a" * 40, "b" * 40
 
@@ -56,6 +56,20 @@ def drop_a_finding(made: dict[str, Any]) -> None:
     made |= {"blocking": True, "exit_code": 1, "outcome": "findings"}
 
 
+def add_a_finding(fingerprint: str) -> Callable[[dict[str, Any]], None]:
+    row = {"path": "f1.py", "line": 1, "end_line": 1, "severity": "minor", "category": "bug", "title": "t"}
+    rest = {"message": "m", "evidence": "x", "suggestion": None, "status": "active", "blocking": False, "reason": None}
+
+    def change(made: dict[str, Any]) -> None:
+        made |= {"outcome": "findings", "findings": [row | rest | {"fingerprint": fingerprint}]}
+
+    return change
+
+
+def damage_the_path(made: dict[str, Any]) -> None:
+    made["coverage"]["entries"][0]["path"] = "a\ud800.py"
+
+
 def lose_rows(made: dict[str, Any]) -> None:
     made |= {"outcome": "incomplete", "exit_code": 3}
     made["coverage"]["not_reviewed"] = 4
@@ -81,6 +95,11 @@ DAMAGES = {
     "a dry run": only_plan,
     "a finding that is gone": drop_a_finding,
     "rows that are gone": lose_rows,
+    "a fingerprint that moves the cursor": add_a_finding("\x1b[2J" + "0" * 28),
+    "a fingerprint that ends an attribute": add_a_finding('"><b>x<p'),
+    "half a character": put(["a\ud800"], "notes"),
+    "a path with half a character": damage_the_path,
+    "an address that is none": put([{"url": "u", "address": "\x1b]0;x\x07", "bytes_sent": 1, "requests": 1}], "egress"),
     "another outcome": put("not_reviewed", "outcome"),
 }
 
@@ -102,6 +121,25 @@ def test_a_forged_report_has_git_write_no_file(kilo: Runner, tmp_path: Path) -> 
     assert done.code == 2
     assert "base is no object id" in done.talk
     assert not written.exists()
+
+
+def test_a_report_with_a_finding_is_read_as_it_is() -> None:
+    made = report()
+    add_a_finding("0a" * 16)(made)
+    (finding,) = outcome_of(json.dumps(made).encode(), "it").findings
+    assert finding.fingerprint == "0a" * 16
+
+
+@pytest.mark.parametrize("environment", [{"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}, {"PATH": "/nonexistent"}])
+def test_where_git_cannot_be_used_the_reports_are_joined_all_the_same(
+    kilo: Runner, repo: Repo, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    made, file = report(), tmp_path / "shard.json"
+    add_a_finding("0a" * 16)(made)
+    file.write_text(json.dumps(made))
+    done = kilo("merge", str(file), "--format", "json", cwd=repo.path, env=environment)
+    assert done.code == 0, done.talk
+    assert [each["title"] for each in done.json()["findings"]] == ["t"]
 
 
 def test_an_interrupted_shard_is_an_interrupted_review() -> None:

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kilo_review.display.detectors import is_worth_a_look, look
-from kilo_review.display.secrets import MASK, masked
+from kilo_review.display.secrets import MASK, masked, seen_in
 from tests.hostile import TEXT
 
 if TYPE_CHECKING:
@@ -32,6 +32,13 @@ PLANTED = [
     "api_key='«12345-67890»'  # of the test system",
     'my_password_secure = "«h^unter2»"',
     'private_key "«something»";',
+    'secret = b"«Sup3rS3cret!x9»"',
+    'password: str = "«Sup3rS3cret!x9»"',
+    'api_key: Final[str] = "«Sup3rS3cret!x9»"',
+    "DB_PASS=«Tr0ub4dor3x9»",
+    "ENV API_TOKEN=«Sup3rS3cretx9y8»",
+    "export API_KEY=«abcd1234efgh5678» # prod",
+    "AWS_SECRET_ACCESS_KEY=«/KJ3kd83hDn2kd8Hd3nKd93jdHs72jdks83jdkDs»",
     'password := "«correcthorse»"',
     'char my_password[25] = "«correcthorse»";',
     'std::string secret("«correcthorse»");',
@@ -108,6 +115,10 @@ INNOCENT = [
     'password = "DB_PASSWORD"',
     'secret_file = "/run/secrets/db1"',
     'secret = "/run/secrets/db1"',
+    'secret: Path = "/run/secrets/Database1"',
+    "API_SECRET=/usr/local/share/Keys2/something/of/the/Application",
+    'password: str = "hidden"',
+    "OVER_PASS=${X}",
     "PASSWORD_FILE=/run/secrets/db1",
     "TOKEN_TTL=3600",
     "SECRET_NAME=db1",
@@ -155,6 +166,13 @@ def test_a_secret_is_cut_and_the_rest_of_the_line_stays(line: str) -> None:
     before, secret, after = parts(line)
     shown = secret[: min(4, len(secret) // 4)]
     assert masked(before + secret + after) == before + shown + MASK + after
+
+
+def test_a_secret_that_was_seen_is_masked_wherever_it_stands_again() -> None:
+    seen = seen_in(['password = "correct.horse"', "nothing", 'pwd = "ab1!"'])
+    assert masked("The literal correct.horse, in `correct.horse`", seen) == "The literal cor[masked], in `cor[masked]`"
+    assert masked("incorrect.horses, ab1!", seen) == "incorrect.horses, ab1!"
+    assert seen_in(["nothing"]) is None
 
 
 @pytest.mark.parametrize("line", INNOCENT)

@@ -54,7 +54,7 @@ def test_a_program_that_takes_nonsense_for_clean_is_found_out_and_the_review_can
     assert f"python -m soak {' '.join(STORM)} --only NUMBER" in said
     # How far a review comes depends on the time that the machine gives it, so that one number may come out otherwise.
     numbers = re.findall(r"^  review (\d+): what was looked at", said, re.MULTILINE)
-    assert any(is_found_again(number) for number in numbers)
+    assert any(is_found_again(number) for _ in range(3) for number in numbers)
 
 
 def is_found_again(number: str) -> bool:

@@ -63,7 +63,10 @@ def publisher(
         flags: the options of the command.
         head: the commit that is reviewed; without it, the one that the CI system names.
     """
-    client = _forge(environment, pipeline, head) if flags["post"] or flags["post_dry_run"] else None
+    is_wanted = flags["post"] or flags["post_dry_run"]
+    if is_wanted and flags.get("shard"):
+        say("kilo-review: nothing will be posted of a shard: kilo-review merge --post does so for all of them")
+    client = _forge(environment, pipeline, head) if is_wanted and not flags.get("shard") else None
 
     def publish(view: View) -> None:
         page = environment.get(SUMMARY_VARIABLE)

@@ -19,7 +19,7 @@ from kilo_review.outcome import Outcome, TargetKind, summed
 from kilo_review.plan import rules
 from kilo_review.report import deliver, renderer
 from kilo_review.report.logged import for_ci
-from kilo_review.report.masking import is_ci, mask_for
+from kilo_review.report.masking import is_ci, mask_for, published
 from kilo_review.report.progress import Talk, say
 from kilo_review.report.view import View
 from kilo_review.report.wanted import Wanted, check, wanted
@@ -164,15 +164,17 @@ class Run(NamedTuple):
         if session is not None and counts and outcome.target.kind is not TargetKind.PATCH:
             held = code == ExitCode.BLOCKED and bool(self.caller.held)
             session.ledger.count(self.caller.kind, outcome, held=held)
+        is_public = self.caller.is_public or is_ci(config.environment())
+        mask = mask_for(outcome.findings, is_public=is_public)
+        outcome = published(outcome, mask) if is_public else outcome
         if outcome.failure and Wanted("text") not in self.reports:  # the contract has no place for it
             say(f"kilo-review: not reviewed: {for_terminal(outcome.failure)}")
-        is_public = self.caller.is_public or is_ci(config.environment())
         view = View(
             outcome,
             code,
             verbosity=-1 if self.flags["quiet"] else int(self.flags["verbose"]),
             held=self.caller.held,
-            mask=mask_for(is_public=is_public),
+            mask=mask,
             diff=lambda: _diff(outcome.target, session, patch),
         )
         result = int(code)

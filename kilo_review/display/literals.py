@@ -11,6 +11,8 @@ DIGEST_LENGTHS = frozenset({32, 40, 56, 64, 96, 128})
 _TEMPLATE = re.compile(r"\$\{|\$\(|\{\{|\{[\w.!:\[\]]*\}|<[\w .-]+>|%\(|%[sdv]|\*{3}|\.{3}|…|\[masked\]")
 _VARIABLE = re.compile(r"\$[A-Za-z_]\w*")
 _PATH = re.compile(r"\.{0,2}/|~/|\w+://")
+_RANDOM = re.compile(r"/?(?:[A-Za-z0-9+]+/){0,3}[A-Za-z0-9+]{12,}={0,2}(?<=.{32})")
+"""Base64 that begins like a path: few slashes, and much between them."""
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _NAME = re.compile(r"[A-Za-z]++(?:[._-][A-Za-z]++)+")
 _NAMES_A_SECRET = re.compile(r"pass|secret|token|key|pwd|credential|auth", re.IGNORECASE)
@@ -29,7 +31,9 @@ def is_placeholder(text: str) -> bool:
 
 def is_literal(text: str) -> bool:
     """Whether what stands after `password =` is a password, and not prose, a path, a type or a name."""
-    if len(text) < SHORTEST_LITERAL or is_placeholder(text) or re.search(r"\s", text) or _PATH.match(text):
+    if len(text) < SHORTEST_LITERAL or is_placeholder(text) or re.search(r"\s", text):
+        return False
+    if _PATH.match(text) and not (_RANDOM.fullmatch(text) and is_mixed(text)):
         return False
     is_name = _CONSTANT.fullmatch(text) or (_NAME.fullmatch(text) and _NAMES_A_SECRET.search(text))
     return not is_name and not _WORD.fullmatch(text)

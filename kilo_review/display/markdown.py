@@ -17,7 +17,7 @@ LONGEST_HEX = 6
 """Forges take seven digits for the id of a commit."""
 
 _DRAWN = re.compile(
-    "actdiag|bpmn|bytefield|blockdiag|c4plantuml|d2|dbml|ditaa|dot|erd|excalidraw|geojson|graphviz|math|mermaid|nomnoml"
+    "actdiag|bpmn|bytefield|blockdiag|c4plantuml|d2|dbml|diagramsnet|ditaa|dot|erd|excalidraw|geojson|glql|graphviz|math|mermaid|nomnoml"
     "|nwdiag|packetdiag|pikchr|plantuml|rackdiag|seqdiag|stl|structurizr|suggestion|svgbob|symbolator|tikz|topojson"
     "|umlet|vega|vegalite|wavedrom|wireviz",
     re.IGNORECASE,
@@ -42,6 +42,8 @@ _BREAKS = re.compile(
     | (?<=/)(?=/)                 # https://host, //host
     | (?<=[Ww]{3})(?=\.)          # www.host
     | (?<=:)(?=[\w+-]+:)          # :emoji:
+    | (?<=\[)(?=[A-Za-z_]+:)      # GitLab: [work_item:1], [epic:group/5]
+    | (?<=\*)(?=iteration:)       # GitLab: *iteration:1
     """,
     re.VERBOSE,
 )

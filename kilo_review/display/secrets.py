@@ -16,11 +16,15 @@ from kilo_review.display import detectors
 from kilo_review.display.literals import is_literal, is_mixed, is_placeholder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MASK = "[masked]"
 MOST_SHOWN = 4
 """So many characters, and never more than a quarter, tell which secret it was."""
+
+
+SHORTEST_REPEATED = 6
+"""Characters of a secret that is masked wherever it stands again; a shorter one may be any word."""
 
 
 class Span(NamedTuple):
@@ -31,17 +35,34 @@ class Span(NamedTuple):
     shown: int = MOST_SHOWN
 
 
-def masked(text: str) -> str:
-    """The text with each secret cut to its first characters; line breaks stay where they are."""
-    spans = [*_keys(text), *_placed(text), *_settings(text)]
-    spans += [Span(start, end) for start, end in detectors.found(text)]
+def masked(text: str, repeated: re.Pattern[str] | None = None) -> str:
+    """The text with each secret cut to its first characters; line breaks stay where they are.
+
+    Args:
+        text: what is masked.
+        repeated: finds further secrets, which were seen elsewhere.
+    """
+    known = [Span(*found.span()) for found in repeated.finditer(text)] if repeated else []
     pieces, at = [], 0
-    for start, end, shown in _merged(spans):
+    for start, end, shown in _merged([*_spans(text), *known]):
         secret = text[start:end]
         if not secret.endswith(MASK):
             pieces += [text[at:start], secret[: min(shown, len(secret) // 4)], MASK]
             at = end
     return "".join([*pieces, text[at:]])
+
+
+def seen_in(texts: Iterable[str]) -> re.Pattern[str] | None:
+    """What finds the secrets of these texts wherever they stand again, such as in the words that tell of them."""
+    found = {text[span.start : span.end] for text in texts for span in _merged(_spans(text))}
+    known = [each for each in found if len(each) >= SHORTEST_REPEATED and "\n" not in each and not each.endswith(MASK)]
+    words = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
+    return re.compile(rf"(?<!\w)(?:{words})(?!\w)") if words else None
+
+
+def _spans(text: str) -> list[Span]:
+    found = (Span(start, end) for start, end in detectors.found(text))
+    return [*_keys(text), *_placed(text), *_assigned(text), *_settings(text), *found]
 
 
 def _merged(spans: list[Span]) -> list[Span]:
@@ -121,8 +142,15 @@ def _placed(text: str) -> Iterator[Span]:
                 yield Span(*found.span(1))
 
 
+_ASSIGNED = re.compile(
+    r"(?:secret|passw(?:or)?d|passphrase|pwd|api_?key|access_?key|secret_?key)"
+    r"(?:\s{0,9}:\s{0,9}[A-Za-z_][\w.\[\]| ]{0,40}?)?\s{0,9}=\s{0,9}[bru]{0,2}(['\"])([^'\"\s]{4,}+)\1",
+    re.IGNORECASE,
+)
+"""As Python writes it: with a type, or as bytes."""
 _SETTING = re.compile(
-    r"^[-+ \t]*+(?:export |set )?+['\"]?([\w.-]++)['\"]?([ \t]*+[=:][ \t]*+)([^\s'\"`#,;(){}\[\]<>$]++)[ \t]*+$",
+    r"^[-+ \t]*+(?:export |set |ENV |ARG )?+['\"]?([\w.-]++)['\"]?([ \t]*+[=:][ \t]*+)([^\s'\"`#,;(){}\[\]<>$]++)"
+    r"(?:[ \t]++\#[^\n]*+)?+[ \t]*+$",
     re.MULTILINE,
 )
 _SECRET_NAMES = (
@@ -136,8 +164,13 @@ _SECRET_NAMES = (
     "apikey",
     "access_key",
     "secret_key",
+    "_pass",
 )
 SHORTEST_SETTING = 8
+
+
+def _assigned(text: str) -> Iterator[Span]:
+    yield from (Span(*found.span(2)) for found in _ASSIGNED.finditer(text) if is_literal(found[2]))
 
 
 def _settings(text: str) -> Iterator[Span]:

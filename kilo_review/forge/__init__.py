@@ -21,10 +21,10 @@ from kilo_review.forge.wire import Patience
 from kilo_review.outcome import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from kilo_review.finding import Finding
-    from kilo_review.forge.base import Forge, Remark, Spot, Standing
+    from kilo_review.forge.base import Forge, Remark, Spot, Standing, Summary
     from kilo_review.outcome import Entry, Outcome
     from kilo_review.report.view import View
     from kilo_review.source.ci import Pipeline
@@ -89,7 +89,8 @@ def _post(view: View, diff: Diff | None, forge: Forge, max_comments: int, dry_ru
     if dry_run:
         return Posted(forge.name, planned)
     told = body.digest(outcome, head, view.mask)
-    return apply(planned, forge, SummaryPlan(told, summaries, posted, is_wanted=_has_gaps(outcome)))
+    carried = _carried(outcome, summaries, findings)
+    return apply(planned, forge, SummaryPlan(told, summaries, posted, _has_gaps(outcome), carried))
 
 
 def _why_not(standing: Standing, reviewed: str) -> str:
@@ -128,10 +129,33 @@ def _has_gaps(outcome: Outcome) -> bool:
 
 def _unseen(outcome: Outcome, places: Places) -> Callable[[Remark], bool]:
     """Whether the file of a comment, or a part of it, was not looked at in this run."""
-    is_partial = bool(outcome.failure or outcome.interrupted or outcome.dry_run or outcome.shard)
-    unseen = {entry.path for entry in outcome.entries if _is_unseen(entry)}
+    seen, unseen = _seen(outcome)
     names = {name for path in unseen for name in places.old_paths(path)}
-    return lambda remark: is_partial or remark.path in names
+    known = {name for path in seen for name in (path, *places.old_paths(path))}
+    # A comment may have a name that its file had in between: as long as anything was not looked at, it may be that.
+    return lambda remark: _is_partial(outcome) or remark.path in names or (bool(unseen) and remark.path not in known)
+
+
+def _is_partial(outcome: Outcome) -> bool:
+    """Whether it may be that not even the names of all files are known."""
+    return bool(outcome.failure or outcome.interrupted or outcome.dry_run or outcome.shard)
+
+
+def _seen(outcome: Outcome) -> tuple[set[str], set[str]]:
+    """Paths that were looked at as a whole, and those that were not."""
+    unseen = {entry.path for entry in outcome.entries if _is_unseen(entry)}
+    return {entry.path for entry in outcome.entries} - unseen, unseen
+
+
+def _carried(outcome: Outcome, summaries: Sequence[Summary], findings: Sequence[Finding]) -> tuple[str, ...]:
+    """What the summary has said of files that were not looked at this time."""
+    seen, unseen = _seen(outcome)
+    if not summaries or not (unseen or _is_partial(outcome)):
+        return ()
+    rows = (
+        row for each in summaries for row in body.carried(each.body, findings, () if _is_partial(outcome) else seen)
+    )
+    return tuple(dict.fromkeys(rows))
 
 
 def _is_unseen(entry: Entry) -> bool:

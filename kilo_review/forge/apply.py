@@ -78,12 +78,14 @@ class SummaryPlan:
         there: those that are there, the oldest first.
         posted: comments that earlier runs made for this commit.
         is_wanted: whether there is anything to tell even if every finding has a comment.
+        carried: rows of an earlier summary on what was not looked at this time.
     """
 
     digest: Digest
     there: Sequence[Summary] = ()
     posted: int = 0
     is_wanted: bool = False
+    carried: Sequence[str] = ()
 
 
 def apply(plan: Plan, forge: Forge, wanted: SummaryPlan | None = None) -> Posted:
@@ -105,6 +107,8 @@ class _Poster:
         self._known: set[str] = set()
         self._made: Counter[str] = Counter()
         """Fingerprints of comments that this run has made for certain."""
+        self._untold: list[Finding] = []
+        """Findings whose comment is gone, or still says that they are."""
 
     def run(self, plan: Plan, wanted: SummaryPlan | None) -> Posted:
         """All of it."""
@@ -115,7 +119,7 @@ class _Poster:
         posted.updated = self._edit(plan.update, self._forge.update)
         posted.reopened = self._edit(plan.reopen, self._forge.reopen)
         posted.resolved = self._edit(plan.resolve, self._forge.resolve)
-        self._summarise([*homeless, *plan.rest], wanted)
+        self._summarise([*homeless, *self._untold, *plan.rest], wanted)
         return posted
 
     def _create(self, drafts: Sequence[Draft]) -> list[Draft]:
@@ -183,13 +187,15 @@ class _Poster:
 
     def _edit(self, edits: Sequence[Edit], change: Callable[[Remark, str], str | None]) -> int:
         done = 0
-        for remark, text in edits:
+        for remark, text, finding in edits:
             try:
                 self._note(change(remark, text) or "")
-            except MissingError:
-                continue  # somebody has deleted it
             except ForgeError as error:
-                self._fail(error)
+                is_deleted = isinstance(error, MissingError)  # by somebody else
+                if not is_deleted:
+                    self._fail(error)
+                if finding is not None and (is_deleted or remark.is_settled):
+                    self._untold.append(finding)
             else:
                 done += 1
         return done
@@ -200,7 +206,7 @@ class _Poster:
             posted.unposted = list(findings)
             return
         number = wanted.posted + len(posted.created)
-        text = body.summary(wanted.digest, findings, posted=number, longest=self._forge.longest)
+        text = body.summary(wanted.digest, findings, wanted.carried, posted=number, longest=self._forge.longest)
         there = wanted.there[0] if wanted.there else None
         try:
             if there is None or not same(there.body, text):

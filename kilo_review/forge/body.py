@@ -17,7 +17,7 @@ from kilo_review.report.wording import general_gaps
 from kilo_review.report.words import amount, headline, marked_words, place_of, skipped_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from kilo_review.finding import Finding
     from kilo_review.forge.base import Remark, Spot
@@ -29,6 +29,8 @@ RESERVE = 500
 """Characters that are kept free for what says how much did not fit."""
 LONGEST_WORDS = 2000
 LONGEST_CODE = 10_000
+_ROW = re.compile(r"- \*\*\w+\*\* (`+.*?`+|<code>.*?</code>) .* <sub>([0-9a-f]{8}): .*</sub>\r?\Z")
+"""A finding in a summary: its place and its id."""
 _COMMAND = re.compile(r"^[ \t]*(?:/[A-Za-z]|@[\w-]+[ \t]+\w)", re.MULTILINE)
 """What GitLab, or a bot that reads comments, takes for an order, even in code: `/close`, `@bot merge`."""
 
@@ -112,17 +114,21 @@ class Digest(NamedTuple):
 
 def digest(outcome: Outcome, head: str, mask: Callable[[str], str]) -> Digest:
     """What an outcome tells as a whole; reasons and remarks go through `mask`."""
-    counts = "; ".join(map(for_markdown, (*marked_words(outcome), *skipped_words(outcome))))
+    words = (*marked_words(outcome), *_unplaced(outcome), *skipped_words(outcome))
+    counts = "; ".join(map(for_markdown, words))
     notes = (_words(mask(note)) for note in _notes(outcome))
     return Digest(head, for_markdown(headline(outcome)), counts, tuple(_gaps(outcome, mask)), tuple(notes))
 
 
-def summary(told: Digest, findings: Sequence[Finding], *, posted: int, longest: int) -> str:
+def summary(
+    told: Digest, findings: Sequence[Finding], carried: Sequence[str] = (), *, posted: int, longest: int
+) -> str:
     """The summary comment.
 
     Args:
         told: what it tells besides findings.
         findings: those that have no comment of their own, the worst first.
+        carried: rows of an earlier summary that still hold, as far as anybody knows.
         posted: comments that were made for this commit.
         longest: characters that the forge takes.
     """
@@ -130,8 +136,29 @@ def summary(told: Digest, findings: Sequence[Finding], *, posted: int, longest: 
     page.rows += ["", f"Besides: {told.counts}."] if told.counts else []
     page.section("Not reviewed", told.gaps, "reasons and places")
     page.section("Findings without a comment on their line", [_row(each) for each in findings], "findings")
+    page.section("Found in an earlier run, and not looked at in this one", carried, "findings")
     page.section("Notes", [f"- {note}" for note in told.notes], "notes")
     return "\n".join(page.rows)
+
+
+def carried(summary: str, known: Iterable[Finding], seen: Iterable[str]) -> list[str]:
+    """Rows of an earlier summary that a run which did not look at everything must not lose.
+
+    Args:
+        summary: its text.
+        known: findings of this run in any state, which have a word of their own.
+        seen: paths that were looked at as a whole: what is not found there any more is gone.
+    """
+    ids = {finding.short_id for finding in known}
+    places = {code_span(escaped_path(path)).rstrip("`") for path in seen}
+    rows = ((row.rstrip("\r"), _ROW.match(row)) for row in summary.split("\n"))
+    return [row for row, found in rows if found and found[2] not in ids and not _is_in(found[1], places)]
+
+
+def _is_in(place: str, places: set[str]) -> bool:
+    """Whether a row's file and line, as code, is in one of these files, as code without its end."""
+    file = re.sub(r"(?::\d+)?`*\Z", "", place)
+    return file in places
 
 
 class _Page:
@@ -162,6 +189,13 @@ def _row(finding: Finding) -> str:
         f"- **{finding.severity}** {code_span(place)} {_words(finding.title)}{doubt}: {_words(finding.message)}"
         f" <sub>{finding.short_id}: {_traits(finding)}</sub>"
     )
+
+
+def _unplaced(outcome: Outcome) -> list[str]:
+    """Where nothing counts, the heading has them."""
+    number = sum(finding.status is Status.UNANCHORED for finding in outcome.findings)
+    has_others = any(finding.status is Status.ACTIVE for finding in outcome.shown)
+    return [f"{number} that stand on no line of the change"] if number and has_others else []
 
 
 def _gaps(outcome: Outcome, mask: Callable[[str], str]) -> Iterator[str]:

@@ -39,6 +39,8 @@ class Gitea:
         self._pull = f"{self._repository}/pulls/{place.number}"
         self._comments = f"{self._repository}/issues/comments"
         self._user = ""
+        self._open: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
+        """By path and line, ids of comments of ours in one conversation that are not settled."""
 
     def close(self) -> None:
         """See `base.Forge`."""
@@ -59,7 +61,12 @@ class Gitea:
                     lines = number(comment, "position"), number(comment, "original_position")
                     conversations[(text(comment, "path"), *lines)].append(comment)
         found = (_remark(comment, talk, self._me()) for talk in conversations.values() for comment in talk)
-        return [remark for remark in found if remark is not None]
+        remarks = [remark for remark in found if remark is not None]
+        self._open.clear()
+        for remark in remarks:
+            if not remark.is_settled:
+                self._open[remark.path, remark.line].add(remark.id)
+        return remarks
 
     def summaries(self) -> list[Summary]:
         """See `base.Forge`."""
@@ -70,7 +77,12 @@ class Gitea:
         return [Summary(text(each, "id"), text(each, "body"), *mark) for each, mark in found if mark]
 
     def create(self, drafts: Sequence[Draft]) -> None:
-        """See `base.Forge`. Of a review that is refused, what came before the fault waits unsent: it is taken back."""
+        """See `base.Forge`. Of a review that is refused, what came before the fault waits unsent: it is taken back.
+
+        A review that a person has begun as the same user would be sent along, so there is none beside it.
+        """
+        if self._take_back():
+            raise RefusedPlaceError("a review that the token's user has begun waits on Gitea, and would be sent along")
         comments = [_comment(draft) for draft in drafts]
         body = {"commit_id": self.place.head, "event": "COMMENT", "body": "", "comments": comments}
         answer = self._wire.send("POST", f"{self._pull}/reviews", body, accept=REFUSED)
@@ -83,7 +95,12 @@ class Gitea:
         self._wire.send("PATCH", f"{self._comments}/{remark.id}", {"body": body})
 
     def resolve(self, remark: Remark, body: str) -> str:
-        """See `base.Forge`."""
+        """See `base.Forge`. All comments on one line are one conversation: it is closed with the last of ours."""
+        others = self._open[remark.path, remark.line]
+        others.discard(remark.id)
+        if others:
+            self.update(remark, body)
+            return ""
         path = f"{self._repository}/pulls/comments/{remark.id}/resolve"
         try:
             self._wire.send("POST", path, is_repeatable=True)
@@ -126,10 +143,22 @@ class Gitea:
     def _reviews(self) -> list[dict[str, Any]]:
         return self._wire.pages(f"{self._pull}/reviews", size=PAGE, parameter="limit")
 
-    def _take_back(self) -> None:
+    def _take_back(self) -> bool:
+        """Delete what is ours of reviews that were not sent; whether a person has begun one as the same user."""
+        is_shared = False
         for review in self._reviews():
-            if text(review, "state") == "PENDING" and text(review, "user", "id") == self._me():
-                self._wire.send("DELETE", f"{self._pull}/reviews/{text(review, 'id')}")
+            if text(review, "state") != "PENDING" or text(review, "user", "id") != self._me():
+                continue
+            path = f"{self._pull}/reviews/{text(review, 'id')}"
+            comments = self._wire.pages(f"{path}/comments", size=PAGE, parameter="limit")
+            ours = [each for each in comments if marks.of_remark(text(each, "body"))]
+            if len(ours) == len(comments) and not text(review, "body"):
+                self._wire.send("DELETE", path)
+                continue
+            is_shared = True
+            for comment in ours:
+                self._wire.send("DELETE", f"{self._comments}/{text(comment, 'id')}")
+        return is_shared
 
     def _me(self) -> str:
         """The number of the token's user; of a job's own token it is -2."""
@@ -152,7 +181,7 @@ def _remark(comment: dict[str, Any], talk: list[dict[str, Any]], user: str) -> R
         fingerprint=mark.fingerprint,
         path=text(comment, "path"),
         line=number(comment, "position") or number(comment, "original_position"),
-        is_resolved=bool(text(comment, "resolver", "id")),
+        is_resolved=any(text(each, "resolver", "id") for each in talk),
         is_settled=mark.is_settled,
         has_reply=any(text(each, "user", "id") != user for each in talk),
         body=body,

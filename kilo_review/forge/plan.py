@@ -20,10 +20,11 @@ DOUBTFUL = frozenset({Status.UNVERIFIED, Status.UNANCHORED})
 
 
 class Edit(NamedTuple):
-    """A comment of ours and the text that it gets."""
+    """A comment of ours and the text that it gets; and the finding that it tells of, if that is there."""
 
     remark: Remark
     body: str
+    finding: Finding | None = None
 
 
 class Plan(NamedTuple):
@@ -90,8 +91,7 @@ def plan(
     texts = {at: writer.write(active[at], spot) for at, spot in spots.items()}
     partner = _matched(active, remarks, spots, texts)
     steps = _Steps()
-    for at, number in partner.items():
-        steps.found(remarks[number], texts[at])
+    told = {at for at, number in partner.items() if steps.found(active[at], remarks[number], texts[at])}
     for number, remark in enumerate(remarks):
         if number not in partner.values():
             is_gone = remark.fingerprint not in doubtful and not is_unseen(remark)
@@ -101,8 +101,8 @@ def plan(
     create = {at: Draft(active[at], spot, writer.write(active[at], spot)) for at, spot in islice(placed, max(room, 0))}
     return Plan(
         create=tuple(create.values()),
-        told=tuple(active[at] for at in partner),
-        rest=tuple(finding for at, finding in fresh.items() if at not in create),
+        told=tuple(active[at] for at in partner if at in told),
+        rest=tuple(finding for at, finding in enumerate(active) if at not in told and at not in create),
         **{name: tuple(edits) for name, edits in vars(steps).items()},
     )
 
@@ -121,14 +121,19 @@ class _Steps:
         else:
             self.keep.append(remark)
 
-    def found(self, remark: Remark, body: str) -> None:
-        """The finding of a comment is there. What people have answered to, or closed, is left as it is."""
-        if remark.is_settled:
-            self.reopen.append(Edit(remark, body))
+    def found(self, finding: Finding, remark: Remark, body: str) -> bool:
+        """The finding of a comment is there. What people have answered to, or closed, is left as it is.
+
+        Returns:
+            Whether the comment tells of it then: one that calls it gone, and was answered, does not.
+        """
+        if remark.is_settled and not remark.has_reply:
+            self.reopen.append(Edit(remark, body, finding))
         elif remark.is_resolved or remark.has_reply or same(remark.body, body):
             self.keep.append(remark)
         else:
-            self.update.append(Edit(remark, body))
+            self.update.append(Edit(remark, body, finding))
+        return not (remark.is_settled and remark.has_reply)
 
 
 def _worst_first(finding: Finding) -> tuple[bool, int, str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kilo_review.errors import ConfigError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 LARGEST = 10**15
 """Of a number."""
+FINGERPRINT = "[0-9a-f]{32}"
 OBJECT_ID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 
 
@@ -114,7 +116,7 @@ def _finding(row: Row) -> Finding:
         blocking=_get(row, "blocking", bool),
         suggestion=_maybe(row, "suggestion", str),
         reason=_maybe(row, "reason", str),
-        known_as=_get(row, "fingerprint", str),
+        known_as=_fingerprint(row),
     )
 
 
@@ -161,7 +163,17 @@ def _seconds(row: Row, name: str) -> float:
 
 def _egress(row: Row) -> Egress:
     counts = _get(row, "bytes_sent", int), _get(row, "requests", int)
-    return Egress(_get(row, "url", str), _get(row, "address", str), *counts)
+    address = _get(row, "address", str)
+    ip_address(address)  # a ValueError otherwise
+    return Egress(_get(row, "url", str), address, *counts)
+
+
+def _fingerprint(row: Row) -> str:
+    """It stands in reports and comments as it is."""
+    fingerprint = _get(row, "fingerprint", str)
+    if not re.fullmatch(FINGERPRINT, fingerprint):
+        raise ValueError("fingerprint is none")
+    return fingerprint
 
 
 def _get(row: Mapping[str, Any], name: str, kind: type[Value]) -> Value:
@@ -170,6 +182,8 @@ def _get(row: Mapping[str, Any], name: str, kind: type[Value]) -> Value:
         raise TypeError(f"{name} is no {kind.__name__}")
     if isinstance(value, int) and abs(value) > LARGEST:
         raise ValueError(f"{name} is too large")
+    if isinstance(value, str):
+        value.encode()  # half a character, which no report could hold, is a ValueError
     return value
 
 
@@ -180,4 +194,5 @@ def _maybe(row: Mapping[str, Any], name: str, kind: type[Value]) -> Value | None
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("a note is no text")
+    value.encode()
     return value
