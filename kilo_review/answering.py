@@ -47,23 +47,40 @@ def answers_to(asker: Asker, packer: Packer, chunk: Chunk, votes: int) -> Iterat
         packer.check(chunk)
         found = poll.found(asker, chunk, votes, saved.extend)
     except (PromptTooLongError, CutReplyError) as error:
-        if isinstance(error, PromptTooLongError):
-            packer.learn(error, chunk)
-        # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
-        halves = chunk.halves(cut_hunks=isinstance(error, PromptTooLongError))
-        if halves is None:
-            rescued = poll.rescued(asker, chunk, error) if isinstance(error, CutReplyError) else []
-            yield Answer(chunk, [*saved, *rescued], error)
-            return
-        if saved:  # by answers that came before this one; the halves are asked about all the same
-            yield Answer(Chunk([], chunk.rules_of), saved)
-        for half in halves:
-            yield from answers_to(asker, packer, half, votes)
+        yield from _in_halves(asker, packer, chunk, votes, error, saved)
     except (BadReplyError, BrokenStreamError) as error:
         yield Answer(chunk, saved, error)
-    except ModelError as error:
+    except BaseException as error:  # Ctrl-C too, and a connection that another thread has closed
         if saved:
-            yield Answer(chunk, saved, error)
+            yield Answer(chunk, saved, error if isinstance(error, ModelError) else ModelError("interrupted"))
         raise
     else:
         yield Answer(chunk, found)
+
+
+def _in_halves(
+    asker: Asker,
+    packer: Packer,
+    chunk: Chunk,
+    votes: int,
+    error: PromptTooLongError | CutReplyError,
+    saved: list[Anchored],
+) -> Iterator[Answer]:
+    """What was too long at once; `saved` is what answers before this one have found."""
+    if isinstance(error, PromptTooLongError):
+        try:
+            packer.learn(error, chunk)
+        except ModelError as worse:
+            if saved:
+                yield Answer(chunk, saved, worse)
+            raise
+    # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
+    halves = chunk.halves(cut_hunks=isinstance(error, PromptTooLongError))
+    if halves is None:
+        rescued = poll.rescued(asker, chunk, error) if isinstance(error, CutReplyError) else []
+        yield Answer(chunk, [*saved, *rescued], error)
+        return
+    if saved:  # the halves are asked about all the same
+        yield Answer(Chunk([], chunk.rules_of), saved)
+    for half in halves:
+        yield from answers_to(asker, packer, half, votes)

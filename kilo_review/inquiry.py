@@ -86,6 +86,7 @@ class Inquiry:
         self._states: dict[Hunk, State] = {}
         self._failed: dict[Hunk, str] = {}
         self._next_step = ""
+        self._leak = ""
         self._broken = 0
         self._sieve = Sieve(job, change, decided)
         self._packer: Packer | None = None
@@ -109,6 +110,8 @@ class Inquiry:
         self._give_up(outcome, reason)
         outcome.findings += [finding for _, hunk in self._chosen for finding in self._settled.get(hunk, ())]
         outcome.entries[:0] = [self._entry(hunk, reason) for _, hunk in self._chosen]
+        if self._leak and not outcome.count(State.NOT_REVIEWED):  # such a run does not pass, even if all was answered
+            outcome.failure = self._leak
         self._note_ignores(outcome)
         if self._packer is not None:
             outcome.notes += self._packer.shelf.notes
@@ -131,8 +134,8 @@ class Inquiry:
         except DeadlineError:
             self._note_slowness(model, outcome, always=True)
             raise
-        except NotLocalError:
-            self._note_leak(outcome)
+        except NotLocalError as error:
+            self._note_leak(outcome, error)
             raise
         finally:
             self._ledger.calibrate(speed_of, self._pace.measured._replace(tokens_per_byte=meter.tokens_per_byte))
@@ -243,8 +246,8 @@ class Inquiry:
         for turn in lanes.rest():
             try:
                 self._take(turn, packer, outcome)
-            except NotLocalError:
-                self._note_leak(outcome)
+            except NotLocalError as error:
+                self._note_leak(outcome, error)
             except ModelError:
                 pass  # the first one is told
 
@@ -358,8 +361,12 @@ class Inquiry:
             told = [*told, *self._sieve.unused(looked_at)]
         outcome.notes += dict.fromkeys(told)
 
-    def _note_leak(self, outcome: Outcome) -> None:
-        """Found out by the answer: the server has passed the request on."""
+    def _note_leak(self, outcome: Outcome, error: NotLocalError) -> None:
+        """Found out by the answer: the server has passed the request on, and is not asked for anything more."""
+        self._leak = error.message
+        self._session.distrust(error)
+        if self._verifier is not None:
+            self._verifier.give_up(error)
         assert outcome.model
         warning = f"WARNING: {outcome.model.base_url} sent your code to another machine"
         outcome.model = outcome.model._replace(local=False)

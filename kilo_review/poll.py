@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import BadReplyError, CutReplyError, ModelError
+from kilo_review.errors import BadReplyError, CutReplyError
 from kilo_review.judge.anchor import anchor
 from kilo_review.judge.vote import is_decided, majority
 from kilo_review.models.base import AS_EVER
@@ -49,7 +49,7 @@ def found(asker: Asker, chunk: Chunk, votes: int, keep: Callable[[list[Anchored]
             if not number and isinstance(error, CutReplyError):
                 raise  # asked in parts, it may answer
             unread.append(error)
-        except ModelError:
+        except BaseException:  # Ctrl-C too: what was seen is not lost
             keep(majority(samples, votes, votes - len(samples)))
             raise
         else:

@@ -93,7 +93,10 @@ def _one_by_one(
             for rest in missing[number:]:
                 session.ledger.leave(*rest.change, error.message, [])
             raise
-        outcome.findings = as_of_now(job, commit, outcome.findings, session.repository, tip)
+        try:
+            outcome.findings = as_of_now(job, commit, outcome.findings, session.repository, tip)
+        except (DeadlineError, SourceError):  # the time is used up: what was found is told as it is
+            outcome.findings = mark_blocking([_named(finding, commit) for finding in outcome.findings], job.fail_on)
         yield outcome
         if outcome.interrupted:
             return

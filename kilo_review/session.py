@@ -12,6 +12,7 @@ from kilo_review.source.repo import Repository
 
 if TYPE_CHECKING:
     from kilo_review.deadline import Deadline
+    from kilo_review.errors import NotLocalError
     from kilo_review.models.base import Model, ModelRequest
     from kilo_review.outcome import Egress
 
@@ -75,6 +76,13 @@ class Session:
             self._models.remove(known)
             if not isinstance(known[1], ModelError):
                 known[1].close()
+
+    def distrust(self, error: NotLocalError) -> None:
+        """An answer came from another machine: nothing more is sent to any model."""
+        for at, (request, found) in enumerate(self._models):
+            if not isinstance(found, ModelError):
+                found.close()
+                self._models[at] = (request, error)
 
     @property
     def repository(self) -> Repository:

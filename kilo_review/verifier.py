@@ -81,18 +81,20 @@ class Verifier:
             asker = self._ready()
             return self._remembered(finding, piece, key, asker) or self._asked(finding, piece, key, rules, asker)
         except NotLocalError as error:
-            if self._asker is not None:
+            was_sent = self._asker is not None
+            self.give_up(error)
+            if was_sent:
                 raise
-            self._give_up(error)  # refused before anything was sent
         except WOULD_BE_THE_SAME as error:
             return unverified(finding, error.message)
         except BrokenStreamError as error:
             self.left = error.message
         except ModelError as error:
-            self._give_up(error)
+            self.give_up(error)
         return unverified(finding, self.left)
 
-    def _give_up(self, error: ModelError) -> None:
+    def give_up(self, error: ModelError) -> None:
+        """Ask no more; what is due from now on is unverified for this reason."""
         self._gave_up = True
         self.left = NO_TIME if isinstance(error, DeadlineError) else error.message
 
@@ -131,5 +133,5 @@ class Verifier:
         import hashlib  # noqa: PLC0415  2 ms of OpenSSL, not for a run with nothing to review
 
         who = answer_identity(asker.model, self._job.prompts.verify_version)
-        parts = (who, key, finding.category.value, str(finding.line - piece.hunk.start), finding.evidence)
+        parts = (who, key, finding.category.value, str(finding.line - piece.hunk.start), finding.evidence, finding.rule)
         return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()

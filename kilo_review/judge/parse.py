@@ -22,6 +22,8 @@ LONGEST_MESSAGE = 1000
 LONGEST_QUOTE = 2000
 MOST_DIGITS = 9
 MOST_BRACES = 200
+LONGEST_PROSE = 1 << 16
+"""Characters of an answer that is not JSON as a whole; each brace in it may cost as much time as all of it."""
 REMEDIES = ("fix", "suggestion", "suggested_fix", "replacement")
 """Names under which models add a fix of their own accord."""
 # Patterns are text here and in the other modules that a start passes through: `re` compiles and keeps them when
@@ -69,13 +71,28 @@ def parse(text: str, reasoning: str = "") -> list[Claim]:
     Raises:
         BadReplyError: it is not a list of well-formed findings.
     """
-    content = (text if text.strip() else reasoning).lstrip("\ufeff").strip()
+    content = answer_of(text, reasoning)
     if not content:
         raise BadReplyError(
             "the model's answer is empty",
             hint="Load the model with a larger window, switch its thinking off, or try another one",
         )
     return [_claim(item) for item in _items(content)]
+
+
+def answer_of(text: str, reasoning: str) -> str:
+    """The answer; what came as thinking counts only where nothing else came, and it is JSON as a whole.
+
+    Raises:
+        BadReplyError: it is a thought, in which all kinds of answers may be turned over.
+    """
+    content = text.lstrip("\ufeff").strip()
+    if content or not reasoning.strip():
+        return content
+    thought = reasoning.lstrip("\ufeff").strip()
+    if _decoded(thought) is None:
+        raise _still_thinking()
+    return thought
 
 
 def salvage(text: str) -> list[Claim]:
@@ -103,6 +120,8 @@ def object_with(name: str, text: str) -> dict[str, Any]:
     """
     content = text.lstrip("\ufeff").strip()
     whole = _decoded(content)
+    if whole is None and len(content) > LONGEST_PROSE:
+        raise BadReplyError("the model's answer is not JSON, and too long to be looked through for it")
     found = [whole] if whole is not None else list(_objects_in(_without_thinking(content)))
     candidates = [each for each in found if isinstance(each, dict) and name in each]
     if not candidates:
@@ -120,6 +139,8 @@ def _items(content: str) -> list[object]:
     whole = _decoded(content)
     if whole is not None:
         return _list_in(whole)
+    if len(content) > LONGEST_PROSE:
+        raise BadReplyError("the model's answer is not JSON, and too long to be looked through for it")
     prose = _without_thinking(content)
     candidates = [found for found in _objects_in(prose) if isinstance(found, dict) and "findings" in found]
     if not candidates:
@@ -160,11 +181,15 @@ def _without_thinking(text: str) -> str:
     if "</think" in text.lower():
         return re.sub(_THINKING, "", text, count=1).strip()
     if re.match(_OPEN_THINKING, text):
-        raise BadReplyError(
-            "the model was still thinking when its answer ended",
-            hint="Switch its thinking off, or allow more with --option num_predict=4096",
-        )
+        raise _still_thinking()
     return text
+
+
+def _still_thinking() -> BadReplyError:
+    return BadReplyError(
+        "the model was still thinking when its answer ended",
+        hint="Switch its thinking off, or allow more with --option num_predict=4096",
+    )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

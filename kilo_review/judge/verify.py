@@ -8,7 +8,7 @@ from kilo_review.display import one_line, printable
 from kilo_review.errors import BadReplyError
 from kilo_review.finding import Finding, Status
 from kilo_review.inert import inert
-from kilo_review.judge.parse import object_with
+from kilo_review.judge.parse import answer_of, object_with
 from kilo_review.judge.policy import FailOn, Verify, blocks
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def parse_ruling(text: str, reasoning: str = "") -> Ruling:
     Raises:
         BadReplyError: it is neither yes nor no.
     """
-    found = object_with("confirmed", text if text.strip() else reasoning)
+    found = object_with("confirmed", answer_of(text, reasoning))
     confirmed, evidence = found.get("confirmed"), found.get("evidence", "")
     if not isinstance(confirmed, bool) or not isinstance(evidence, str):
         raise BadReplyError("the model's answer neither confirms nor refutes")

@@ -41,7 +41,7 @@ def majority(samples: Sequence[Sample], votes: int, unread: int = 0) -> list[Anc
     """
     seen = _tally(samples)
     first: dict[_Place, Anchored] = {}
-    for each in sorted((each for sample in samples for each in sample), key=_is_refuted):
+    for each in sorted((each for sample in samples for each in sample), key=_worst_first):
         first.setdefault(_place(each), each)
     return [
         each
@@ -59,6 +59,10 @@ def is_decided(samples: Sequence[Sample], votes: int, left: int) -> bool:
 
 def _tally(samples: Sequence[Sample]) -> Counter[_Place]:
     return Counter(place for sample in samples for place in {_place(each) for each in sample if not _is_refuted(each)})
+
+
+def _worst_first(each: Anchored) -> tuple[bool, int]:
+    return _is_refuted(each), each.finding.severity.rank
 
 
 def _is_refuted(each: Anchored) -> bool:

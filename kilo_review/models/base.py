@@ -181,5 +181,6 @@ def answer_identity(model: Model, prompts_version: str, votes: int = 1) -> str:
     info = model.info
     parameters = sorted((name, value) for name, value in model.parameters.items() if name not in NO_INFLUENCE)
     asked = (prompts_version,) if votes == 1 else (prompts_version, votes)
-    known = (info.provider, info.name, info.digest, parameters, *asked)
+    version = info.digest or info.base_url  # without the one, the same name elsewhere may be another model
+    known = (info.provider, info.name, version, parameters, *asked)
     return hashlib.sha256(json.dumps(known, default=str).encode()).hexdigest()[:32]

@@ -30,6 +30,8 @@ CODERS = (
 """Families known to read code, the better first (docs/models.md)."""
 NOT_CHAT = ("embed", "bge-", "rerank", "whisper", "nomic", "minilm")
 MOST_LISTED = 12
+MOST_COMPARED = 500
+"""Names that a wrong one is compared with; each takes 50 us."""
 KNOWN_CODER, ONLY_ONE, LARGEST = "known to read code", "the only one there", "the largest there"
 REASONS = (ALREADY_LOADED, KNOWN_CODER, ONLY_ONE, LARGEST)
 """Why a model was chosen, the best reason first."""
@@ -121,7 +123,7 @@ def _why(offer: Offer, count: int) -> str:
 def _not_found(usable: Sequence[Offer], wanted: str, asked: Asked, pull: str) -> ModelNotFoundError:
     from difflib import get_close_matches  # noqa: PLC0415  for this message alone
 
-    names = [one_line(offer.name) for offer in usable]
+    names = [one_line(offer.name) for offer in usable[:MOST_COMPARED]]
     nearest = get_close_matches(wanted, names, n=1, cutoff=0.5)
     steps = [f"Did you mean {nearest[0]}?"] if nearest else []
     steps.append(

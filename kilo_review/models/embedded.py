@@ -144,6 +144,7 @@ class Engine:
 
     def __init__(self, model: Path, window: int) -> None:
         self.key = secrets.token_urlsafe(24)
+        self._is_ready = False
         self._model = model
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the engine
         self._process = subprocess.Popen(
@@ -170,6 +171,7 @@ class Engine:
         line = output.readline()
         if not line:
             raise self.failure()
+        self._is_ready = True
         return str(json.loads(line)["url"])
 
     def has_ended(self) -> bool:
@@ -191,13 +193,13 @@ class Engine:
         )
 
     def close(self) -> None:
-        """End the process: politely by closing its input, then not."""
+        """End the process: politely by closing its input, then not; one that is still loading does not look."""
         process = self._process
         if process.stdin and not process.stdin.closed:
             with suppress(BrokenPipeError):  # it has already ended
                 process.stdin.close()
         try:
-            process.wait(END_SECONDS)
+            process.wait(END_SECONDS if self._is_ready else 0)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

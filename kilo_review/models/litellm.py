@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from kilo_review.errors import NotLocalError
 from kilo_review.models.base import count_of
 from kilo_review.models.consent import plain_name
-from kilo_review.models.locality import is_loopback
+from kilo_review.models.locality import is_cloud_name, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +27,9 @@ OWNER = "openai"
 """`owned_by` of whatever it lists."""
 ALONE: Mapping[str, Any] = {"disable_fallbacks": True}
 """For each request: where a model fails, that is told; its question is not passed on to one that nobody has chosen."""
+REFUSALS = frozenset({401, 403, 429})
+FAILED = 500
+CLOUD = "https://ollama.com"
 UNNAMED = "a server that it does not name"
 
 
@@ -66,10 +69,22 @@ class Deployment(NamedTuple):
 
 
 def deployments(client: Client) -> list[Deployment]:
-    """The servers behind the proxy; none if something else answers here, or it does not tell."""
-    data = client.get("/model/info").json()
+    """The servers behind the proxy; none if something else answers here, which does not know the question.
+
+    Raises:
+        NotLocalError: it does not tell.
+    """
+    answer = client.get("/model/info")
+    data = answer.json()
     listed = data.get("data") if isinstance(data, dict) else None
-    return [found for entry in listed if (found := _deployment(entry))] if isinstance(listed, list) else []
+    found = [each for entry in listed if (each := _deployment(entry))] if isinstance(listed, list) else []
+    if not found and (isinstance(listed, list) or answer.status in REFUSALS or answer.status >= FAILED):
+        raise NotLocalError(
+            f"{client.endpoint.url} lists models as {SERVER} does, and does not tell where it passes on what they are "
+            f"asked ({answer.status}); nothing was sent",
+            hint="Its administrator can let this key ask /v1/model/info; or name one of the servers behind it",
+        )
+    return found
 
 
 def _deployment(entry: object) -> Deployment | None:
@@ -77,6 +92,8 @@ def _deployment(entry: object) -> Deployment | None:
         return None
     url, about = entry["litellm_params"].get("api_base"), entry.get("model_info")
     window = count_of(about.get("max_input_tokens")) if isinstance(about, dict) else 0
+    if is_cloud_name(str(entry["litellm_params"].get("model"))):  # by an Ollama that passes it on itself
+        url = CLOUD
     return Deployment(str(entry.get("model_name")), url if isinstance(url, str) else "", window)
 
 

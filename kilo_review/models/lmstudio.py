@@ -137,8 +137,12 @@ def _native_v1(data: dict[str, Any]) -> list[Offer] | None:
 
 def _offers_v1(entry: dict[str, Any]) -> list[Offer]:
     """The model under its key, and each loaded instance under the identifier that its user gave it."""
-    instances = [each for each in entry.get("loaded_instances") or [] if isinstance(each, dict)]
-    settings = {str(each.get("id")): each.get("config") or {} for each in instances}
+    loaded = entry.get("loaded_instances")
+    instances = [each for each in loaded if isinstance(each, dict)] if isinstance(loaded, list) else []
+    told = {str(each.get("id")): each.get("config") for each in instances}
+    settings: dict[str, Mapping[str, Any]] = {
+        name: each if isinstance(each, dict) else {} for name, each in told.items()
+    }
     windows = {name: _positive(config.get("context_length")) for name, config in settings.items()}
     parallel = {name: _positive(config.get("parallel")) for name, config in settings.items()}
     key = entry["key"]

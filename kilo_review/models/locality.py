@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HIGHEST_PORT = 65535
+RESOLVE_SECONDS = 3.0
 _HOST = r"[A-Za-z0-9._-]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?"
 MOST_DIGITS = 9
 """Of a port, leading zeros included; Python refuses to read a number of thousands of digits."""
@@ -90,6 +92,26 @@ def endpoint(url: str, consent: Consent = NO_CONSENT) -> Endpoint:
     return Endpoint(clean, host, port, addresses, is_local=elsewhere is None, ca_file=consent.ca_file)
 
 
+def _resolved(host: str, port: int) -> list[Any]:
+    """What the resolver says, if it does so soon: with name servers that are down it takes half a minute."""
+    told: list[Any] = []
+
+    def ask() -> None:
+        try:
+            told.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            told.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(RESOLVE_SECONDS)
+    if not told:
+        raise OSError(f"no answer for {RESOLVE_SECONDS:g} s")
+    if isinstance(told[0], Exception):
+        raise told[0]
+    return list(told[0])
+
+
 def addresses_of(host: str, port: int) -> tuple[str, ...]:
     """Numeric addresses of a host, IPv4 first.
 
@@ -99,7 +121,7 @@ def addresses_of(host: str, port: int) -> tuple[str, ...]:
     if plain_name(host) == "localhost":
         return ("127.0.0.1", "::1")  # by RFC 6761, whatever a resolver may say
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = _resolved(host, port)
     except (OSError, UnicodeError) as error:
         raise UnreachableError(
             f"the host name {host!a} does not resolve ({error})",

@@ -263,11 +263,16 @@ def _offer(entry: Mapping[str, Any], loaded: Mapping[str, Any] | None) -> Offer:
         is_loaded=loaded is not None,
         window=count_of(loaded.get("context_length")) or None if loaded else None,
         size=count_of(entry.get("size")),
-        is_chat="completion" in (entry.get("capabilities") or ["completion"]),
+        is_chat=_can_chat(entry.get("capabilities")),
         elsewhere=_elsewhere(str(entry["name"]), entry),
         largest=count_of(details.get("context_length")) or None if isinstance(details, dict) else None,
         on_gpu=_share_on_gpu(loaded or {}),
     )
+
+
+def _can_chat(capabilities: object) -> bool:
+    """Servers before 0.6.4 tell nothing."""
+    return "completion" in capabilities if isinstance(capabilities, list) and capabilities else True
 
 
 def _elsewhere(name: str, entry: Mapping[str, Any]) -> str:
@@ -288,7 +293,7 @@ def _models(client: Client, path: str, asked: Asked) -> list[dict[str, Any]]:
     models = data.get("models") if isinstance(data, dict) else None
     if answer.status != OK or not isinstance(data, dict) or "models" not in data:
         raise fault(asked, answer.status, answer.body.decode("utf-8", "replace"))
-    return [entry for entry in models or [] if isinstance(entry, dict)]
+    return [entry for entry in models if isinstance(entry, dict)] if isinstance(models, list) else []
 
 
 def _shown(client: Client, name: str, asked: Asked, version: str) -> tuple[str, dict[str, Any]]:
@@ -347,5 +352,5 @@ def _trained_window(shown: Mapping[str, Any]) -> int:
 def _running(client: Client, name: str) -> dict[str, Any]:
     data = client.get("/api/ps").json()
     models = data.get("models") if isinstance(data, dict) else None
-    entries = [entry for entry in models or [] if isinstance(entry, dict)]
+    entries = [entry for entry in models if isinstance(entry, dict)] if isinstance(models, list) else []
     return next((entry for entry in entries if same_name(str(entry.get("name")), name)), {})

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 DEFAULT_URLS = ("http://127.0.0.1:8080/v1", "http://127.0.0.1:9931/v1", "http://127.0.0.1:8000/v1")
 """llama-server (both its ports: it is moving), then vLLM."""
 OK = 200
+TOO_MANY, FAILED = 429, 500
+OLLAMA = "library"
+"""`owned_by` of whatever Ollama lists."""
 MILLISECONDS = 1e3
 START_HINT = "Start it, for example: llama-server -m MODEL.gguf, or give its address with --base-url"
 THINKING_SWITCH = {"llamacpp", "vllm"}
@@ -164,11 +167,11 @@ def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: 
             raise UnreachableError(error.message, hint=START_HINT) from None
         servers = _behind(client, listed)
         offer, why = choose(_offers(listed, servers, request), request.name, asked)
-        refuse_cloud(client, offer.name)
+        owner = next((str(entry.get("owned_by")) for entry in listed if entry.get("id") == offer.name), "")
+        refuse_cloud(client, offer.name, owner)
         litellm.refuse_elsewhere(offer)
         facts = {} if offer.window or servers else _props(client, offer.name)
         window = offer.window or _window(request, facts)
-        owner = next((str(entry.get("owned_by")) for entry in listed if entry.get("id") == offer.name), "")
         extra = litellm.ALONE if servers else THINKING_OFF if owner in THINKING_SWITCH else {}
         asked = Asked(litellm.SERVER if servers else ANY_SERVER, endpoint.url, offer.name)
         is_local = endpoint.is_local and litellm.is_local(offer.name, servers)
@@ -227,15 +230,25 @@ def _shown(offer: Offer) -> Offer:
     return replace(offer, elsewhere="ollama.com" if locality.is_cloud_name(offer.name) else offer.elsewhere)
 
 
-def refuse_cloud(client: Client, name: str) -> None:
+def refuse_cloud(client: Client, name: str, owner: str = "") -> None:
     """Ollama speaks this wire too, and hides on it that a model is a cloud model: its native wire is asked.
+
+    Args:
+        client: the connection.
+        name: the model's.
+        owner: whom the listing calls its owner.
 
     Raises:
         NotLocalError: the model runs elsewhere.
+        ModelError: the server does not answer what kind of server it is.
     """
     locality.refuse_remote_name(name)
-    version = client.get("/api/version", beside="/v1").json()
-    if isinstance(version, dict) and isinstance(version.get("version"), str):
+    answer = client.get("/api/version", beside="/v1")
+    version = answer.json()
+    is_ollama = isinstance(version, dict) and isinstance(version.get("version"), str)
+    if not (is_ollama or owner == OLLAMA) and (answer.status == TOO_MANY or answer.status >= FAILED):
+        raise fault(Asked(ANY_SERVER, client.endpoint.url, name), answer.status, answer.body.decode("utf-8", "replace"))
+    if is_ollama or owner == OLLAMA:
         answer = client.post("/api/show", {"model": name}, beside="/v1")
         shown = answer.json()
         if answer.status != OK or not isinstance(shown, dict) or shown.get("error"):
@@ -298,7 +311,7 @@ def _props(client: Client, model: str = "") -> dict[str, Any]:
 
     One that has several models (its router mode) tells it of the one that is named, and must not load it for this.
     """
-    which = f"?model={quote(model, safe='')}&autoload=false" if model else ""
+    which = f"?model={quote(model, safe='', errors='replace')}&autoload=false" if model else ""
     data = client.get(f"/props{which}", beside="/v1").json()
     return data if isinstance(data, dict) else {}
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
+from kilo_review.errors import DeadlineError
 from kilo_review.source.faults import MISSING_GIT, explain, too_slow
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Git:
 
     def _execute(self, arguments: tuple[str, ...], stdin: bytes | None) -> tuple[int, bytes, str]:
         command = self.command(*arguments)
-        limit = self.deadline.cap(3600.0) if self.deadline and self.deadline.seconds else None
+        limit = self._limit(arguments[0])
         with _as_file(stdin) as stream:
             # GitPython's overloads do not know that a status, bytes and a text come back.
             result: Any = self.start(
@@ -141,14 +142,28 @@ class Git:
         return [str(self._git.GIT_PYTHON_GIT_EXECUTABLE or "git"), "--no-pager", *pinned, *arguments]
 
     def start(self, command: list[str], **how: Any) -> Any:  # noqa: ANN401  GitPython's overloads
-        """Start a git command as GitPython does; with `as_process` it is ended at the deadline."""
+        """Start a git command as GitPython does; with `as_process` it is ended at the deadline.
+
+        Raises:
+            SourceError: git is missing, or the deadline is over.
+        """
+        limit = self._limit(command[len(self.command())]) if how.get("as_process") else None
         try:
             started = self._git.execute(command, env=self._environment | self._overlay, **how)
         except self._git_missing:
             raise MISSING_GIT from None
-        if how.get("as_process") and self.deadline and self.deadline.seconds:
-            self._watch(started.proc, self.deadline.cap(3600.0))
+        if limit is not None:
+            self._watch(started.proc, limit)
         return started
+
+    def _limit(self, command: str) -> float | None:
+        """Seconds for one command; None for as many as it takes."""
+        if not (self.deadline and self.deadline.seconds):
+            return None
+        try:
+            return self.deadline.cap(3600.0)
+        except DeadlineError:
+            raise too_slow(command) from None
 
     def _watch(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         """End a child at the deadline; GitPython does so only for those that it waits for itself."""
