@@ -159,6 +159,23 @@ ELSEWHERE = (
         "host by name in your own settings (allow_hosts, and over http allow_http_hosts as well)",
     ),
     Other(
+        "test_attack_models.py",
+        "test_a_proxy_that_does_not_tell_of_a_local_server_is_not_asked",
+        "LiteLLM's proxy does not tell what is behind it",
+        "not reviewed",
+        3,
+        "URL lists models as LiteLLM does, and does not tell where it passes on what they are asked (403); nothing was "
+        "sent. Its administrator can let this key ask /v1/model/info; or name one of the servers behind it",
+    ),
+    Other(
+        "test_attack_models.py",
+        "test_a_long_answer_that_is_not_json_is_not_read_from_each_brace_on",
+        "A very long answer is not JSON",
+        "not reviewed",
+        3,
+        "the model's answer is not JSON, and too long to be looked through for it",
+    ),
+    Other(
         "test_litellm.py",
         "test_a_server_behind_it_that_is_down_is_asked_for_again_and_told",
         "A server behind LiteLLM's proxy is down, and no other one answers at the second try",

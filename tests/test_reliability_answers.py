@@ -146,8 +146,8 @@ ROWS = (
         key="E22-thought",
         what="There is thinking, but no answer",
         chat=lambda wire: [thinks("The list may be empty, which would divide by zero.")(wire)],
-        says="the model's answer is not JSON",
-        then=OTHER,
+        says="the model was still thinking when its answer ended",
+        then="Switch its thinking off, or allow more with --option num_predict=4096",
         requests=2,
     ),
     Row(

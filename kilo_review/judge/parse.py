@@ -29,6 +29,7 @@ REMEDIES = ("fix", "suggestion", "suggested_fix", "replacement")
 # Patterns are text here and in the other modules that a start passes through: `re` compiles and keeps them when
 # they are first used, which at a commit with nothing to review is never.
 _THINKING = r"(?is)\A\s*(?:<think(?:ing)?>)?.*?</think(?:ing)?>"
+_FENCED = r"(?s)\A```(?:json)?\s*(.*?)\s*```\Z"
 _OPEN_THINKING = r"(?i)\A\s*<think(?:ing)?>"
 _MODEL_CATEGORIES = {category.value: category for category in Category if category is not Category.UNICODE}
 
@@ -89,7 +90,7 @@ def answer_of(text: str, reasoning: str) -> str:
     content = text.lstrip("\ufeff").strip()
     if content or not reasoning.strip():
         return content
-    thought = reasoning.lstrip("\ufeff").strip()
+    thought = re.sub(_FENCED, r"\1", _without_thinking(reasoning.lstrip("\ufeff").strip()))
     if _decoded(thought) is None:
         raise _still_thinking()
     return thought

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
-from kilo_review.errors import DeadlineError
+from kilo_review.errors import DeadlineError, SourceError
 from kilo_review.source.faults import MISSING_GIT, explain, too_slow
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Git:
 
     def _execute(self, arguments: tuple[str, ...], stdin: bytes | None) -> tuple[int, bytes, str]:
         command = self.command(*arguments)
-        limit = self._limit(arguments[0])
+        limit = self._limit()
         with _as_file(stdin) as stream:
             # GitPython's overloads do not know that a status, bytes and a text come back.
             result: Any = self.start(
@@ -147,7 +147,7 @@ class Git:
         Raises:
             SourceError: git is missing, or the deadline is over.
         """
-        limit = self._limit(command[len(self.command())]) if how.get("as_process") else None
+        limit = self._limit() if how.get("as_process") else None
         try:
             started = self._git.execute(command, env=self._environment | self._overlay, **how)
         except self._git_missing:
@@ -156,14 +156,18 @@ class Git:
             self._watch(started.proc, limit)
         return started
 
-    def _limit(self, command: str) -> float | None:
-        """Seconds for one command; None for as many as it takes."""
+    def _limit(self) -> float | None:
+        """Seconds for one command; None for as many as it takes.
+
+        Raises:
+            SourceError: the deadline is over.
+        """
         if not (self.deadline and self.deadline.seconds):
             return None
         try:
             return self.deadline.cap(3600.0)
-        except DeadlineError:
-            raise too_slow(command) from None
+        except DeadlineError as error:  # as git's other failures, so that what was found is told all the same
+            raise SourceError(error.message, hint=error.hint) from None
 
     def _watch(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         """End a child at the deadline; GitPython does so only for those that it waits for itself."""
