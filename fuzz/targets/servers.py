@@ -189,7 +189,7 @@ def _check_endpoint(endpoint: locality.Endpoint) -> None:
     except httpx.InvalidURL:
         return  # the transport says so
     assert sent.port in {endpoint.port, None}
-    assert sent.raw_host.decode().lower() == endpoint.host, "the request names another host than was checked"
+    assert sent.raw_host.decode().lower() == endpoint.host.lower(), "the request names another host than was checked"
     assert endpoint.origin.isprintable()
 
 

@@ -181,23 +181,35 @@ def _load_git() -> tuple[type[Runner], type[Exception]]:
     """GitPython's process runner, and what it raises where there is no git.
 
     The package's own `__init__` loads its object layer and runs `git version` twice: 25 of 33 ms, for things
-    that are never used here. So its two modules are imported under a bare package of the same name, which is
-    taken away afterwards; a GitPython that does not bear this is imported whole.
+    that are never used here; that of gitdb, on which it stands, does the like. So their modules are imported under
+    bare packages of the same names, which are taken away afterwards; a GitPython that does not bear this is
+    imported whole.
     """
     # Without git on PATH the whole import must not fail with a page of advice, but the first command.
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    spec = None if "git" in sys.modules else importlib.util.find_spec("git")
-    if spec is not None and spec.submodule_search_locations:
-        bare = ModuleType("git")
-        bare.__path__ = list(spec.submodule_search_locations)
-        sys.modules["git"] = bare
-        try:
+    try:
+        with _bare("git"), _bare("gitdb"):
             return _import_git()
-        except (ImportError, AttributeError):
-            pass  # imported whole, below
-        finally:
-            del sys.modules["git"]
+    except (ImportError, AttributeError):
+        for name in [name for name in sys.modules if name.partition(".")[0] in {"git", "gitdb"}]:
+            del sys.modules[name]  # what was imported in part
     return _import_git()
+
+
+@contextmanager
+def _bare(package: str) -> Iterator[None]:
+    """For the time of an import, a package without what its `__init__` loads."""
+    spec = None if package in sys.modules else importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        yield
+        return
+    bare = ModuleType(package)
+    bare.__path__ = list(spec.submodule_search_locations)
+    sys.modules[package] = bare
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 def _import_git() -> tuple[type[Runner], type[Exception]]:
