@@ -122,7 +122,7 @@ def the_word_is_true(case: Case) -> Iterator[str]:
         return
     looked_at = sum(row.state in LOOKED_AT for row in seen.rows)
     shown = sum(found.status in COUNTS for found in seen.findings)
-    if seen.count("not_reviewed"):
+    if seen.count("not_reviewed") or seen.is_local is False:  # a run whose answer came from elsewhere does not pass
         allowed = {"incomplete"} if looked_at or shown else {"not_reviewed"}
     else:
         allowed = {"findings"} if shown else {"clean" if looked_at or not seen.rows else "not_reviewed"}
@@ -246,7 +246,7 @@ def who_fails_says_what_to_do(case: Case) -> Iterator[str]:
 def the_exit_code_is_right(case: Case) -> Iterator[str]:
     seen = case.seen
     blocks = any(found.is_blocking for found in seen.findings)
-    not_reviewed = seen.word == NO_REPORT or bool(seen.count("not_reviewed"))
+    not_reviewed = seen.word == NO_REPORT or bool(seen.count("not_reviewed")) or seen.is_local is False
     is_lenient = case.plan.how in {HOOK, COMMIT}
     wanted = 1 if blocks else 3 if not_reviewed and not is_lenient else 0
     if seen.code != wanted:
