@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -75,21 +78,27 @@ def test_a_server_that_is_still_loading_is_waited_for(forge: Forge, kilo: Runner
     assert "Division by zero" in done.text
 
 
-def test_a_server_that_starts_late_is_waited_for(forge: Forge, kilo: Runner, server: Ollama) -> None:
+def test_a_server_that_starts_late_is_waited_for(forge: Forge, server: Ollama) -> None:
     port = int(server.url.rpartition(":")[2])
     server.__exit__(None, None, None)
     later = Ollama(models=[Model("m:1", loaded_window=32768)], ruling=AFFIRMED, answer=FOUND, port=port)
-    timer = threading.Timer(2, later.__enter__)
-    timer.start()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kilo_review", "ci", "--wait-for-server", "60"],
+        cwd=forge.clone().path,
+        env=os.environ | forge.pull_request() | by_server_at(port),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
     try:
-        environment = forge.pull_request() | by_server_at(port)
-        done = kilo("ci", "--wait-for-server", "60", cwd=forge.clone().path, env=environment)
+        told = next((line for line in process.stderr if "waiting for the server" in line), "")
+        with later:
+            _, rest = process.communicate(timeout=120)
     finally:
-        timer.join()
-        later.__exit__(None, None, None)
         server.__enter__()
-    assert done.code == 1, done.talk
-    assert "waiting for the server" in done.talk
+    assert told
+    assert process.returncode == 1, rest
 
 
 def by_server_at(port: int) -> dict[str, str]:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from contextlib import contextmanager, suppress
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -177,7 +178,17 @@ class Git:
         self._watches.append(watch)
 
 
+_LOADING = threading.Lock()
+
+
 def _load_git() -> tuple[type[Runner], type[Exception]]:
+    """See `_loaded`; several threads may ask at once."""
+    with _LOADING:
+        return _loaded()
+
+
+@cache
+def _loaded() -> tuple[type[Runner], type[Exception]]:
     """GitPython's process runner, and what it raises where there is no git.
 
     The package's own `__init__` loads its object layer and runs `git version` twice: 25 of 33 ms, for things
