@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 SHORT_DIGITS = 8
+FINGERPRINT = "[0-9a-f]{32}"
+"""A pattern."""
 TELLING_LENGTH = 20
 """Characters of code, without white space, that will hardly stand twice by chance."""
 

@@ -125,10 +125,7 @@ class Lanes:
         self._waiting = deque(future for future in self._waiting if not future.cancel())
 
     def _next(self) -> Turn:
-        future = self._waiting[0]
-        while not future.done():
-            _wait_for(future)
-        done = future.result()
+        done = _result_of(self._waiting[0])
         self._waiting.popleft()
         if self._elsewhere is not None:  # that counts more than what became of this chunk
             done = done._replace(error=self._elsewhere)
@@ -189,10 +186,12 @@ class Lanes:
             self._under_way += 1
 
 
-def _wait_for(future: Future[_Done]) -> None:
+def _result_of(future: Future[_Done]) -> _Done:
     from concurrent.futures import wait  # noqa: PLC0415  as below
 
-    wait([future], timeout=TICK)
+    while not wait([future], timeout=TICK).done:
+        pass
+    return future.result()
 
 
 def _threads(number: int) -> ThreadPoolExecutor:

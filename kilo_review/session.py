@@ -52,7 +52,7 @@ class Session:
         self._ledger: Ledger | None = None
         self._dismissals: dict[str, str] | None = None
         self._models: list[tuple[ModelRequest, Model | ModelError]] = []
-        self._is_over = False
+        self._ended: ModelError | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -65,10 +65,7 @@ class Session:
 
     def hang_up(self) -> None:
         """Close the connections to models for good; whoever waits for an answer, or is connecting, gets an error."""
-        self._is_over = True
-        for _, found in self._models:
-            if not isinstance(found, ModelError):
-                found.close()
+        self._end(ModelError("the connections to models were closed"))
 
     def forget(self, request: ModelRequest) -> None:
         """Have a model connected anew, or tried again after a failure."""
@@ -79,10 +76,13 @@ class Session:
 
     def distrust(self, error: NotLocalError) -> None:
         """An answer came from another machine: nothing more is sent to any model."""
-        for at, (request, found) in enumerate(self._models):
+        self._end(error)
+
+    def _end(self, error: ModelError) -> None:
+        self._ended = error
+        for _, found in self._models:
             if not isinstance(found, ModelError):
                 found.close()
-                self._models[at] = (request, error)
 
     @property
     def repository(self) -> Repository:
@@ -126,7 +126,7 @@ class Session:
             self._models.append((request, known))
         if isinstance(known, ModelError):
             raise known
-        if self._is_over:  # since another thread hung up, while this one was connecting
+        if self._ended is not None:  # perhaps by another thread, while this one was connecting
             known.close()
-            raise ModelError("the connections to models were closed")
+            raise self._ended
         return known

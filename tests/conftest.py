@@ -182,6 +182,17 @@ class Runner:
         )
         return Result(done.returncode, done.stdout or b"", done.stderr or b"")
 
+    def started(self, *arguments: str, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """The program, under way, and heeding Ctrl-C."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "kilo_review", *arguments],
+            cwd=self.directory,
+            env=os.environ | dict(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=heed_interrupts,
+        )
+
     def scripted(
         self, *replies: dict[str, Any], window: int = 8192, rulings: Sequence[dict[str, Any]] = ()
     ) -> tuple[str, ...]:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -21,7 +18,6 @@ from kilo_review.judge.verify import parse_ruling
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked
 from kilo_review.models.locality import addresses_of
-from tests.conftest import heed_interrupts
 from tests.fakes import ollama as wire
 from tests.fakes.base import AFFIRMED, Call, Failure, Response, as_json, as_ndjson, asks_again
 from tests.fakes.litellm import INFO, Behind, LiteLLM
@@ -300,7 +296,8 @@ def test_a_finding_in_a_pushed_commit_outlives_the_deadline(kilo: Runner, divide
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])
-def test_ctrl_c_in_a_further_vote_keeps_what_the_first_one_saw(divides: Repo, jobs: str) -> None:
+def test_ctrl_c_in_a_further_vote_keeps_what_the_first_one_saw(kilo: Runner, divides: Repo, jobs: str) -> None:
+    assert divides.path.exists()
     second = threading.Event()
     asked: list[object] = []
 
@@ -312,14 +309,8 @@ def test_ctrl_c_in_a_further_vote_keeps_what_the_first_one_saw(divides: Repo, jo
         return FOUND
 
     with Ollama(answer=answer) as server:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "kilo_review", "--votes", "3", "--jobs", jobs, "--format", "json", "--no-cache"],
-            env=os.environ | by_server(server),
-            cwd=divides.path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            preexec_fn=heed_interrupts,
-        )
+        words = ("--votes", "3", "--jobs", jobs, "--format", "json", "--no-cache")
+        process = kilo.started(*words, env=by_server(server))
         assert second.wait(30)
         process.send_signal(signal.SIGINT)
         output, talk = process.communicate(timeout=30)

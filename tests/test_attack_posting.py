@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review import forge
+from kilo_review.display.markdown import SEPARATOR, for_markdown
 from kilo_review.errors import RefusedPlaceError
 from kilo_review.finding import Category, Status
 from kilo_review.forge import marks
@@ -128,6 +129,13 @@ def test_what_a_server_quotes_in_its_errors_is_masked(form: str) -> None:
     told.failure, told.notes, told.next_step = f"a {secret}", [f"b {secret}"], f"c {secret}"
     mask = mask_for(told.findings, is_public=True)
     assert secret not in renderer(form)(View(published(told, mask), ExitCode.NOT_REVIEWED, mask=mask, verbosity=1))
+
+
+@pytest.mark.parametrize("text", ["[work_item:1]", "[epic:group/5]", "[feature_flag:3]", "*iteration:1"])
+def test_references_that_gitlab_looks_for_in_brackets_are_parted(text: str) -> None:
+    sign, _, rest = for_markdown(f"see {text}").partition(SEPARATOR)
+    assert sign == f"see \\{text[0]}"
+    assert rest
 
 
 # Gitea

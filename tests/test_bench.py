@@ -7,8 +7,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -22,10 +20,9 @@ from kilo_review.bench.run import chosen
 from kilo_review.bench.score import FEWEST, Result, Share, percentile, score, verdict
 from kilo_review.cli.bench import SHIPPED
 from kilo_review.errors import ConfigError
-from tests.conftest import heed_interrupts
 from tests.fakes.base import NOTHING_FOUND, Failure
 from tests.fakes.ollama import Model, Ollama
-from tests.hooked import chats
+from tests.hooked import by_server, chats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -386,14 +383,7 @@ def test_ctrl_c_keeps_what_is_done(kilo: Runner, server: Ollama, jobs: str) -> N
         return NOTHING_FOUND
 
     server.answer = answer
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kilo_review", "bench", "--jobs", jobs, "--format", "json"],
-        env=os.environ | {"KILO_REVIEW_PROVIDER": "ollama", "KILO_REVIEW_BASE_URL": server.url},
-        cwd=kilo.directory,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=heed_interrupts,
-    )
+    process = kilo.started("bench", "--jobs", jobs, "--format", "json", env=by_server(server))
     assert enough.wait(60)
     process.send_signal(signal.SIGINT)
     output, talk = process.communicate(timeout=20)

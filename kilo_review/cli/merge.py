@@ -11,7 +11,7 @@ from kilo_review.cli.ci import PART
 from kilo_review.cli.options import CONTEXT, PATH, with_reports
 from kilo_review.cli.publish import choose_format, publisher, with_posting
 from kilo_review.cli.run import Caller, prepare
-from kilo_review.errors import ConfigError, DeadlineError, SourceError, TargetError, UsageError
+from kilo_review.errors import ConfigError, SourceError, TargetError, UsageError
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.outcome import Outcome, summed
 from kilo_review.report.reading import outcome_of
@@ -133,6 +133,6 @@ def _with_repository(session: Session) -> Session | None:
     """For formats that show the change; None where it cannot be read, and they show what was quoted of it."""
     try:
         session.repository.layout  # noqa: B018  opening it is the question
-    except (TargetError, SourceError, DeadlineError):
+    except (TargetError, SourceError):
         return None
     return session

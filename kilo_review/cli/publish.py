@@ -63,10 +63,9 @@ def publisher(
         flags: the options of the command.
         head: the commit that is reviewed; without it, the one that the CI system names.
     """
-    is_wanted = flags["post"] or flags["post_dry_run"]
-    if is_wanted and flags.get("shard"):
-        say("kilo-review: nothing will be posted of a shard: kilo-review merge --post does so for all of them")
-    client = _forge(environment, pipeline, head) if is_wanted and not flags.get("shard") else None
+    client = None
+    if flags["post"] or flags["post_dry_run"]:
+        client = _forge(environment, pipeline, head, is_part=bool(flags.get("shard")))
 
     def publish(view: View) -> None:
         page = environment.get(SUMMARY_VARIABLE)
@@ -79,8 +78,11 @@ def publisher(
     return publish
 
 
-def _forge(environment: Mapping[str, str], pipeline: Pipeline, head: str) -> Forge | None:
+def _forge(environment: Mapping[str, str], pipeline: Pipeline, head: str, *, is_part: bool) -> Forge | None:
     """Where to post; None, and said at once, if there is nowhere: the review is worth having all the same."""
+    if is_part:
+        say("kilo-review: nothing will be posted of a shard: kilo-review merge --post does so for all of them")
+        return None
     if not pipeline.number:
         say("kilo-review: nothing will be posted: this run is for no pull or merge request")
         return None

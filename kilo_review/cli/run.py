@@ -139,7 +139,6 @@ class Run(NamedTuple):
         """
         done: list[Outcome] = []
         problem: KiloReviewError | None = None
-        interrupted = False
         try:
             for outcome in outcomes:
                 done.append(outcome)
@@ -150,14 +149,13 @@ class Run(NamedTuple):
         except KeyboardInterrupt:  # between two of them, while git was at work
             if not done:
                 raise
-            interrupted = True
+            done[-1].interrupted = True
         finally:
             self.talk.stop()
         if problem is not None and not done:
             raise problem
         outcome = Outcome.joined(done, whole)
         outcome.egress = summed(session.egress)
-        outcome.interrupted |= interrupted
         if problem is not None:
             outcome.failure = str(problem)
         return self.report(outcome, session, patch)

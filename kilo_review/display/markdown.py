@@ -17,8 +17,8 @@ LONGEST_HEX = 6
 """Forges take seven digits for the id of a commit."""
 
 _DRAWN = re.compile(
-    "actdiag|bpmn|bytefield|blockdiag|c4plantuml|d2|dbml|diagramsnet|ditaa|dot|erd|excalidraw|geojson|glql|graphviz|math|mermaid|nomnoml"
-    "|nwdiag|packetdiag|pikchr|plantuml|rackdiag|seqdiag|stl|structurizr|suggestion|svgbob|symbolator|tikz|topojson"
+    "actdiag|bpmn|bytefield|blockdiag|c4plantuml|d2|dbml|diagramsnet|ditaa|dot|erd|excalidraw|geojson|glql|graphviz|math"
+    "|mermaid|nomnoml|nwdiag|packetdiag|pikchr|plantuml|rackdiag|seqdiag|stl|structurizr|suggestion|svgbob|symbolator|tikz|topojson"
     "|umlet|vega|vegalite|wavedrom|wireviz",
     re.IGNORECASE,
 )

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 MASK = "[masked]"
 MOST_SHOWN = 4
 """So many characters, and never more than a quarter, tell which secret it was."""
-
-
 SHORTEST_REPEATED = 6
 """Characters of a secret that is masked wherever it stands again; a shorter one may be any word."""
 

@@ -132,8 +132,10 @@ def _unseen(outcome: Outcome, places: Places) -> Callable[[Remark], bool]:
     seen, unseen = _seen(outcome)
     names = {name for path in unseen for name in places.old_paths(path)}
     known = {name for path in seen for name in (path, *places.old_paths(path))}
+    if _is_partial(outcome):
+        return lambda _: True
     # A comment may have a name that its file had in between: as long as anything was not looked at, it may be that.
-    return lambda remark: _is_partial(outcome) or remark.path in names or (bool(unseen) and remark.path not in known)
+    return lambda remark: remark.path in names or (bool(unseen) and remark.path not in known)
 
 
 def _is_partial(outcome: Outcome) -> bool:
@@ -150,11 +152,11 @@ def _seen(outcome: Outcome) -> tuple[set[str], set[str]]:
 def _carried(outcome: Outcome, summaries: Sequence[Summary], findings: Sequence[Finding]) -> tuple[str, ...]:
     """What the summary has said of files that were not looked at this time."""
     seen, unseen = _seen(outcome)
-    if not summaries or not (unseen or _is_partial(outcome)):
+    if _is_partial(outcome):
+        seen = set()
+    elif not unseen:
         return ()
-    rows = (
-        row for each in summaries for row in body.carried(each.body, findings, () if _is_partial(outcome) else seen)
-    )
+    rows = (row for each in summaries for row in body.carried(each.body, findings, seen))
     return tuple(dict.fromkeys(rows))
 
 

@@ -29,7 +29,7 @@ RESERVE = 500
 """Characters that are kept free for what says how much did not fit."""
 LONGEST_WORDS = 2000
 LONGEST_CODE = 10_000
-_ROW = re.compile(r"- \*\*\w+\*\* (`+.*?`+|<code>.*?</code>) .* <sub>([0-9a-f]{8}): .*</sub>\r?\Z")
+_ROW = re.compile(r"- \*\*\w+\*\* (`+.*?`+|<code>.*?</code>) .* <sub>([0-9a-f]{8}): .*</sub>\Z")
 """A finding in a summary: its place and its id."""
 _COMMAND = re.compile(r"^[ \t]*(?:/[A-Za-z]|@[\w-]+[ \t]+\w)", re.MULTILINE)
 """What GitLab, or a bot that reads comments, takes for an order, even in code: `/close`, `@bot merge`."""
@@ -151,8 +151,8 @@ def carried(summary: str, known: Iterable[Finding], seen: Iterable[str]) -> list
     """
     ids = {finding.short_id for finding in known}
     places = {code_span(escaped_path(path)).rstrip("`") for path in seen}
-    rows = ((row.rstrip("\r"), _ROW.match(row)) for row in summary.split("\n"))
-    return [row for row, found in rows if found and found[2] not in ids and not _is_in(found[1], places)]
+    rows = filter(None, map(_ROW.match, summary.replace("\r\n", "\n").split("\n")))
+    return [row[0] for row in rows if row[2] not in ids and not _is_in(row[1], places)]
 
 
 def _is_in(place: str, places: set[str]) -> bool:

@@ -39,8 +39,8 @@ class Gitea:
         self._pull = f"{self._repository}/pulls/{place.number}"
         self._comments = f"{self._repository}/issues/comments"
         self._user = ""
-        self._open: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
-        """By path and line, ids of comments of ours in one conversation that are not settled."""
+        self._open: defaultdict[str, set[str]] = defaultdict(set)
+        """By conversation, ids of comments of ours that are not settled."""
 
     def close(self) -> None:
         """See `base.Forge`."""
@@ -65,7 +65,7 @@ class Gitea:
         self._open.clear()
         for remark in remarks:
             if not remark.is_settled:
-                self._open[remark.path, remark.line].add(remark.id)
+                self._open[remark.thread].add(remark.id)
         return remarks
 
     def summaries(self) -> list[Summary]:
@@ -96,7 +96,7 @@ class Gitea:
 
     def resolve(self, remark: Remark, body: str) -> str:
         """See `base.Forge`. All comments on one line are one conversation: it is closed with the last of ours."""
-        others = self._open[remark.path, remark.line]
+        others = self._open[remark.thread]
         others.discard(remark.id)
         if others:
             self.update(remark, body)
@@ -185,6 +185,7 @@ def _remark(comment: dict[str, Any], talk: list[dict[str, Any]], user: str) -> R
         is_settled=mark.is_settled,
         has_reply=any(text(each, "user", "id") != user for each in talk),
         body=body,
+        thread=text(talk[0], "id"),
     )
 
 

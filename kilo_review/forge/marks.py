@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_FINGERPRINT = "[0-9a-f]{32}"
-_REMARK = re.compile(rf"<!-- kilo-review: ({_FINGERPRINT})( settled)? -->")
+from kilo_review.finding import FINGERPRINT
+
+_REMARK = re.compile(rf"<!-- kilo-review: ({FINGERPRINT})( settled)? -->")
 _SUMMARY = re.compile(r"<!-- kilo-review: summary ([0-9a-f]{0,64}) (\d{1,6}) -->")
 
 
@@ -36,7 +37,7 @@ class SummaryMark(NamedTuple):
 
 def is_fingerprint(text: str) -> bool:
     """Whether a text can stand in a mark."""
-    return re.fullmatch(_FINGERPRINT, text) is not None
+    return re.fullmatch(FINGERPRINT, text) is not None
 
 
 def of_remark(body: str) -> Mark | None:

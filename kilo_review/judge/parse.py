@@ -121,9 +121,7 @@ def object_with(name: str, text: str) -> dict[str, Any]:
     """
     content = text.lstrip("\ufeff").strip()
     whole = _decoded(content)
-    if whole is None and len(content) > LONGEST_PROSE:
-        raise BadReplyError("the model's answer is not JSON, and too long to be looked through for it")
-    found = [whole] if whole is not None else list(_objects_in(_without_thinking(content)))
+    found = [whole] if whole is not None else list(_objects_in(_prose_of(content)))
     candidates = [each for each in found if isinstance(each, dict) and name in each]
     if not candidates:
         raise BadReplyError(f"the model's answer has no {name!r}")
@@ -140,9 +138,7 @@ def _items(content: str) -> list[object]:
     whole = _decoded(content)
     if whole is not None:
         return _list_in(whole)
-    if len(content) > LONGEST_PROSE:
-        raise BadReplyError("the model's answer is not JSON, and too long to be looked through for it")
-    prose = _without_thinking(content)
+    prose = _prose_of(content)
     candidates = [found for found in _objects_in(prose) if isinstance(found, dict) and "findings" in found]
     if not candidates:
         raise BadReplyError("the model's answer is not JSON")
@@ -176,6 +172,13 @@ def _objects_in(text: str) -> Iterator[object]:
         else:
             yield value
         start = text.find("{", end)
+
+
+def _prose_of(content: str) -> str:
+    """An answer that is not JSON as a whole, but may hold some."""
+    if len(content) > LONGEST_PROSE:
+        raise BadReplyError("the model's answer is not JSON, and too long to be looked through for it")
+    return _without_thinking(content)
 
 
 def _without_thinking(text: str) -> str:

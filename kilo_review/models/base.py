@@ -98,6 +98,11 @@ def count_of(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MOST else 0
 
 
+def objects_in(value: object) -> list[dict[str, Any]]:
+    """The objects of a list as a server tells it; none for what is no list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
 def seconds_of(value: object, in_a_second: float) -> float:
     """A time that a server tells in fractions of a second; 0 for what can be none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -37,6 +37,8 @@ ANY_SERVER = "the server"
 MOST_DIGITS = 12
 """Of a count of tokens; Python refuses to read a number of thousands of digits."""
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, BUSY = 200, 401, 403, 404, (429, 503)
+FAILED = 500
+"""And above."""
 
 _OVERFLOW = re.compile(
     r"exceed_context_size|exceeds? the (?:available )?context (?:size|length)|longer than the context length"
@@ -270,3 +272,8 @@ _TABLE: tuple[tuple[re.Pattern[str], Callable[[Asked, str, str], ModelError]], .
         (r"model (?:is )?unloaded", _evicted),
     )
 )
+
+
+def leaves_open(status: int) -> bool:
+    """Whether an answer leaves open what it would have told: the server was busy, or failed."""
+    return status in BUSY or status >= FAILED

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from kilo_review.errors import NotLocalError
 from kilo_review.models.base import count_of
 from kilo_review.models.consent import plain_name
+from kilo_review.models.faults import FORBIDDEN, UNAUTHORIZED, leaves_open
 from kilo_review.models.locality import is_cloud_name, is_loopback
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ OWNER = "openai"
 """`owned_by` of whatever it lists."""
 ALONE: Mapping[str, Any] = {"disable_fallbacks": True}
 """For each request: where a model fails, that is told; its question is not passed on to one that nobody has chosen."""
-REFUSALS = frozenset({401, 403, 429})
-FAILED = 500
+REFUSALS = frozenset({UNAUTHORIZED, FORBIDDEN})
 CLOUD = "https://ollama.com"
 UNNAMED = "a server that it does not name"
 
@@ -78,7 +78,7 @@ def deployments(client: Client) -> list[Deployment]:
     data = answer.json()
     listed = data.get("data") if isinstance(data, dict) else None
     found = [each for entry in listed if (each := _deployment(entry))] if isinstance(listed, list) else []
-    if not found and (isinstance(listed, list) or answer.status in REFUSALS or answer.status >= FAILED):
+    if not found and (isinstance(listed, list) or answer.status in REFUSALS or leaves_open(answer.status)):
         raise NotLocalError(
             f"{client.endpoint.url} lists models as {SERVER} does, and does not tell where it passes on what they are "
             f"asked ({answer.status}); nothing was sent",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import ModelNotFoundError, UnreachableError, WrongServerError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, Survey, count_of
+from kilo_review.models.base import AS_EVER, Survey, count_of, objects_in
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked, fault, message_of
 from kilo_review.models.openai import OK, PENALTY, OpenAIModel, refuse_cloud, with_v1
@@ -137,9 +137,7 @@ def _native_v1(data: dict[str, Any]) -> list[Offer] | None:
 
 def _offers_v1(entry: dict[str, Any]) -> list[Offer]:
     """The model under its key, and each loaded instance under the identifier that its user gave it."""
-    loaded = entry.get("loaded_instances")
-    instances = [each for each in loaded if isinstance(each, dict)] if isinstance(loaded, list) else []
-    told = {str(each.get("id")): each.get("config") for each in instances}
+    told = {str(each.get("id")): each.get("config") for each in objects_in(entry.get("loaded_instances"))}
     settings: dict[str, Mapping[str, Any]] = {
         name: each if isinstance(each, dict) else {} for name, each in told.items()
     }
@@ -155,7 +153,7 @@ def _offers_v1(entry: dict[str, Any]) -> list[Offer]:
         if name != key
     ]
     own = parallel.get(key) or next(iter(parallel.values()), None)
-    return [Offer(key, bool(instances), first, size, is_chat, largest=largest, parallel=own), *named]
+    return [Offer(key, bool(told), first, size, is_chat, largest=largest, parallel=own), *named]
 
 
 def _native_v0(data: dict[str, Any]) -> list[Offer] | None:

@@ -22,7 +22,16 @@ from kilo_review.errors import (
     WrongServerError,
 )
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply, Survey, count_of, seconds_of
+from kilo_review.models.base import (
+    AS_EVER,
+    DEFAULT_WINDOW,
+    ONE_AT_A_TIME,
+    Reply,
+    Survey,
+    count_of,
+    objects_in,
+    seconds_of,
+)
 from kilo_review.models.choose import Offer, choose, same_name
 from kilo_review.models.draft import Draft
 from kilo_review.models.faults import Asked, fault, message_of, not_json
@@ -293,7 +302,7 @@ def _models(client: Client, path: str, asked: Asked) -> list[dict[str, Any]]:
     models = data.get("models") if isinstance(data, dict) else None
     if answer.status != OK or not isinstance(data, dict) or "models" not in data:
         raise fault(asked, answer.status, answer.body.decode("utf-8", "replace"))
-    return [entry for entry in models if isinstance(entry, dict)] if isinstance(models, list) else []
+    return objects_in(models)
 
 
 def _shown(client: Client, name: str, asked: Asked, version: str) -> tuple[str, dict[str, Any]]:
@@ -352,5 +361,4 @@ def _trained_window(shown: Mapping[str, Any]) -> int:
 def _running(client: Client, name: str) -> dict[str, Any]:
     data = client.get("/api/ps").json()
     models = data.get("models") if isinstance(data, dict) else None
-    entries = [entry for entry in models if isinstance(entry, dict)] if isinstance(models, list) else []
-    return next((entry for entry in entries if same_name(str(entry.get("name")), name)), {})
+    return next((entry for entry in objects_in(models) if same_name(str(entry.get("name")), name)), {})

@@ -17,7 +17,7 @@ from kilo_review.models import litellm, locality
 from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply, Survey, count_of, seconds_of
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.draft import Draft
-from kilo_review.models.faults import ANY_SERVER, Asked, fault, message_of, not_json
+from kilo_review.models.faults import ANY_SERVER, Asked, fault, leaves_open, message_of, not_json
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 from kilo_review.throttle import Width
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 DEFAULT_URLS = ("http://127.0.0.1:8080/v1", "http://127.0.0.1:9931/v1", "http://127.0.0.1:8000/v1")
 """llama-server (both its ports: it is moving), then vLLM."""
 OK = 200
-TOO_MANY, FAILED = 429, 500
 OLLAMA = "library"
 """`owned_by` of whatever Ollama lists."""
 MILLISECONDS = 1e3
@@ -245,10 +244,10 @@ def refuse_cloud(client: Client, name: str, owner: str = "") -> None:
     locality.refuse_remote_name(name)
     answer = client.get("/api/version", beside="/v1")
     version = answer.json()
-    is_ollama = isinstance(version, dict) and isinstance(version.get("version"), str)
-    if not (is_ollama or owner == OLLAMA) and (answer.status == TOO_MANY or answer.status >= FAILED):
+    is_ollama = owner == OLLAMA or (isinstance(version, dict) and isinstance(version.get("version"), str))
+    if not is_ollama and leaves_open(answer.status):
         raise fault(Asked(ANY_SERVER, client.endpoint.url, name), answer.status, answer.body.decode("utf-8", "replace"))
-    if is_ollama or owner == OLLAMA:
+    if is_ollama:
         answer = client.post("/api/show", {"model": name}, beside="/v1")
         shown = answer.json()
         if answer.status != OK or not isinstance(shown, dict) or shown.get("error"):

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kilo_review.errors import ConfigError
-from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.finding import FINGERPRINT, Category, Finding, Severity, Status
 from kilo_review.judge.policy import ExitCode
 from kilo_review.outcome import MOST_SHARDS, Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage
 from kilo_review.report.json import VERSION
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 LARGEST = 10**15
 """Of a number."""
-FINGERPRINT = "[0-9a-f]{32}"
 OBJECT_ID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 
 
@@ -62,7 +61,7 @@ def _outcome(report: Row) -> Outcome:
         notes=[_text(note) for note in report.get("notes", [])],
         interrupted=_get(report, "exit_code", int) == ExitCode.INTERRUPTED,
         shard=_shard(report),
-        division=_maybe(report["shard"] or {}, "division", str) or "",
+        division=_maybe(report.get("shard") or {}, "division", str) or "",
         commit=_object_id(report, "commit") or "",
     )
     _check(found, report)
