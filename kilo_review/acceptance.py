@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilo_review import review, sieve
+from kilo_review import memory, review, sieve
 from kilo_review.finding import Status, fold
 from kilo_review.judge.baseline import NO_REASON, Accepted, Baseline, accepted, combined, revived
+from kilo_review.source import change as changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,7 +34,7 @@ def made(job: Job, file: Path, reason: str, watch: Watch, session: Session) -> t
     """
     outcome = review.run(job, watch, session)
     tree = outcome.target.head
-    decided = sieve.known(job, {}, session.repository, tree)
+    decided = sieve.known(job, {}, changes.of_repository(session.repository, job.request))
     for finding in outcome.findings:
         decided.mark(revived(finding))
     assert tree
@@ -59,11 +60,18 @@ def stale(baseline: Iterable[Accepted], repository: Repository, file: Path) -> l
 
 def standing(tree: str, repository: Repository, file: Path) -> Callable[[Accepted], bool]:
     """What tells whether the code of an entry is in a tree, in its file or elsewhere, but for the baseline itself."""
-    text_of, own = sieve.texts(repository, tree), repository.inside(file)
+    own = repository.inside(file)
+    lines: dict[str, set[str] | None] = {}
+
+    def lines_of(path: str) -> set[str] | None:
+        if path not in lines:
+            content = repository.file_in(tree, path)
+            lines[path] = None if content is None else memory.lines_of(content)
+        return lines[path]
 
     def stands(entry: Accepted) -> bool:
-        code, text = fold(entry.code), text_of(entry.path)
-        return not code or bool(text and text.lines[code]) or repository.holds(tree, entry.code, but_for=own)
+        code = fold(entry.code)
+        return not code or code in (lines_of(entry.path) or ()) or repository.holds(tree, entry.code, but_for=own)
 
     return stands
 

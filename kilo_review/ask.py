@@ -129,9 +129,14 @@ class Asker:
         return read(reply.text, reply.reasoning)
 
     def _own(self, claim: Claim) -> Claim:
-        """The claim, with an objection if its words are those of the instructions."""
-        words = self.prompts.repeats(claim.title) or self.prompts.repeats(claim.problem)
-        return claim._replace(objection=PARROTED) if words else claim
+        """Return the claim; refuted if all its words are the instructions', to be confirmed if some of them are.
+
+        A model that has found something may still describe it in words that it was given.
+        """
+        repeated = [self.prompts.repeats(text) for text in (claim.title, claim.problem)]
+        if all(repeated):
+            return claim._replace(objection=PARROTED)
+        return claim._replace(doubt=PARROTED) if any(repeated) else claim
 
     def _climb_down(
         self, question: Sequence[Message], schema: dict[str, Any], reply: Reply, unreadable: BadReplyError

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 SHORT_DIGITS = 8
 FINGERPRINT = "[0-9a-f]{32}"
 """A pattern."""
-TELLING_LENGTH = 20
-"""Characters of code, without white space, that will hardly stand twice by chance."""
+INDENTED = frozenset({
+    *(".py", ".pyi", ".pyx", ".yaml", ".yml", ".mk", ".mak", ".coffee", ".nim", ".hs", ".lhs", ".elm", ".fs", ".fsx"),
+    *(".gd", ".pug", ".jade", ".haml", ".slim", ".sass", ".styl", ".rst", ".md", ".bzl", ".star", ".lean", ".ipynb"),
+})  # fmt: skip
+"""Endings of languages in which indentation decides what a line belongs to."""
+INDENTED_NAMES = frozenset({"makefile", "gnumakefile", "sconstruct", "sconscript", "build", "workspace"})
 
 
 class Severity(StrEnum):
@@ -69,6 +75,8 @@ class Finding(NamedTuple):
         reason: why `status` is not `active`; of an active one, where it comes from.
         rule: the rule of the project that it breaks, or "".
         known_as: its fingerprint, of one that was read from a report, which does not hold all that it is made of.
+        is_removed: the evidence is code that the change removes.
+        doubt: why the model must confirm it before it counts, whatever its severity; "" for no such reason.
     """
 
     path: str
@@ -86,15 +94,21 @@ class Finding(NamedTuple):
     reason: str | None = None
     rule: str = ""
     known_as: str = ""
+    is_removed: bool = False
+    doubt: str = ""
 
     @property
     def fingerprint(self) -> str:
         """32 hex digits that survive line drift and rewording.
 
-        Made of category, path, the normalised first line of the evidence and the enclosing symbol;
-        never of a line number or of the model's prose (habit seen in detect-secrets).
+        Made of category, path, the first line of the evidence, the enclosing symbol, and whether the line was
+        removed; never of a line number or of the model's prose (habit seen in detect-secrets). White space within
+        the line counts, since it can decide what the line does; so does indentation where the language heeds it.
         """
-        return self.known_as or digest(self.category.value, self.path, fold(self.code), " ".join(self.symbol.split()))
+        if self.known_as:
+            return self.known_as
+        parts = (self.category.value, self.path, deciding(self.path, self.evidence), " ".join(self.symbol.split()))
+        return digest(*parts, *(("removed",) if self.is_removed else ()))
 
     @property
     def short_id(self) -> str:
@@ -102,24 +116,35 @@ class Finding(NamedTuple):
         return self.fingerprint[:SHORT_DIGITS]
 
     @property
-    def kin(self) -> str:
-        """32 hex digits that are the same wherever the same code has the same kind of defect."""
-        return kin_of(self.category.value, self.code, self.symbol, self.path)
-
-    @property
     def code(self) -> str:
         """The first line of the evidence."""
         return self.evidence.split("\n", 1)[0].strip()
 
 
-def kin_of(category: str, code: str, symbol: str, path: str) -> str:
-    """See `Finding.kin`. A line such as `return None` is the same only in its function, or else in its file."""
-    folded = fold(code)
-    return digest(category, folded, "" if len(folded) >= TELLING_LENGTH else " ".join(symbol.split()) or path)
+def deciding(path: str, evidence: str) -> str:
+    """Return what of the evidence's first line can decide what it does.
+
+    White space at its end never counts, since editors and models add and drop it; that at its beginning counts where
+    the language heeds it.
+    """
+    line = evidence.split("\n", 1)[0].rstrip()
+    name = PurePosixPath(path)
+    is_heeded = name.suffix.lower() in INDENTED or name.name.lower() in INDENTED_NAMES
+    return line if is_heeded else line.lstrip()
+
+
+def say_the_same(one: Finding, other: Finding) -> bool:
+    """Tell whether two findings about one place have the same title or the same message, but for case and spacing."""
+    pairs = ((one.title, other.title), (one.message, other.message))
+    return any(_words(left) and _words(left) == _words(right) for left, right in pairs)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
 
 
 def fold(text: str) -> str:
-    """Code without its white space: what is compared."""
+    """Return code without its white space, to find a place by; it never decides whether two lines do the same."""
     return "".join(text.split())
 
 

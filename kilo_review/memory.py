@@ -40,6 +40,12 @@ def findings_of(receipt: Receipt, decided: Known) -> list[Finding]:
     return [decided.mark(revived(finding)) for finding in receipt.findings]
 
 
+def follow_moves(decided: Known, ledger: Ledger) -> None:
+    """Dismiss again what was dismissed under a name that only this change connects with the new one."""
+    for finding, reason in decided.moved:
+        ledger.dismiss(revived(finding), reason)
+
+
 def fall_back(job: Job, outcome: Outcome, ledger: Ledger, decided: Known) -> None:
     """A commit need not wait for a model that cannot be asked, if this very change was reviewed before.
 

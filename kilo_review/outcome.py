@@ -229,8 +229,8 @@ class Outcome:
                 whole.model = each.model  # where the code went is not hidden by where else it went
             # A later commit may show the same line again; but what counts is never hidden by what does not.
             told = () if are_disjoint else whole.findings
-            known = {(finding.fingerprint, finding.status) for finding in told}
-            whole.findings += [new for new in each.findings if (new.fingerprint, new.status) not in known]
+            known = {(finding.fingerprint, finding.status, finding.title) for finding in told}
+            whole.findings += [new for new in each.findings if (new.fingerprint, new.status, new.title) not in known]
             whole.entries += each.entries
             whole.usage.add(each.usage)
             whole.interrupted |= each.interrupted

@@ -55,9 +55,11 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
     outcome = _outcome(job, change, selection)
     ledger = session.ledger if change.repo else Ledger.absent(Path())
     if selection.chosen:
-        _inquiry()(job, watch, change, selection, session, ledger, _decided(job, change, session)).ask(outcome)
+        decided = _decided(job, change, session)
+        _inquiry()(job, watch, change, selection, session, ledger, decided).ask(outcome)
         memory.fall_back(job, outcome, ledger, _decided(job, change, session))
-        outcome.findings += _deceptive(job, change, selection, _decided(job, change, session))
+        outcome.findings += _deceptive(job, change, selection, decided)
+        memory.follow_moves(decided, ledger)
     outcome.findings = mark_blocking(merged(outcome.findings), job.fail_on)
     outcome.usage.seconds = time.monotonic() - PROCESS_START
     if outcome.entries:
@@ -100,7 +102,7 @@ def _inquiry() -> type[Inquiry]:
 
 
 def _decided(job: Job, change: Change, session: Session) -> Known:
-    return sieve.known(job, session.dismissals if change.repo else {}, change.repo, change.target.head)
+    return sieve.known(job, session.dismissals if change.repo else {}, change)
 
 
 def _deceptive(job: Job, change: Change, selection: scope.Selection, decided: Known) -> list[Finding]:

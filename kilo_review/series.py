@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kilo_review import memory, review, sieve
+from kilo_review.display import printable
 from kilo_review.errors import DeadlineError, SourceError
 from kilo_review.finding import Finding, Status
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.outcome import Outcome, State
+from kilo_review.plan.context import symbol_at
 from kilo_review.source import history
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 MOST_ONE_BY_ONE = 100
 """More commits than this are not even measured: what they change together is looked at."""
-MENDED = "mended by a later commit"
+FIXED = "fixed by a later commit"
 OID_DIGITS = 12
 
 
@@ -40,7 +42,7 @@ def run(job: Job, series: Series, watch: Watch, session: Session) -> Iterator[Ou
     missing = [commit for commit in series.commits if commit.change not in receipts and not commit.is_empty]
     if missing and (together := _net_receipt(job, series, session)):
         outcome = Outcome(series.net)
-        memory.recalled(together, outcome, _decided(job, session, series.net.head))
+        memory.recalled(together, outcome, _decided(job, session))
         outcome.findings = mark_blocking(outcome.findings, job.fail_on)
         yield outcome
         return
@@ -70,15 +72,11 @@ def _net_receipt(job: Job, series: Series, session: Session) -> Receipt | None:
 def valid_receipts(job: Job, changes: set[tuple[str, str]], session: Session) -> dict[tuple[str, str], Receipt]:
     """Receipts that still say what a review would say now."""
     found = session.ledger.receipts(changes, job.identity)
-    return {
-        change: receipt
-        for change, receipt in found.items()
-        if memory.is_valid(receipt, _decided(job, session, change[1]))
-    }
+    return {change: receipt for change, receipt in found.items() if memory.is_valid(receipt, _decided(job, session))}
 
 
-def _decided(job: Job, session: Session, tree: str | None) -> Known:
-    return sieve.known(job, session.dismissals, session.repository, tree)
+def _decided(job: Job, session: Session) -> Known:
+    return sieve.known(job, session.dismissals, None)
 
 
 def _one_by_one(
@@ -112,14 +110,14 @@ def _refuse_if_cut(commit: Commit) -> None:
 
 def _recalled(job: Job, commit: Commit, receipt: Receipt, session: Session, tip: str) -> Outcome:
     outcome = Outcome(commit.target)
-    memory.recalled(receipt, outcome, _decided(job, session, commit.tree))
+    memory.recalled(receipt, outcome, _decided(job, session))
     outcome.findings = on_record(job, commit, receipt, session, tip)
     return outcome
 
 
 def on_record(job: Job, commit: Commit, receipt: Receipt, session: Session, tip: str) -> list[Finding]:
     """What was found in a commit, as it stands at the tip, less what has been accepted since."""
-    found = memory.findings_of(receipt, _decided(job, session, commit.tree))
+    found = memory.findings_of(receipt, _decided(job, session))
     return as_of_now(job, commit, found, session.repository, tip)
 
 
@@ -150,24 +148,24 @@ def _is_net_cheaper(series: Series, missing: Sequence[Commit], session: Session)
 def as_of_now(
     job: Job, commit: Commit, findings: Sequence[Finding], repository: Repository, tip: str
 ) -> list[Finding]:  # fmt: skip
-    """Findings with their commit; those that a later commit has mended are marked and count no more."""
+    """Findings with their commit; those that a later commit has fixed are marked and count no more."""
     present = set(map(id, still_there(findings, commit.tree, tip, repository)))
     marked = [
-        _named(finding, commit) if id(finding) in present else finding._replace(status=Status.SUPPRESSED, reason=MENDED)
+        _named(finding, commit) if id(finding) in present else finding._replace(status=Status.SUPPRESSED, reason=FIXED)
         for finding in findings
     ]
     return mark_blocking(marked, job.fail_on)
 
 
 def still_there(findings: Sequence[Finding], tree: str, tip: str, repository: Repository) -> list[Finding]:
-    """Those of the findings in `tree` that nothing up to `tip` has mended."""
+    """Those of the findings in `tree` that nothing up to `tip` has fixed."""
     if tree == tip or not findings:
         return list(findings)
     renamed = history.renamed(repository, tree, tip)
     return [
         finding
         for finding in findings
-        if finding.status is not Status.ACTIVE or not _is_mended(finding, tree, tip, renamed, repository)
+        if finding.status is not Status.ACTIVE or not _is_fixed(finding, tree, tip, renamed, repository)
     ]
 
 
@@ -175,10 +173,23 @@ def _named(finding: Finding, commit: Commit) -> Finding:
     return finding._replace(reason=finding.reason or f"in commit {commit.oid[:OID_DIGITS]}")
 
 
-def _is_mended(finding: Finding, tree: str, tip: str, renamed: dict[str, str], repository: Repository) -> bool:
-    """Whether the quoted line is there no more; or, if a removed line was quoted, is there again."""
+def _is_fixed(finding: Finding, tree: str, tip: str, renamed: dict[str, str], repository: Repository) -> bool:
+    """Tell whether the quoted line is gone; or, if a removed line was quoted, is there again as it was.
+
+    Gone is only what is there in no spacing; back is only what is there to the letter, in the same symbol.
+    """
+    path = renamed.get(finding.path, finding.path)
+    now = repository.file_in(tip, path)
+    if finding.is_removed:
+        return now is not None and _is_back(finding, path, now)
     then = repository.file_in(tree, finding.path)
-    now = repository.file_in(tip, renamed.get(finding.path, finding.path))
     was_there = then is not None and memory.is_in(finding.evidence, memory.lines_of(then))
-    is_there = now is not None and memory.is_in(finding.evidence, memory.lines_of(now))
-    return was_there != is_there
+    return was_there and not (now is not None and memory.is_in(finding.evidence, memory.lines_of(now)))
+
+
+def _is_back(finding: Finding, path: str, content: bytes) -> bool:
+    wanted = finding.evidence.split("\n", 1)[0].rstrip()
+    lines = content.decode("utf-8", "replace").split("\n")
+    places = (number for number, line in enumerate(lines, 1) if printable(line).rstrip() == wanted)
+    symbols = (symbol_at(path, content, number) for number in places)
+    return any(symbol is None or printable(symbol) == finding.symbol for symbol in symbols)

@@ -106,7 +106,7 @@ class Session:
 
     @property
     def dismissals(self) -> dict[str, str]:
-        """What was dismissed in this clone, by `Finding.kin`; read once."""
+        """What was dismissed in this clone, by `Finding.fingerprint`; read once."""
         if self._dismissals is None:
             self._dismissals = self.ledger.dismissals()
         return self._dismissals

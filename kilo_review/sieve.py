@@ -4,47 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kilo_review.aliases import Aliases
 from kilo_review.display import escaped_path
 from kilo_review.errors import SourceError
 from kilo_review.finding import Finding, Status
-from kilo_review.judge.baseline import COUNTED, Known, Text
+from kilo_review.judge.baseline import COUNTED, Known
 from kilo_review.judge.categories import Switchboard
 from kilo_review.judge.suppress import Ignore, ignores_for, ignores_in, numbered, target_of
 from kilo_review.plan.context import in_string
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from kilo_review.job import Job
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Hunk
-    from kilo_review.source.repo import Repository
-
-ESCAPE = "\\x"
 
 
-def known(job: Job, dismissals: Mapping[str, str], repository: Repository | None, tree: str | None) -> Known:
-    """What is accepted or dismissed, for the findings of one tree."""
-    return Known(job.baseline, dismissals, texts(repository, tree))
+def known(job: Job, dismissals: Mapping[str, str], change: Change | None) -> Known:
+    """Return what is accepted or dismissed, for the findings of one change.
 
-
-def texts(repository: Repository | None, tree: str | None) -> Callable[[str], Text | None]:
-    """What reads the files of a tree, each once; it knows nothing where there is no tree, as of a patch."""
-    known: dict[str, Text | None] = {}
-
-    def text_of(path: str) -> Text | None:
-        if repository is None or tree is None:
-            return None
-        if path not in known:
-            try:
-                content = repository.file_in(tree, path)
-            except SourceError:  # the time is used up: what was found is judged all the same
-                return None
-            # A path that was not UTF-8 is written with escapes, by which it is not found.
-            known[path] = None if content is None and ESCAPE in path else Text.of(content or b"")
-        return known[path]
-
-    return text_of
+    Args:
+        job: with the project's baseline.
+        dismissals: of this clone.
+        change: that the findings are about; None where it is not at hand.
+    """
+    return Known(job.baseline, dismissals, Aliases(change, is_proposal=job.is_pull_request))
 
 
 class Sieve:

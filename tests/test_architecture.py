@@ -42,7 +42,8 @@ LAYERS = {
     "session": (*GROUND, "ledger", "models", "source"),
     "readiness": (*GROUND, "models", "session"),
     "packing": (*GROUND, "job", "ledger", "plan", "source"),
-    "sieve": (*GROUND, "job", "judge", "plan", "source"),
+    "aliases": (*GROUND, "plan", "source"),
+    "sieve": (*GROUND, "aliases", "job", "judge", "plan", "source"),
     "verifier": (*GROUND, "ask", "job", "judge", "ledger", "models", "packing", "plan", "session"),
     "inquiry": (
         *(*GROUND, "answering", "ask", "job", "judge", "lanes", "ledger", "models", "packing", "plan", "session"),
@@ -50,7 +51,7 @@ LAYERS = {
     ),
     "memory": (*GROUND, "job", "judge", "ledger", "source"),
     "review": (*GROUND, *PIPELINE, "judge", "ledger", "models", "plan", "prompts", "source"),
-    "series": (*GROUND, *PIPELINE, "judge", "ledger", "review", "source"),
+    "series": (*GROUND, *PIPELINE, "judge", "ledger", "plan", "review", "source"),
     "acceptance": (*GROUND, *PIPELINE, "judge", "review", "source"),
     "background": ("ledger",),
     "standing": (*GROUND, "job", "judge", "ledger", "series", "session", "source"),

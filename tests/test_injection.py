@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 INJECTIONS = corpus()
 FAMILIES = {each.family for each in INJECTIONS}
 GUTTER = r"(?: {0,3}\d+|    ) [+ -](?= |$)"
-QUESTION = r"Somebody claims that (?:line \d+, `[^`\n]*`,|the removal of the line `[^`\n]*`) is wrong \(bug\)\."
+QUESTION = (
+    r"Somebody claims that (?:(?:line \d+, `[^`\n]*`,|the removal of the line `[^`\n]*`|moving the line `[^`\n]*` to line"
+    r" \d+) is wrong|the change makes line \d+, `[^`\n]*`, wrong) \(bug\)\."
+)
 MOST = 50
 
 

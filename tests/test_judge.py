@@ -230,20 +230,20 @@ MOVED = b"""\
 
 
 @pytest.mark.parametrize(
-    ("code", "line", "expected", "status"),
+    ("code", "line", "expected"),
     [
-        ("x = first(a) / b or 0", 3, 3, Status.ACTIVE),
-        ("x = first(a) / b or 0", None, 3, Status.ACTIVE),
-        ("    x = first(a) / b or 0", 2, 3, Status.ACTIVE),
-        ("second(a) / b", 6, 6, Status.ACTIVE),  # a part of a line, before and after
-        ("y = second(a) / b or 0", None, 6, Status.REFUTED),  # that is what was replaced
-        ("lock.release()", 4, 5, Status.ACTIVE),  # removed here, added elsewhere: it is the removal
-        ("lock.release()", 22, 21, Status.ACTIVE),
+        ("x = first(a) / b or 0", 3, 3),
+        ("x = first(a) / b or 0", None, 3),
+        ("    x = first(a) / b or 0", 2, 3),
+        ("second(a) / b", 6, 6),  # a part of a line, before and after
+        ("y = second(a) / b or 0", None, 6),  # that is what was replaced, which proves nothing
+        ("lock.release()", 4, 21),  # removed here, added elsewhere: it stands where it was added
+        ("lock.release()", 22, 21),
     ],
 )
-def test_code_that_was_indented_anew_is_still_there(code: str, line: int | None, expected: int, status: Status) -> None:
+def test_code_that_was_indented_anew_is_still_there(code: str, line: int | None, expected: int) -> None:
     found = place(code, line, among=pieces(MOVED))
-    assert (found[1], found[4]) == (expected, status)
+    assert (found[1], found[4]) == (expected, Status.ACTIVE)
 
 
 def test_evidence_is_the_code_and_not_the_models_words() -> None:
@@ -293,11 +293,24 @@ def test_no_claim_breaks_the_anchoring(code: str, file: str, line: int | None) -
 
 
 def test_the_fingerprint_survives_drift_and_rewording() -> None:
-    one = Finding("a.py", 3, 3, Severity.MAJOR, Category.BUG, "t", "m", "  x = 1", "def f(a)")
-    moved = Finding("a.py", 90, 90, Severity.MINOR, Category.BUG, "other", "words", "x  =  1", "def  f(a)")
+    one = Finding("a.py", 3, 3, Severity.MAJOR, Category.BUG, "t", "m", "if x:  # one", "def f(a)")
+    moved = Finding("a.py", 90, 90, Severity.MINOR, Category.BUG, "other", "words", "if x:  # one ", "def  f(a)")
     assert one.fingerprint == moved.fingerprint
-    for different in ({"path": "b.py"}, {"category": Category.API}, {"evidence": "x = 2"}, {"symbol": "def g(a)"}):
+    others: tuple[dict[str, Any], ...] = (
+        *({"path": "b.py"}, {"category": Category.API}, {"evidence": "if y:  # one"}, {"symbol": "def g(a)"}),
+        *({"evidence": "if x:  #  one"}, {"evidence": "    if x:  # one"}, {"is_removed": True}),
+    )
+    for different in others:
         assert one._replace(**different).fingerprint != one.fingerprint
+
+
+def test_indentation_is_a_part_of_the_fingerprint_where_the_language_heeds_it() -> None:
+    def named(path: str, evidence: str) -> str:
+        return Finding(path, 3, 3, Severity.MAJOR, Category.BUG, "t", "m", evidence).fingerprint
+
+    assert named("a.c", "x = 1;") == named("a.c", "\t\tx = 1;")
+    assert named("a.py", "x = 1") != named("a.py", "    x = 1")
+    assert named("sub/Makefile", "x = 1") != named("sub/Makefile", "\tx = 1")
 
 
 # Policy

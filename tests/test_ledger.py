@@ -215,7 +215,7 @@ def test_the_oldest_go_first_and_the_file_shrinks(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(store, "LARGEST", 300_000)
     ledger = Ledger.of(tmp_path, Deadline())
     for number in range(8):
-        ledger.remember({f"{number}-{n}": (1, [made(message="x" * 900)]) for n in range(60)})
+        ledger.remember({f"{number}-{n}": (1, [made(message="x" * 850)]) for n in range(60)})
         ledger.store.make_room()
     assert ledger.verdict("0-0", 1) is None
     assert ledger.verdict("7-59", 1) is not None

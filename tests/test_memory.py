@@ -10,7 +10,7 @@ import pytest
 
 from kilo_review.errors import ConfigError
 from kilo_review.finding import Category, Finding, Severity, Status
-from kilo_review.judge.baseline import MOST, Known, Text, accepted, combined, from_bytes, to_text
+from kilo_review.judge.baseline import MOST, Known, accepted, combined, from_bytes, to_text
 from kilo_review.judge.suppress import ignores_in
 from tests.fakes.ollama import Model, Ollama
 from tests.hooked import Hooked
@@ -222,7 +222,7 @@ def many(number: int) -> tuple[str, list[dict[str, Any]]]:
     return "".join(body), [claim | {"code": f"return c{n} / b + {n}"} for n in range(number)]
 
 
-def test_it_holds_after_lines_above_a_rename_and_a_move(kilo: Runner, repo: Repo) -> None:
+def test_it_holds_after_lines_above_and_a_rename_that_git_sees(kilo: Runner, repo: Repo) -> None:
     content, claims = many(20)
     repo.stage("old.py", content)
     script = kilo.scripted({"findings": claims})
@@ -234,17 +234,29 @@ def test_it_holds_after_lines_above_a_rename_and_a_move(kilo: Runner, repo: Repo
     assert statuses(report) == ["baseline"] * 20
     repo.commit("all of it")
     moved = [each | {"file": "sub/new.py"} for each in claims]
-    inside = "".join(f"    {line}" if line.strip() else line for line in content.splitlines(keepends=True))
     repo.git("rm", "-q", "old.py")
-    repo.stage("sub/new.py", "# above\n" * 200 + "class Moved:\n" + inside)
-    script = kilo.scripted({"findings": moved})
+    repo.stage("sub/new.py", "# above\n" * 10 + content.replace("+ 0\n", "+ 0\n    # more\n"))
+    script = kilo.scripted({"findings": [each | {"code": each["code"]} for each in moved[:1]]})
     report = kilo(*script, "--format", "json").json()
-    assert statuses(report) == ["baseline"] * 20
+    assert statuses(report) == ["baseline"]
     assert report["blocking"] is False
     assert {each["reason"] for each in report["findings"]} == {"legacy"}
     assert kilo("baseline", "update", *script).code == 0
     entries = json.loads((repo.path / ".kilo-review/baseline.json").read_text())["findings"]
-    assert {(each["path"], each["reason"]) for each in entries} == {("sub/new.py", "legacy")}
+    assert sum(each["path"] == "sub/new.py" for each in entries) == 1
+    assert {each["reason"] for each in entries} == {"legacy"}
+
+
+def test_code_that_moves_without_git_seeing_it_is_judged_anew(kilo: Runner, repo: Repo) -> None:
+    content, claims = many(3)
+    repo.stage("old.py", content)
+    assert kilo("baseline", "create", *kilo.scripted({"findings": claims})).code == 0
+    repo.commit("all of it")
+    inside = "".join(f"    {line}" if line.strip() else line for line in content.splitlines(keepends=True))
+    repo.git("rm", "-q", "old.py")
+    repo.stage("sub/new.py", "# above\n" * 200 + "class Moved:\n" + inside)
+    script = kilo.scripted({"findings": [each | {"file": "sub/new.py"} for each in claims]})
+    assert statuses(kilo(*script, "--format", "json").json()) == ["active"] * 3
 
 
 def test_one_more_than_was_accepted_counts(kilo: Runner, repo: Repo) -> None:
@@ -268,8 +280,8 @@ TWICE = "def g(a, b):\n    c = a + 2\n    return total(c) / count(b)\n\n\n"
     [
         (TWICE + OLD, {3: "active", 8: "baseline"}),  # the old one has only moved down
         (OLD + "# x\n" * 9 + TWICE, {15: "active"}),  # it was not even touched
-        (OLD.replace("f(a", "renamed(a"), {3: "baseline"}),
-        (TWICE + OLD.replace("f(a", "renamed(a"), {3: "baseline", 8: "active"}),  # who can tell which is new?
+        (OLD.replace("f(a", "renamed(a"), {3: "active"}),  # all of it is new, as far as git sees
+        (TWICE + OLD.replace("f(a", "renamed(a"), {3: "active", 8: "active"}),
     ],
     ids=["above", "below", "renamed", "renamed and doubled"],
 )
@@ -413,20 +425,29 @@ def test_nothing_is_accepted_if_nothing_was_looked_at(kilo: Runner, buggy: Repo)
     assert not (buggy.path / ".kilo-review").exists()
 
 
-def test_subtraction_prefers_the_same_place() -> None:
+def test_an_untouched_line_keeps_its_entry_below_a_heading_that_changes(
+    kilo: Runner, repo: Repo, division: dict[str, Any]
+) -> None:
+    claim = division | {"file": "new.py", "code": "return total(c) / count(b)", "line": 3}
+    script = kilo.scripted({"findings": [claim]})
+    repo.stage("new.py", OLD)
+    assert kilo("baseline", "create", *script).code == 0
+    repo.commit("accepted")
+    repo.stage("new.py", OLD.replace("f(a", "renamed(a"))
+    assert statuses(kilo(*script, "--format", "json").json()) == ["baseline"]
+
+
+def test_an_entry_holds_for_its_file_and_symbol_and_as_often_as_it_says() -> None:
     entries = [accepted(finding("a.py", "x = compute(all, the, things)", symbol=name), name) for name in ("f", "g")]
-    line = b"x = compute(all, the, things)\n"
-    known = Known(combined(entries), {}, lambda _path: Text.of(line * 2))
-    marked = [known.mark(finding("a.py", "x = compute(all, the, things)", symbol=name)) for name in ("g", "h", "i")]
+    known = Known(combined(entries), {}, lambda finding: (finding.fingerprint,))
+    marked = [known.mark(finding("a.py", "x = compute(all, the, things)", symbol=name)) for name in ("g", "h", "g")]
     assert [(each.status, each.reason) for each in marked] == [
         (Status.BASELINE, "g"),
-        (Status.BASELINE, "f"),
+        (Status.ACTIVE, None),
         (Status.ACTIVE, None),
     ]
-    elsewhere = Known(combined(entries), {}, lambda _path: Text.of(line))
-    assert elsewhere.mark(finding("b.py", "x = compute(all, the, things)")).status is Status.ACTIVE
-    gone = Known(combined(entries), {}, lambda _path: Text.of(b""))
-    assert gone.mark(finding("b.py", "x = compute(all, the, things)")).status is Status.BASELINE
+    assert known.mark(finding("b.py", "x = compute(all, the, things)", symbol="f")).status is Status.ACTIVE
+    assert [entry.symbol for entry in known.unused] == ["f"]
 
 
 # Dismissals
@@ -437,7 +458,9 @@ def identifier(done: Any) -> str:
     return str(line.rsplit(" ", 1)[1])
 
 
-def test_what_was_dismissed_stays_so_wherever_it_moves(kilo: Runner, buggy: Repo, division: dict[str, Any]) -> None:
+def test_what_was_dismissed_stays_so_in_a_file_that_git_sees_renamed(
+    kilo: Runner, buggy: Repo, division: dict[str, Any]
+) -> None:
     script = kilo.scripted({"findings": [division]})
     done = kilo(*script)
     assert done.code == 1
@@ -451,11 +474,18 @@ def test_what_was_dismissed_stays_so_wherever_it_moves(kilo: Runner, buggy: Repo
     moved = kilo(*kilo.scripted({"findings": [division | {"file": "other.py"}]}), "--format", "json").json()
     assert statuses(moved) == ["dismissed"]
     assert "callers check" in kilo("dismissed").text
-    (row,) = json.loads(kilo("dismissed", "--format", "json").stdout)["dismissed"]
-    assert (row["shared"], row["path"], row["code"]) == (False, "app.py", "return sum(items) / len(items)")
-    assert json.loads(kilo("stats", "--format", "json").stdout)["dismissed"] == 1
+    buggy.git("commit", "-q", "-m", "renamed")
+    buggy.stage("other.py", "def mean(items):\n    # the mean\n    return sum(items) / len(items)\n")
+    script = kilo.scripted({"findings": [division | {"file": "other.py"}]})
+    later = kilo(*script, "--format", "json").json()  # git sees no rename any more
+    assert statuses(later) == ["dismissed"]
+    rows = json.loads(kilo("dismissed", "--format", "json").stdout)["dismissed"]
+    places = [(row["shared"], row["path"], row["code"]) for row in rows]
+    assert places == [(False, path, "return sum(items) / len(items)") for path in ("app.py", "other.py")]
+    assert json.loads(kilo("stats", "--format", "json").stdout)["dismissed"] == 2
     assert kilo("cache", "clear").code == 0  # a decision is no cache
     assert kilo("undismiss", identifier(done)).code == 0
+    assert kilo("undismiss", rows[1]["fingerprint"]).code == 0
     assert kilo("dismissed").text == "kilo-review: nothing was dismissed\n"
 
 

@@ -122,7 +122,8 @@ def test_an_answer_that_repeats_the_instructions_is_no_vote(
 
 
 def test_most_answers_must_see_it_in_words_of_their_own(vote: Callable[..., Result], division: dict[str, Any]) -> None:
-    parroted = saying(division | {"title": "The defect in at most ten words."})
+    repeated = "One or two sentences: the situation, and what then goes wrong"
+    parroted = saying(division | {"title": "The defect in at most ten words.", "problem": repeated})
     (found,) = vote(saying(division), parroted, parroted).json()["findings"]
     assert (found["status"], found["reason"]) == ("refuted", "seen in 1 of 3 answers")
 

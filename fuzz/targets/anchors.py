@@ -99,7 +99,7 @@ def _check_identity(anchored: Anchored, pieces: Sequence[Piece]) -> None:
     """It is of a file and a hunk that were asked about, and can be named, stored and shown."""
     finding, hunk = anchored
     assert any(piece.hunk == hunk and piece.change.path == finding.path for piece in pieces)
-    assert len(finding.fingerprint) == len(finding.kin) == 32
+    assert len(finding.fingerprint) == 32
     f"{finding.title}{finding.message}{finding.evidence}{finding.symbol}".encode()
     assert finding.status in {Status.ACTIVE, Status.REFUTED, Status.UNANCHORED}
     assert (finding.status is Status.ACTIVE) == (not finding.reason)

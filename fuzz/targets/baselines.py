@@ -10,11 +10,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from fuzz.strategies import damaged, hostile_text, json_values, one_of_these
 from fuzz.target import machine_of, property_of
-from kilo_review.display import json_path, printable
+from kilo_review.display import printable
 from kilo_review.errors import ConfigError
-from kilo_review.finding import Category, Finding, Severity, Status, digest, fold
+from kilo_review.finding import Category, Finding, Severity, Status, digest
 from kilo_review.judge import baseline
-from kilo_review.judge.baseline import COUNTED, Accepted, Baseline, Known, Text, accepted
+from kilo_review.judge.baseline import COUNTED, Accepted, Baseline, Known, accepted
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
@@ -76,7 +76,6 @@ def check_file(written: Written) -> None:
     for entry in held:
         assert all(isinstance(value, str) for name, value in entry._asdict().items() if name != "times")
         assert entry.times >= 1
-        assert len(entry.kin) == 32
     whole = baseline.combined(held)
     is_full = any(entry.times == baseline.MOST for entry in whole)
     assert is_full or sum(entry.times for entry in whole) == sum(entry.times for entry in held)
@@ -89,7 +88,6 @@ def check_file(written: Written) -> None:
 # The subtraction
 
 PATHS, CODES, SYMBOLS = ("a.py", "b.py", "\udce9"), ("x = 1", "x  =  1", "return None", "\x1b"), ("", "def f()")
-LINES = (*CODES, "def f():", "")
 
 
 class KnownMachine(RuleBasedStateMachine):
@@ -98,15 +96,21 @@ class KnownMachine(RuleBasedStateMachine):
     @initialize(
         held=st.lists(st.tuples(st.deferred(lambda: findings), st.integers(1, 3)), max_size=4),
         dismissed=st.lists(st.deferred(lambda: findings), max_size=1),
-        standing=st.dictionaries(one_of_these(PATHS), st.lists(one_of_these(LINES), max_size=4)),
+        renamed=st.dictionaries(one_of_these(PATHS), one_of_these(PATHS)),
+        hides=st.booleans(),
     )
-    def begin(self, held: list[tuple[Finding, int]], dismissed: list[Finding], standing: dict[str, list[str]]) -> None:
+    def begin(
+        self, held: list[tuple[Finding, int]], dismissed: list[Finding], renamed: dict[str, str], hides: bool
+    ) -> None:
         self.baseline: Baseline = baseline.combined(accepted(each, "r")._replace(times=times) for each, times in held)
-        self.dismissed = {finding.kin for finding in dismissed}
-        self.standing = {json_path(path): list(map(printable, lines)) for path, lines in standing.items()}
-        texts = {path: Text.of("\n".join(lines).encode()) for path, lines in self.standing.items()}
-        self.known = Known(self.baseline, dict.fromkeys(self.dismissed, "d"), texts.get)
+        self.dismissed = {finding.fingerprint for finding in dismissed}
+        self.renamed, self.hides = renamed, hides
+        self.known = Known(self.baseline, dict.fromkeys(self.dismissed, "d"), self._names)
         self.marked = 0
+
+    def _names(self, finding: Finding) -> list[str]:
+        earlier = finding._replace(path=self.renamed.get(finding.path, finding.path))
+        return [finding.fingerprint, earlier.fingerprint] if self.hides else []
 
     @rule(finding=st.deferred(lambda: findings))
     def mark(self, finding: Finding) -> None:
@@ -114,7 +118,7 @@ class KnownMachine(RuleBasedStateMachine):
         marked = self.known.mark(finding)
         if finding.status not in COUNTED:
             assert marked == finding
-        elif finding.kin in self.dismissed:
+        elif self.dismissed & {*self._names(finding)}:
             assert marked.status is Status.DISMISSED
         elif marked.status is Status.BASELINE:
             self.marked += 1
@@ -133,27 +137,8 @@ class KnownMachine(RuleBasedStateMachine):
             assert sum(entry.times for entry in self.known.unused) + self.marked == total
 
     def _may_stand_for(self, entry: Accepted, finding: Finding) -> bool:
-        """The same place; or the same code, moved in the entry's file or gone from it."""
-        if entry.category != finding.category:
-            return False
-        if entry.fingerprint == finding.fingerprint:
-            return True
-        code, lines = fold(entry.code), self.standing.get(entry.path)
-        if code != fold(printable(finding.code)):
-            return False
-        there = [line for line in lines or [] if fold(line) == code]
-        if lines is not None and not there:
-            return True
-        return entry.path == json_path(finding.path) and (
-            lines is None or len(there) <= self._accepted_alike(entry) or fold(entry.symbol) not in fold("".join(lines))
-        )
-
-    def _accepted_alike(self, entry: Accepted) -> int:
-        return sum(
-            each.times
-            for each in self.baseline
-            if (each.path, each.category, fold(each.code)) == (entry.path, entry.category, fold(entry.code))
-        )
+        """The same place, under its own name or the one that its file had."""
+        return entry.fingerprint in self._names(finding)
 
 
 findings: SearchStrategy[Finding] = st.builds(

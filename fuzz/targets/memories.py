@@ -213,13 +213,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def dismiss(self, who: int, finding: Finding, reason: str) -> None:
         finding = _marked(finding, "")
         assert self.open[who].dismiss(finding, reason) or self.is_damaged
-        self.dismissed[finding.kin] = printable(reason)
+        self.dismissed[finding.fingerprint] = printable(reason)
 
     @rule(who=st.integers(0, 1), finding=findings)
     def undismiss(self, who: int, finding: Finding) -> None:
         finding = _marked(finding, "")
         self.open[who].undismiss(finding)
-        self.dismissed.pop(finding.kin, None)
+        self.dismissed.pop(finding.fingerprint, None)
 
     # What happens to it
 
@@ -293,7 +293,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert found == self.dismissed or self.is_damaged
         assert {type(text) for row in found.items() for text in row} <= {str}
         for finding, at in self.open[who].all_dismissed():
-            assert (finding.kin in found and at > 0) or self.is_damaged
+            assert (finding.fingerprint in found and at > 0) or self.is_damaged
 
     @rule(who=st.integers(0, 1))
     def is_well(self, who: int) -> None:

@@ -10,9 +10,9 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.display import escaped_path, printable
-from kilo_review.finding import Finding, Status, fold
+from kilo_review.finding import Finding, Status, say_the_same
 from kilo_review.inert import inert
-from kilo_review.judge.contradict import contradiction
+from kilo_review.judge.contradict import contradiction, doubt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -49,28 +49,30 @@ def anchor(claims: Iterable[Claim], pieces: Sequence[Piece]) -> list[Anchored]:
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Without duplicates: of several with the same place and category, the worst stays.
+    """Return the findings without duplicates: of several that say the same of one place, the worst stays.
 
-    Removed lines beside one gap, and all lines of a deleted file, have the same number: the code tells them apart.
+    Two defects of one category can be on one line, so the words decide. Removed lines beside one gap, and all lines of
+    a deleted file, have the same number: the code tells them apart.
     """
-    kept: dict[tuple[object, ...], Finding] = {}
-    for finding in findings:
-        title = finding.title if finding.status is Status.UNANCHORED else ""
-        key = (finding.path, finding.line, fold(finding.code), finding.category, finding.status, title)
-        known = kept.get(key)
-        if known is None or finding.severity.rank < known.severity.rank:
-            kept[key] = finding
-    return list(kept.values())
+    kept: dict[tuple[object, ...], list[Finding]] = {}
+    every = list(findings)
+    for finding in sorted(every, key=lambda each: each.severity.rank):
+        key = (finding.path, finding.line, finding.code, finding.category, finding.status, finding.is_removed)
+        known = kept.setdefault(key, [])
+        if not any(say_the_same(each, finding) for each in known):
+            known.append(finding)
+    chosen = {id(each) for known in kept.values() for each in known}
+    return [finding for finding in every if id(finding) in chosen]
 
 
 def _finding(claim: Claim, pieces: Sequence[Piece]) -> Anchored:
     candidates = _spoken_of(claim.file, pieces)
-    place = _locate(claim, candidates)
+    place = _locate(claim, candidates) or _only_place(claim, pieces)
     if place is None:
         return _unanchored(claim, candidates)
     piece = place.piece
     quoted = piece.lines[place.first : place.last + 1]
-    objection = claim.objection or contradiction(claim, piece.lines, place.first, place.last)
+    objection = claim.objection or contradiction(claim, quoted)
     finding = Finding(
         path=piece.change.path,
         line=_new_side(piece, place.first),
@@ -84,6 +86,8 @@ def _finding(claim: Claim, pieces: Sequence[Piece]) -> Anchored:
         rule=claim.rule,
         status=Status.REFUTED if objection else Status.ACTIVE,
         reason=objection or None,
+        is_removed=_kind(place) == "-",
+        doubt=claim.doubt or doubt(claim, piece.lines, place.first, place.last),
     )
     return Anchored(finding, piece.hunk)
 
@@ -140,6 +144,21 @@ def _locate(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
     parts = [place for piece in pieces for place in _substrings(piece, quotes[0])]
     places = _standing(parts, parts)
     return places[0] if len(places) == 1 else None
+
+
+def _only_place(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
+    """Return the one place of the request where the quote stands; None if there is none, or more than one.
+
+    Models mix up the names of files that they were shown together.
+    """
+    quotes = _quote_lines(claim.code)
+    if len(_fold(claim.code)) < SHORTEST_SUBSTRING:
+        return None
+    places = [place for piece in pieces for place in _runs(piece, quotes, _folded)]
+    places = _standing(places, places)
+    added = [place for place in places if _kind(place) == "+"]
+    found = added or places
+    return found[0] if len(found) == 1 else None
 
 
 def _standing(places: Sequence[_Place], alike: Sequence[_Place]) -> list[_Place]:
@@ -211,11 +230,11 @@ def _substrings(piece: Piece, quote: str) -> list[_Place]:
 
 
 def _nearest(places: Sequence[_Place], line: int | None) -> _Place:
-    """Changed lines before unchanged ones, then the one nearest to the number that the model gave."""
+    """Return the added line before the removed one before the unchanged one, then the nearest to the model's number."""
 
-    def preference(place: _Place) -> tuple[bool, int]:
+    def preference(place: _Place) -> tuple[int, int]:
         at = _new_side(place.piece, place.first)
-        return (place.piece.lines[place.first].kind == " ", abs(at - line) if line is not None else 0)
+        return ("+- ".index(_kind(place)), abs(at - line) if line is not None else 0)
 
     return min(places, key=preference)
 

@@ -1,7 +1,8 @@
 """Findings that the project has accepted: a file of fingerprints with reasons, subtracted with multiplicity.
 
 The file is JSON, versioned and sorted, one finding a line group, so that two branches that both add to it merge.
-A finding keeps its entry when lines are inserted above it, its function is renamed or its code moves.
+An entry holds for its file and enclosing symbol: lines may be inserted above it, and git may see the file renamed, but
+the same line elsewhere is another finding.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review.display import json_path, printable
 from kilo_review.errors import ConfigError
-from kilo_review.finding import Category, Finding, Status, fold, kin_of
+from kilo_review.finding import Category, Finding, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 VERSION = 1
 FILE = ".kilo-review/baseline.json"
@@ -34,7 +35,7 @@ class Accepted(NamedTuple):
         category: what kind of defect.
         code: the first line of the evidence.
         symbol: the enclosing heading, or "".
-        status: `baseline` where it counts for this place, `dismissed` where it counts for this code anywhere.
+        status: `baseline` where it counts as often as `times` says, `dismissed` where it always counts.
         times: how many such findings are accepted.
         reason: why.
         fingerprint: see `Finding.fingerprint`.
@@ -49,35 +50,8 @@ class Accepted(NamedTuple):
     reason: str
     fingerprint: str
 
-    @property
-    def kin(self) -> str:
-        """See `Finding.kin`."""
-        return kin_of(self.category, self.code, self.symbol, self.path)
-
 
 Baseline = tuple[Accepted, ...]
-
-
-class Text(NamedTuple):
-    """A file of the new tree, without white space.
-
-    Attributes:
-        lines: how often it has each line.
-        whole: all of it, in order.
-    """
-
-    lines: Counter[str]
-    whole: str
-
-    @classmethod
-    def of(cls, content: bytes) -> Text:
-        """Of a file's bytes."""
-        lines = [fold(printable(line)) for line in content.decode("utf-8", "replace").split("\n")]
-        return cls(Counter(lines), "".join(lines))
-
-    def has(self, symbol: str) -> bool:
-        """Whether the innermost heading of a symbol is there."""
-        return fold(symbol.rsplit(" > ", 1)[-1].removesuffix("…")) in self.whole
 
 
 def accepted(finding: Finding, reason: str, status: Status = Status.BASELINE) -> Accepted:
@@ -145,30 +119,43 @@ def _entry(row: dict[str, Any]) -> Accepted:
 
 
 class Known:
-    """What is accepted or dismissed, while one review's findings are held against it."""
+    """What is accepted or dismissed, while one review's findings are held against it.
+
+    Attributes:
+        moved: findings that are known by another name than their own, with the reason of their dismissal: git sees
+            their file renamed, and the next review will not.
+    """
 
     def __init__(
-        self, baseline: Baseline, dismissals: Mapping[str, str], text_of: Callable[[str], Text | None]
+        self, baseline: Baseline, dismissals: Mapping[str, str], aliases_of: Callable[[Finding], Sequence[str]]
     ) -> None:
         """Begin with every entry's whole count.
 
         Args:
             baseline: the project's file.
-            dismissals: `Finding.kin` → reason, of this clone.
-            text_of: a file of the new tree, by its path as the baseline writes it; None where nobody can tell.
+            dismissals: `Finding.fingerprint` → reason, of this clone.
+            aliases_of: the fingerprints by which a finding may be known; none for one that nothing may hide.
         """
+        self.moved: list[tuple[Finding, str]] = []
         self._left = {entry: entry.times for entry in baseline if entry.status == Status.BASELINE}
-        shared = {entry.kin: entry.reason for entry in baseline if entry.status == Status.DISMISSED}
+        self._entries: dict[str, list[Accepted]] = {}
+        for entry in self._left:
+            self._entries.setdefault(entry.fingerprint, []).append(entry)
+        shared = {entry.fingerprint: entry.reason for entry in baseline if entry.status == Status.DISMISSED}
         self._dismissed = {**shared, **dismissals}
-        self._text_of = text_of
+        self._aliases_of = aliases_of
 
     def mark(self, finding: Finding) -> Finding:
-        """The finding, out of the count if somebody has taken it out."""
-        if finding.status not in COUNTED:
+        """Return the finding, out of the count if it has been accepted or dismissed."""
+        if finding.status not in COUNTED or not (self._dismissed or self._left):
             return finding
-        if finding.kin in self._dismissed:
-            return finding._replace(status=Status.DISMISSED, reason=self._dismissed[finding.kin] or None)
-        entry = self._entry_for(finding)
+        names = self._aliases_of(finding)
+        name = next((each for each in names if each in self._dismissed), None)
+        if name is not None:
+            reason = self._dismissed[name]
+            self.moved += [(finding, reason)] if name != finding.fingerprint else []
+            return finding._replace(status=Status.DISMISSED, reason=reason or None)
+        entry = next((each for name in names for each in self._entries.get(name, ()) if self._left[each]), None)
         if entry is None:
             return finding
         self._left[entry] -= 1
@@ -178,32 +165,6 @@ class Known:
     def unused(self) -> list[Accepted]:
         """Entries that met no finding, each with the count that is left of it."""
         return [entry._replace(times=left) for entry, left in self._left.items() if left]
-
-    def _entry_for(self, finding: Finding) -> Accepted | None:
-        """The very same place first; then the same code in the same file; then code that has left its file."""
-        own, path = fold(printable(finding.code)), json_path(finding.path)
-        left = [entry for entry, count in self._left.items() if count and entry.category == finding.category]
-        exact = next((entry for entry in left if entry.fingerprint == finding.fingerprint), None)
-        if exact is not None:
-            return exact
-        same_code = [entry for entry in left if fold(entry.code) == own]
-        in_file = next((entry for entry in same_code if entry.path == path and self._has_moved(entry)), None)
-        if in_file is not None:
-            return in_file
-        return next((entry for entry in same_code if self._has_left(entry)), None)
-
-    def _has_moved(self, entry: Accepted) -> bool:
-        """Whether an entry may mean another place of its file: its own is gone, or all that are there are accepted."""
-        text = self._text_of(entry.path)
-        if text is None:
-            return True
-        code = fold(entry.code)
-        alike = (each for each in self._left if each[:2] == entry[:2] and fold(each.code) == code)
-        return text.lines[code] <= sum(each.times for each in alike) or not text.has(entry.symbol)
-
-    def _has_left(self, entry: Accepted) -> bool:
-        text = self._text_of(entry.path)
-        return text is not None and not text.lines[fold(entry.code)]
 
 
 def is_current(finding: Finding, known: Known) -> bool:

@@ -48,6 +48,7 @@ class Claim(NamedTuple):
         rule: the project's rule that it names, or "".
         fix: a remedy, which nobody asked for.
         objection: why it cannot be right, if that was clear from its words; "" otherwise.
+        doubt: why it must be confirmed before it counts, if that was clear from its words; "" otherwise.
     """
 
     code: str
@@ -60,6 +61,7 @@ class Claim(NamedTuple):
     rule: str = ""
     fix: str = ""
     objection: str = ""
+    doubt: str = ""
 
 
 def parse(text: str, reasoning: str = "") -> list[Claim]:

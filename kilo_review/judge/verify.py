@@ -39,17 +39,21 @@ def is_due(finding: Finding, verify: Verify, fail_on: FailOn) -> bool:
     """Whether a finding must be confirmed before it counts."""
     if finding.status is not Status.ACTIVE or verify is Verify.OFF:
         return False
-    return verify is Verify.ALL or blocks(finding, fail_on)
+    return verify is Verify.ALL or bool(finding.doubt) or blocks(finding, fail_on)
 
 
 def claim_of(finding: Finding, piece: Piece) -> str:
-    """The line that a finding speaks of, without a word of what was said about it; and the rule that it breaks."""
-    quoted, shown_as = finding.code, _quoted(finding.code)
-    removed = {line.text.strip() for line in piece.lines if line.kind == "-"}
-    shown = {line.text.strip() for line in piece.lines if line.kind != "-"}
-    is_gone = quoted in removed - shown
-    place = f"the removal of the line `{shown_as}`" if is_gone else f"line {finding.line}, `{shown_as}`,"
-    return f"{place} breaks the rule {finding.rule}" if finding.rule else f"{place} is wrong"
+    """Return the line that a finding speaks of, without a word of what was said of it; and the rule that it breaks."""
+    code, rule = _quoted(finding.code), finding.rule and f" the rule {finding.rule}"
+    fails = f"breaks{rule}" if rule else "is wrong"
+    kinds = {line.kind for line in piece.lines if printable(line.text).strip() == finding.code}
+    if finding.is_removed or kinds == {"-"}:
+        return f"the removal of the line `{code}` {fails}"
+    if kinds == {" "}:
+        return f"the change makes line {finding.line}, `{code}`, {f'break{rule}' if rule else 'wrong'}"
+    if "-" in kinds:  # the code was moved: what is wrong may be that it is gone from where it was
+        return f"moving the line `{code}` to line {finding.line} {fails}"
+    return f"line {finding.line}, `{code}`, {fails}"
 
 
 def _quoted(code: str) -> str:

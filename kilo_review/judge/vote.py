@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.finding import Category, Status, fold
+from kilo_review.finding import Category, Status, say_the_same
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _Place(NamedTuple):
-    """What makes two findings the same: where they stand and of what kind they are, never their words.
+    """Where a finding stands and of what kind it is.
 
     Removed lines beside one gap, and all lines of a deleted file, have the same number: the code tells them apart.
     """
@@ -29,8 +29,15 @@ class _Place(NamedTuple):
     quote: str
 
 
+class _Defect(NamedTuple):
+    """What several answers may have seen: the findings about it, the first one standing for all."""
+
+    found: list[Anchored]
+    seen_by: set[int]
+
+
 def majority(samples: Sequence[Sample], votes: int, unread: int = 0) -> list[Anchored]:
-    """Each finding once; one that not more than half of the votes saw does not count.
+    """Return each finding once; one that not more than half of the votes saw does not count.
 
     What was refuted is no vote, and does not stand for an answer that was not.
 
@@ -39,30 +46,77 @@ def majority(samples: Sequence[Sample], votes: int, unread: int = 0) -> list[Anc
         votes: answers that were wanted.
         unread: answers that could not be read.
     """
-    seen = _tally(samples)
-    first: dict[_Place, Anchored] = {}
-    for each in sorted((each for sample in samples for each in sample), key=_worst_first):
-        first.setdefault(_place(each), each)
-    return [
-        each
-        if 2 * seen[place] > votes
-        else _outvoted(each, seen[place], len(samples), is_open=2 * (seen[place] + unread) > votes)
-        for place, each in first.items()
-    ]
+    found = []
+    for defect in _defects(samples):
+        each, seen = min(defect.found, key=_worst_first), len(defect.seen_by)
+        is_open = 2 * (seen + unread) > votes
+        found.append(each if 2 * seen > votes else _outvoted(each, seen, len(samples), is_open=is_open))
+    return sorted(found, key=_worst_first)
 
 
 def is_decided(samples: Sequence[Sample], votes: int, left: int) -> bool:
-    """Whether the answers that are left to be asked for can change nothing any more."""
-    counts = [0, *_tally(samples).values()]  # 0: what nobody has seen yet
+    """Return whether the answers that are left to be asked for can change nothing any more."""
+    counts = [0, *(len(defect.seen_by) for defect in _defects(samples))]  # 0: what no answer has seen yet
     return all(2 * seen > votes or 2 * (seen + left) <= votes for seen in counts)
 
 
-def _tally(samples: Sequence[Sample]) -> Counter[_Place]:
-    return Counter(place for sample in samples for place in {_place(each) for each in sample if not _is_refuted(each)})
+def _defects(samples: Sequence[Sample]) -> list[_Defect]:
+    """Group the findings of all answers by what they are about.
+
+    Answers word the same defect differently, so one finding of each answer at a place is the same defect. Where an
+    answer has several there, they are as many defects, and each goes with the one that it shares most words with.
+    """
+    by_place: dict[_Place, list[_Defect]] = {}
+    for number, sample in enumerate(samples):
+        for place, found in _by_place(sample).items():
+            _add(by_place.setdefault(place, []), found, number)
+    return [defect for defects in by_place.values() for defect in defects]
 
 
-def _worst_first(each: Anchored) -> tuple[bool, int]:
-    return _is_refuted(each), each.finding.severity.rank
+def _add(defects: list[_Defect], found: Sequence[Anchored], number: int) -> None:
+    """Add what one answer found at a place: each finding to the defect nearest to it, or as a new one."""
+    pairs = sorted(
+        (
+            (_likeness(each, defect.found[0]), -at, -to)
+            for at, each in enumerate(found)
+            for to, defect in enumerate(defects)
+        ),
+        reverse=True,
+    )
+    partner: dict[int, int] = {}
+    for _, at, to in pairs:
+        if -at not in partner and -to not in partner.values():
+            partner[-at] = -to
+    for at, each in enumerate(found):
+        defect = defects[partner[at]] if at in partner else _Defect([], set())
+        if at not in partner:
+            defects.append(defect)
+        defect.found.append(each)
+        if not _is_refuted(each):
+            defect.seen_by.add(number)
+
+
+def _by_place(sample: Sample) -> dict[_Place, list[Anchored]]:
+    found: dict[_Place, list[Anchored]] = {}
+    for each in sorted(sample, key=_worst_first):
+        known = found.setdefault(_place(each), [])
+        if not any(say_the_same(each.finding, other.finding) for other in known):
+            known.append(each)
+    return found
+
+
+def _likeness(one: Anchored, other: Anchored) -> float:
+    """Return the share of words that two findings have in common, from 0 to 1."""
+    left, right = _words(one), _words(other)
+    return len(left & right) / max(1, len(left | right))
+
+
+def _words(each: Anchored) -> set[str]:
+    return set(re.findall(r"\w+", f"{each.finding.title} {each.finding.message}".casefold()))
+
+
+def _worst_first(each: Anchored) -> tuple[bool, bool, int]:
+    return _is_refuted(each), bool(each.finding.doubt), each.finding.severity.rank
 
 
 def _is_refuted(each: Anchored) -> bool:
@@ -71,7 +125,7 @@ def _is_refuted(each: Anchored) -> bool:
 
 def _place(each: Anchored) -> _Place:
     finding = each.finding
-    return _Place(each.hunk, finding.path, finding.line, finding.category, fold(finding.code))
+    return _Place(each.hunk, finding.path, finding.line, finding.category, finding.code)
 
 
 def _outvoted(each: Anchored, number: int, answers: int, *, is_open: bool) -> Anchored:

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 # Not `blocking`: whether a finding blocks is decided anew each time.
 FINDING_FIELDS = (
     *("path", "line", "end_line", "severity", "category", "title", "message", "evidence", "symbol"),
-    *("status", "suggestion", "reason", "rule"),
+    *("status", "suggestion", "reason", "rule", "is_removed", "doubt"),
 )
+ADDED_LATER = 2
+"""Of these fields, counted from the end: rows of an earlier version lack them."""
 
 KINDS: dict[str, type | types.UnionType] = {
     **dict.fromkeys(FINDING_FIELDS, str),
     **dict.fromkeys(("line", "end_line"), int),
     **dict.fromkeys(("suggestion", "reason"), str | None),
+    "is_removed": bool,
 }
 ENTRY_KINDS = (str, int, int, int, int, str, str | None, bool)
 UNREADABLE = (ValueError, TypeError, KeyError, RecursionError, zlib.error)
@@ -38,11 +41,14 @@ def findings_to_text(findings: Iterable[Finding], *, begin: int = 0) -> str:
 
 def findings_from_text(text: str, *, begin: int = 0) -> list[Finding]:
     """The same findings, in a hunk that now begins at the line `begin`."""
-    return [_moved(_finding(dict(zip(FINDING_FIELDS, row, strict=True))), begin) for row in json.loads(text)]
+    return [_moved(_finding(row), begin) for row in json.loads(text)]
 
 
-def _finding(fields: dict[str, Any]) -> Finding:
-    _check(fields.values(), KINDS.values())
+def _finding(row: list[Any]) -> Finding:
+    is_of_now = len(row) == len(FINDING_FIELDS)
+    names = FINDING_FIELDS if is_of_now else FINDING_FIELDS[:-ADDED_LATER]
+    fields = dict(zip(names, row, strict=True))
+    _check(fields.values(), [KINDS[name] for name in names])
     fields["severity"] = Severity(fields["severity"])
     fields["category"] = Category(fields["category"])
     fields["status"] = Status(fields["status"])

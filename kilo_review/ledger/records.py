@@ -264,9 +264,8 @@ class Ledger:
     # Decisions
 
     def dismissals(self) -> dict[str, str]:
-        """`Finding.kin` → reason, of everything that was dismissed; also where nothing else is looked up."""
-        rows = [] if self.is_absent else self.store.rows("SELECT kin, reason FROM dismissals")
-        return dict(rows)
+        """Return `Finding.fingerprint` → reason of all that was dismissed; also where nothing else is looked up."""
+        return {finding.fingerprint: finding.reason or "" for finding, _ in self.all_dismissed()}
 
     def all_dismissed(self) -> list[tuple[Finding, float]]:
         """Dismissed findings, each with its reason and the time of its dismissal, the oldest first."""
@@ -276,12 +275,13 @@ class Ledger:
 
     def dismiss(self, finding: Finding, reason: str) -> bool:
         """Remember a decision; whether it is kept."""
-        row = (finding.kin, finding.fingerprint, findings_to_text([finding]), printable(reason), time.time())
+        name = finding.fingerprint
+        row = (name, name, findings_to_text([finding]), printable(reason), time.time())
         return self.store.write(("INSERT OR REPLACE INTO dismissals VALUES (?, ?, ?, ?, ?)", [row]))
 
     def undismiss(self, finding: Finding) -> bool:
         """Take a decision back; whether that is kept."""
-        return self.store.write(("DELETE FROM dismissals WHERE kin = ?", [(finding.kin,)]))
+        return self.store.write(("DELETE FROM dismissals WHERE fingerprint = ?", [(finding.fingerprint,)]))
 
     def shown(self, prefix: str) -> list[Shown]:
         """Findings that were shown and whose fingerprint begins so, the newest first."""

@@ -31,6 +31,12 @@ class Change(NamedTuple):
             return None
         return self.repo.blob(change.new_oid)
 
+    def old_content(self, change: FileChange) -> bytes | None:
+        """Return the whole old file, or None where there is none to read."""
+        if self.repo is None or not change.old_oid.strip("0"):
+            return None
+        return self.repo.blob(change.old_oid)
+
     def start_of(self, oid: str) -> bytes:
         """The beginning of a blob."""
         return self.repo.blob_start(oid) if self.repo else b""
