@@ -120,6 +120,7 @@ class Inquiry:
         model = self._session.model(self._job.model)
         outcome.model = model.info
         self._identity = answer_identity(model, self._job.prompts.version, self._job.votes)
+        outcome.answered_by = self._identity
         speed_of = f"{model.info.provider} {model.info.name} {model.info.digest}"
         self._pace.known = self._ledger.calibration(speed_of)
         meter = TokenMeter(max(TokenMeter().tokens_per_byte, self._pace.known.tokens_per_byte))
@@ -335,6 +336,7 @@ class Inquiry:
         if verifier is None:
             return
         outcome.unsettled = verifier.left
+        outcome.answered_by += f"+{verifier.identity}" if verifier.identity else ""
         for _, hunk in self._chosen:
             if hunk not in self._settled:
                 self._sift(hunk)

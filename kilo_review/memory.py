@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -33,11 +34,21 @@ def recalled(receipt: Receipt, outcome: Outcome, decided: Known) -> None:
     outcome.model = ModelInfo(receipt.provider, receipt.model, None, None, why="as on record")
     outcome.findings = findings_of(receipt, decided)
     outcome.entries = list(receipt.entries)
+    outcome.answered_by = receipt.answerer
 
 
 def findings_of(receipt: Receipt, decided: Known) -> list[Finding]:
     """What is on record, less what has been accepted since."""
     return [decided.mark(revived(finding)) for finding in receipt.findings]
+
+
+def by_whom(receipts: Iterable[Receipt]) -> str:
+    """Return the models on whose word these receipts stand, each with the day of its newest one."""
+    days: dict[str, float] = {}
+    for receipt in receipts:
+        name = f"{receipt.model} ({receipt.provider})"
+        days[name] = max(receipt.at, days.get(name, 0.0))
+    return ", ".join(f"{name} on {time.strftime('%Y-%m-%d', time.localtime(at))}" for name, at in days.items())
 
 
 def follow_moves(decided: Known, ledger: Ledger) -> None:
@@ -58,7 +69,7 @@ def fall_back(job: Job, outcome: Outcome, ledger: Ledger, decided: Known) -> Non
     receipt = ledger.receipts([change], job.identity).get(change)
     if receipt is not None:
         reason = next(iter(outcome.unreviewed_by_reason()))
-        outcome.notes.append(f"{reason}; but this very change was reviewed before")
+        outcome.notes.append(f"{reason}; but this very change was reviewed before, by {by_whom([receipt])}")
         outcome.next_step = ""
         recalled(receipt, outcome, decided)
 
@@ -96,6 +107,7 @@ def _receipt(job: Job, known_by: tuple[str, str], outcome: Outcome) -> Receipt:
         outcome=outcome.word,
         findings=tuple(outcome.findings),
         entries=tuple(outcome.entries),
+        answerer=outcome.answered_by,
     )
 
 

@@ -205,6 +205,8 @@ class Outcome:
     """Why a finding could not be put to the test this time, though it may be another time; "" if all were."""
     unremembered: str = ""
     """Why nothing of this review could be kept for the next one; "" if it was."""
+    answered_by: str = ""
+    """The identity of what answered, and after a `+` that of the model that verified; "" where nothing was asked."""
     notes: list[str] = field(default_factory=list)
     """Remarks on the run as a whole, such as why it was slow."""
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from kilo_review import memory, review, sieve
 from kilo_review.display import printable
-from kilo_review.errors import DeadlineError, SourceError
+from kilo_review.errors import DeadlineError, ModelError, SourceError
 from kilo_review.finding import Finding, Status
 from kilo_review.judge.policy import mark_blocking
+from kilo_review.models.base import answer_identity
 from kilo_review.outcome import Outcome, State
 from kilo_review.plan.context import symbol_at
 from kilo_review.source import history
@@ -36,12 +37,13 @@ def run(job: Job, series: Series, watch: Watch, session: Session) -> Iterator[Ou
         SourceError: git could not tell what a change is.
         DeadlineError: the time is used up; what was not reached is on record.
     """
-    receipts = valid_receipts(job, {commit.change for commit in series.commits}, session)
+    receipts, word = valid_receipts(job, {commit.change for commit in series.commits}, session)
     tip = series.net.head
     assert tip
     missing = [commit for commit in series.commits if commit.change not in receipts and not commit.is_empty]
-    if missing and (together := _net_receipt(job, series, session)):
-        outcome = Outcome(series.net)
+    together, its_word = _net_receipt(job, series, session) if missing else (None, "")
+    if together:
+        outcome = Outcome(series.net, notes=[its_word] if its_word else [])
         memory.recalled(together, outcome, _decided(job, session))
         outcome.findings = mark_blocking(outcome.findings, job.fail_on)
         yield outcome
@@ -54,7 +56,9 @@ def run(job: Job, series: Series, watch: Watch, session: Session) -> Iterator[Ou
         return
     for commit in series.commits:
         if commit.change in receipts:
-            yield _recalled(job, commit, receipts[commit.change], session, tip)
+            outcome = _recalled(job, commit, receipts[commit.change], session, tip)
+            outcome.notes += [word] if word else []
+            yield outcome
     yield from _one_by_one(job, missing, watch, session, tip)
 
 
@@ -64,15 +68,49 @@ def run_overdue(job: Job, commits: Sequence[Commit], watch: Watch, session: Sess
         yield from _one_by_one(job, commits, watch, session, session.repository.head_tree())
 
 
-def _net_receipt(job: Job, series: Series, session: Session) -> Receipt | None:
+def _net_receipt(job: Job, series: Series, session: Session) -> tuple[Receipt | None, str]:
     change = series.net.change
-    return valid_receipts(job, {change}, session).get(change) if change else None
+    if change is None:
+        return None, ""
+    receipts, word = valid_receipts(job, {change}, session)
+    return receipts.get(change), word
 
 
-def valid_receipts(job: Job, changes: set[tuple[str, str]], session: Session) -> dict[tuple[str, str], Receipt]:
-    """Receipts that still say what a review would say now."""
+def valid_receipts(
+    job: Job, changes: set[tuple[str, str]], session: Session
+) -> tuple[dict[tuple[str, str], Receipt], str]:
+    """Return the receipts that still say what a review would say now, by the model that would be asked now.
+
+    Returns:
+        The receipts, and on whose word they count if no model could be asked who it is; else "".
+    """
+    found = receipts_on_record(job, changes, session)
+    asked = [receipt for receipt in found.values() if receipt.answerer]
+    if not asked:
+        return found, ""
+    try:
+        answerers = {who: _is_who_would_answer(job, who, session) for who in {each.answerer for each in asked}}
+    except ModelError as error:
+        return found, f"taken on the word of {memory.by_whom(asked)}: no model could be asked now ({error.message})"
+    return {change: each for change, each in found.items() if answerers.get(each.answerer, True)}, ""
+
+
+def receipts_on_record(job: Job, changes: set[tuple[str, str]], session: Session) -> dict[tuple[str, str], Receipt]:
+    """Return the receipts by the settings that count now, whichever model gave them; asks no server."""
     found = session.ledger.receipts(changes, job.identity)
-    return {change: receipt for change, receipt in found.items() if memory.is_valid(receipt, _decided(job, session))}
+    decided = _decided(job, session)
+    return {change: receipt for change, receipt in found.items() if memory.is_valid(receipt, decided)}
+
+
+def _is_who_would_answer(job: Job, answerer: str, session: Session) -> bool:
+    """Tell whether a review would be answered by the same model, and verified by the same one, as a receipt was."""
+    finder, _, verifier = answerer.partition("+")
+    if finder != answer_identity(session.would_answer(job.model), job.prompts.version, job.votes):
+        return False
+    if not verifier:
+        return True
+    judge = session.would_answer(job.verify_model) if job.verify_model else None
+    return judge is not None and verifier == answer_identity(judge, job.prompts.verify_version)
 
 
 def _decided(job: Job, session: Session) -> Known:

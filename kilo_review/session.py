@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from kilo_review.outcome import Egress
 
 
+IDENTIFY_SECONDS = 2.0
+"""A server that does not tell within this time which model it has is as good as none: a push waits for it."""
+
+
 class Session:
     """Opens each of them when it is first needed, and closes them all at the end.
 
@@ -110,6 +114,22 @@ class Session:
         if self._dismissals is None:
             self._dismissals = self.ledger.dismissals()
         return self._dismissals
+
+    def would_answer(self, request: ModelRequest) -> Model:
+        """Return the model that would be asked now; starts no engine, and waits no longer than it takes a server.
+
+        Raises:
+            ModelError: none can be asked, or it does not say so in time. A later review tries again.
+        """
+        known = next((found for wanted, found in self._models if wanted == request), None)
+        if isinstance(known, ModelError):
+            raise known
+        if known is not None:
+            return known
+        wanted = request._replace(starts_nothing=True)
+        found = models.connect(wanted, self.egress, self.deadline.within(IDENTIFY_SECONDS))
+        self._models.append((request if found.info.provider != "embedded" else wanted, found))
+        return found
 
     def model(self, request: ModelRequest) -> Model:
         """A model that is asked, connected once; a failure is not tried again.

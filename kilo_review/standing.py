@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kilo_review.finding import Finding, Status
 from kilo_review.judge.policy import mark_blocking
-from kilo_review.series import on_record, valid_receipts
+from kilo_review.series import on_record, receipts_on_record
 from kilo_review.source import history
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def standings(job: Job, session: Session) -> list[Standing]:
     waiting = [(commit, False) for commit in series.commits] if series else []
     every = [*overdue, *waiting]
     changes = {commit.change for commit, _ in every}
-    receipts = valid_receipts(job, changes, session)
-    together = series and series.net.change and valid_receipts(job, {series.net.change}, session)
+    receipts = receipts_on_record(job, changes, session)
+    together = series and series.net.change and receipts_on_record(job, {series.net.change}, session)
     left = session.ledger.unreviewed(changes)
     found = []
     for commit, is_pushed in every:

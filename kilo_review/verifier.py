@@ -36,6 +36,7 @@ class Verifier:
     Attributes:
         usage: what it cost.
         left: why a finding was not put to the test that may be another time; "" if all were.
+        identity: of another model that was asked, see `answer_identity`; "" if none was.
     """
 
     def __init__(self, job: Job, session: Session, ledger: Ledger, pace: Pace, asker: Asker) -> None:
@@ -50,6 +51,7 @@ class Verifier:
         """
         self.usage = Usage()
         self.left = ""
+        self.identity = ""
         self._gave_up = False
         self._job = job
         self._session = session
@@ -103,6 +105,7 @@ class Verifier:
             job, model = self._job, self._finder.model
             if job.verify_model is not None:
                 model = self._session.model(job.verify_model)
+                self.identity = answer_identity(model, job.prompts.verify_version)
             self._asker = Asker(
                 model, job.prompts, job.deadline, self.usage, self._finder.meter, self._finder.with_schema
             )

@@ -51,7 +51,7 @@ LAYERS = {
     ),
     "memory": (*GROUND, "job", "judge", "ledger", "source"),
     "review": (*GROUND, *PIPELINE, "judge", "ledger", "models", "plan", "prompts", "source"),
-    "series": (*GROUND, *PIPELINE, "judge", "ledger", "plan", "review", "source"),
+    "series": (*GROUND, *PIPELINE, "judge", "ledger", "models", "plan", "review", "source"),
     "acceptance": (*GROUND, *PIPELINE, "judge", "review", "source"),
     "background": ("ledger",),
     "standing": (*GROUND, "job", "judge", "ledger", "series", "session", "source"),

@@ -12,6 +12,7 @@ from kilo_review.errors import ConfigError
 from kilo_review.finding import Category, Finding, Severity, Status
 from kilo_review.judge.baseline import MOST, Known, accepted, combined, from_bytes, to_text
 from kilo_review.judge.suppress import ignores_in
+from kilo_review.ledger import store
 from tests.fakes.ollama import Model, Ollama
 from tests.hooked import Hooked
 
@@ -589,11 +590,12 @@ def test_a_ledger_of_version_1_is_brought_up_to_date(kilo: Runner, buggy: Repo, 
     kilo(*script)
     hooked = Hooked(buggy, buggy.path)
     database = sqlite3.connect(buggy.path / ".git/kilo-review/ledger.sqlite3")
-    for statement in ("DROP TABLE shown", "DROP TABLE dismissals", "PRAGMA user_version = 1"):
+    later = ("DROP TABLE shown", "DROP TABLE dismissals", "ALTER TABLE receipts DROP COLUMN answerer")
+    for statement in (*later, "PRAGMA user_version = 1"):
         database.execute(statement)
     database.commit()
     database.close()
     report = kilo(*script, "--format", "json").json()
     assert report["usage"]["requests"] == 0
-    assert hooked.rows("PRAGMA user_version") == [(2,)]
+    assert hooked.rows("PRAGMA user_version") == [(store.VERSION,)]
     assert kilo("dismiss", report["findings"][0]["fingerprint"][:8]).code == 0

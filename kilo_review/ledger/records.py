@@ -46,6 +46,7 @@ class Receipt(NamedTuple):
         findings: what was found, whatever became of it.
         entries: what was looked at.
         at: when, in seconds since 1970.
+        answerer: the identity of what answered, see `Outcome.answered_by`.
     """
 
     base: str
@@ -58,6 +59,7 @@ class Receipt(NamedTuple):
     findings: tuple[Finding, ...] = ()
     entries: tuple[Entry, ...] = ()
     at: float = 0.0
+    answerer: str = ""
 
 
 class Unreviewed(NamedTuple):
@@ -212,10 +214,10 @@ class Ledger:
             *(receipt.base, receipt.head, receipt.identity, receipt.provider, printable(receipt.model)),
             receipt.prompts,
             *(receipt.outcome, findings_to_text(receipt.findings), entries_to_blob(receipt.entries)),
-            *(int(unseen and bool(receipt.findings)), time.time()),
+            *(int(unseen and bool(receipt.findings)), time.time(), receipt.answerer),
         )
         self.store.write(
-            ("INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [row]),
+            ("INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [row]),
             ("DELETE FROM unreviewed WHERE base = ? AND head = ?", [(receipt.base, receipt.head)]),
         )
 
@@ -359,7 +361,7 @@ class Ledger:
 LEAVE = "INSERT OR REPLACE INTO unreviewed VALUES (?, ?, ?, ?, ?)"
 LEAVE_UNLESS_KNOWN = "INSERT OR IGNORE INTO unreviewed VALUES (?, ?, ?, ?, ?)"
 SIGHTING = "INSERT INTO sightings VALUES (?, ?, ?, ?, NULL, ?) ON CONFLICT (fingerprint) DO UPDATE SET fixed_at = NULL"
-_COLUMNS = "base, head, identity, provider, model, prompts, outcome, findings, entries, at"
+_COLUMNS = "base, head, identity, provider, model, prompts, outcome, findings, entries, at, answerer"
 
 
 def _only(text: str) -> Finding | None:
@@ -382,7 +384,7 @@ def _shown(outcome: Outcome, now: float) -> list[tuple[str, str, str, str, float
 
 def _receipt(row: tuple[Any, ...]) -> Receipt | None:
     """A receipt; None if its row cannot be read, as if it were not there."""
-    base, head, identity, provider, model, prompts, outcome, findings, entries, at = row
+    base, head, identity, provider, model, prompts, outcome, findings, entries, at, answerer = row
     remembered = _entries(entries)
     try:
         found = tuple(findings_from_text(findings))
@@ -390,7 +392,7 @@ def _receipt(row: tuple[Any, ...]) -> Receipt | None:
         return None
     if remembered is None:
         return None
-    return Receipt(base, head, identity, provider, model, prompts, outcome, found, remembered, at)
+    return Receipt(base, head, identity, provider, model, prompts, outcome, found, remembered, at, answerer)
 
 
 def _entries(data: bytes) -> tuple[Entry, ...] | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FOLDER = "kilo-review"
 FILE = "ledger.sqlite3"
-VERSION = 2
+VERSION = 3
 BUSY_SECONDS = 2.0
 """Longest wait for another process; a transaction here takes a millisecond."""
 LAST_SECONDS = 0.3
@@ -58,6 +58,10 @@ LATER = (
         reason TEXT NOT NULL, at REAL NOT NULL)""",
 )
 """What version 2 adds to version 1. Dismissals are decisions, not a cache: they do not grow old and are not cleared."""
+ANSWERERS = ("ALTER TABLE receipts ADD COLUMN answerer TEXT NOT NULL DEFAULT 'unknown'",)
+"""What version 3 adds: a receipt is bound to what answered. Older ones name nothing, and so count for nothing."""
+STEPS = (SCHEMA, LATER, ANSWERERS)
+"""What leads from each version to the next, from none at all."""
 
 
 class Store:
@@ -198,7 +202,7 @@ class Store:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("BEGIN IMMEDIATE")
         try:
-            missing = {0: (*SCHEMA, *LATER), 1: LATER}.get(self._version(), ())
+            missing = [statement for step in STEPS[self._version() :] for statement in step]
             for statement in (*missing, f"PRAGMA user_version = {VERSION}") if missing else ():
                 self._database.execute(statement)
             self._database.execute("COMMIT")

@@ -45,6 +45,7 @@ class ModelRequest(NamedTuple):
         consent: hosts elsewhere that the user has allowed.
         needs_server: `auto` does not take the embedded engine where no server runs.
         ollama_parallel: requests that an Ollama started with this environment works on at the same time.
+        starts_nothing: only who would answer is wanted: no engine is started.
     """
 
     provider: str = "auto"
@@ -57,6 +58,7 @@ class ModelRequest(NamedTuple):
     consent: Consent = NO_CONSENT
     needs_server: bool = False
     ollama_parallel: int = 1
+    starts_nothing: bool = False
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -44,6 +44,36 @@ END_SECONDS = 2.0
 LOG_BYTES = 4000
 
 
+class UnstartedModel:
+    """What the engine would be, for a caller that only wants to know who would answer."""
+
+    def __init__(self, info: ModelInfo, parameters: Mapping[str, Any]) -> None:
+        self.info = info
+        self.parameters = parameters
+        self.width = ONE_AT_A_TIME
+
+    def ask(
+        self,
+        messages: Sequence[Message],  # noqa: ARG002  the signature of `Model.ask`
+        schema: Mapping[str, Any] | None,  # noqa: ARG002
+        deadline: Deadline,  # noqa: ARG002
+        sampling: Mapping[str, Any] = AS_EVER,  # noqa: ARG002
+    ) -> Reply:
+        """Raise: it was not started."""
+        raise UnreachableError("the embedded engine was not started")
+
+    def another(self) -> UnstartedModel:
+        """See `Model.another`."""
+        return self
+
+    def slow_reason(self, deadline: Deadline) -> str:  # noqa: ARG002
+        """See `Model.slow_reason`."""
+        return ""
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
 class EmbeddedModel:
     """A model in a child process. The process ends with `close`, or with this process."""
 
@@ -102,8 +132,8 @@ def survey(request: ModelRequest) -> Survey | None:
     return Survey("embedded", SERVER, "", importlib.metadata.version(ENGINE), offers)
 
 
-def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> EmbeddedModel:
-    """Start the engine with the wanted model.
+def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> EmbeddedModel | UnstartedModel:
+    """Start the engine with the wanted model, unless it is only to be known.
 
     Raises:
         UnreachableError: the engine is not installed.
@@ -116,12 +146,15 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
     path = _model_path(request.name)
     wanted = request.parameters.get("num_ctx")
     window = wanted if isinstance(wanted, int) else DEFAULT_WINDOW
+    why = "as configured" if request.name else "the installed model package"
+    info = ModelInfo("embedded", path.name, None, window, why=why, digest=_digest(path))
+    if request.starts_nothing:
+        return UnstartedModel(info, request.parameters)
     engine = Engine(path, window)
     try:
         endpoint = locality.endpoint(with_v1(engine.wait(deadline)))
         client = Client(endpoint, egress, deadline, api_key=engine.key)
-        why = "as configured" if request.name else "the installed model package"
-        info = ModelInfo("embedded", path.name, endpoint.url, window, why=why, digest=_digest(path))
+        info = info._replace(base_url=endpoint.url)
         model = OpenAIModel(client, info, request.parameters, Asked(SERVER, endpoint.url, path.name), {}, PENALTY)
     except BaseException:
         engine.close()
