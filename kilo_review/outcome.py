@@ -55,6 +55,12 @@ def changed_from(*trees: str) -> str:
     return "+".join(trees)
 
 
+BINARY, MINIFIED = "binary file", "minified file"
+GENERATED_HEADER, GENERATED_NAME = "generated file (by its header)", "generated file (by its name)"
+FORMS = frozenset({BINARY, MINIFIED, GENERATED_HEADER, GENERATED_NAME})
+"""Reasons to skip a file that lie in its form; the report names these files first."""
+
+
 class State(StrEnum):
     """What happened to one hunk, or to one changed file without hunks."""
 

@@ -150,13 +150,12 @@ def test_a_baseline_of_the_base_is_honoured_wherever_the_base_keeps_it(
     (hub.path / "qa").mkdir()
     place = ("baseline", "create", "qa/accepted.json", "--target", "staged", "--reason", "known")
     assert kilo(*place, cwd=hub.path, env=by_server(server)).code == 0
-    hub.git("checkout", "-q", "HEAD", "--", "app.py")
     hub.stage(".kilo-review.toml", 'fail_on = "major"\nbaseline = "qa/accepted.json"\n')
     hub.git("add", "qa")
     hub.commit("accepted")
     hub.git("branch", "-f", "topic", "main")
     hub.git("checkout", "-q", "topic")
-    done = review({"qa/accepted.json": "{}"}, "--format", "json")
+    done = review({"qa/accepted.json": "{}", "app.py": f"# The mean.\n{BUGGY}"}, "--format", "json")
     assert done.code == 0, done.talk
     assert [each["status"] for each in done.json()["findings"]] == ["baseline"]
 

@@ -32,7 +32,7 @@ def test_a_critical_finding_blocks(kilo: Runner, buggy: Repo, division: dict[str
     done = kilo(*kilo.scripted({"findings": [division]}))
     assert done.code == 1
     assert done.text.splitlines() == [
-        "app.py:2: critical: Division by zero [bug, blocks] 61b7acd8",
+        "app.py:2: critical: Division by zero [bug, blocks] 8fac5be6",
         "     2 |     return sum(items) / len(items)",
         "       = An empty list divides by zero.",
         "",

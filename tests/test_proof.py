@@ -538,7 +538,7 @@ def test_path_explain(watched: Callable[..., Watched], buggy: Repo, server: Olla
     server.answer = json.dumps({"findings": [division]})
     asked(watched("staged"), 1)
     server.answer = json.dumps({"cause": "It divides.", "example": "mean([])", "remove": "", "write": ""})
-    asked(watched("explain", "61b7acd8"))
+    asked(watched("explain", "8fac5be6"))
 
 
 def test_path_bench(watched: Callable[..., Watched]) -> None:

@@ -75,8 +75,8 @@ def test_a_finding_is_an_annotation_on_its_line_and_stands_in_the_text(
     (command,) = commands(done.text)
     assert command.name == "error"
     assert command.properties == {"file": "app.py", "line": "2", "title": "critical: Division by zero"}
-    assert command.message == "An empty list divides by zero. [bug, blocks] 61b7acd8"
-    assert "\napp.py:2: critical: Division by zero [bug, blocks] 61b7acd8\n" in done.text
+    assert command.message == "An empty list divides by zero. [bug, blocks] 8fac5be6"
+    assert "\napp.py:2: critical: Division by zero [bug, blocks] 8fac5be6\n" in done.text
 
 
 @pytest.mark.parametrize(("severity", "kind"), [("critical", "error"), ("major", "warning"), ("minor", "notice")])

@@ -95,7 +95,7 @@ def test_it_says_what_was_found_where_and_by_whom(kilo: Runner, buggy: Repo, div
     assert "\n| critical, blocks | `app.py:2` | Division by zero |\n" in report
     assert "\n ```py\n     return sum(items) / len(items)\n ```\n" in report
     assert "\nAn empty list divides by zero.\n" in report
-    assert "`61b7acd8`" in report
+    assert "`8fac5be6`" in report
     assert "\n- Asked: 2 requests, " in report
     assert "\n- Sent: nothing\n" in report
     check_inert(report)

@@ -126,7 +126,7 @@ def _checked(identifier: str) -> str:
     prefix = identifier.strip().lower()
     if len(prefix) < SHORTEST or not all(letter in "0123456789abcdef" for letter in prefix):
         raise UsageError(
-            f"{identifier!a} is no id of a finding", hint=f"At least {SHORTEST} of its digits, such as 61b7acd8"
+            f"{identifier!a} is no id of a finding", hint=f"At least {SHORTEST} of its digits, such as 8fac5be6"
         )
     return prefix
 

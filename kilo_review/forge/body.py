@@ -14,7 +14,7 @@ from kilo_review.finding import Status
 from kilo_review.forge.marks import Mark, SummaryMark, unmarked
 from kilo_review.outcome import State
 from kilo_review.report.wording import general_gaps
-from kilo_review.report.words import amount, headline, marked_words, place_of, skipped_words
+from kilo_review.report.words import amount, headline, left_out_words, marked_words, place_of, skipped_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -116,7 +116,7 @@ def digest(outcome: Outcome, head: str, mask: Callable[[str], str]) -> Digest:
     """What an outcome tells as a whole; reasons and remarks go through `mask`."""
     words = (*marked_words(outcome), *_unplaced(outcome), *skipped_words(outcome))
     counts = "; ".join(map(for_markdown, words))
-    notes = (_words(mask(note)) for note in _notes(outcome))
+    notes = (_words(mask(note)) for note in filter(None, (left_out_words(outcome), *_notes(outcome))))
     return Digest(head, for_markdown(headline(outcome)), counts, tuple(_gaps(outcome, mask)), tuple(notes))
 
 

@@ -14,7 +14,17 @@ from kilo_review.display.markdown import code_block, code_span, for_markdown
 from kilo_review.finding import Status
 from kilo_review.judge.policy import ExitCode
 from kilo_review.outcome import State
-from kilo_review.report.words import amount, cost, headline, marked_words, place_of, plural, sent, skipped_words
+from kilo_review.report.words import (
+    amount,
+    cost,
+    headline,
+    left_out_words,
+    marked_words,
+    place_of,
+    plural,
+    sent,
+    skipped_words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -110,7 +120,9 @@ def _heading(view: View) -> str:
     outcome = view.outcome
     verdict = f"{VERDICTS.get(view.exit_code, 'Fails')} (exit code {int(view.exit_code)})"
     counts = [for_markdown(words) for words in (*marked_words(outcome), *skipped_words(outcome))]
-    return f"## kilo-review: {for_markdown(headline(outcome))}\n\n{'; '.join([verdict, *counts])}.\n\n"
+    left_out = left_out_words(outcome)
+    note = f"Note: {for_markdown(left_out)}.\n\n" if left_out else ""
+    return f"## kilo-review: {for_markdown(headline(outcome))}\n\n{note}{'; '.join([verdict, *counts])}.\n\n"
 
 
 def _sections(view: View) -> Iterator[Section]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kilo_review.display import escaped_path, for_terminal, one_line
 from kilo_review.finding import Severity, Status
 from kilo_review.outcome import State
-from kilo_review.report.words import amount, cost, headline, marked_words, place_of, sent, skipped_words
+from kilo_review.report.words import amount, cost, headline, left_out_words, marked_words, place_of, sent, skipped_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +46,8 @@ def render(view: View) -> str:
 
 def _rows(view: View) -> Iterator[Row]:
     outcome = view.outcome
+    if view.verbosity >= 0 and (left_out := left_out_words(outcome)):
+        yield [Span("note: ", "bold"), Span(left_out)]
     for finding in outcome.findings:
         if finding.status not in SETTLED or view.verbosity > 0:
             yield from _finding_rows(finding, view.mask)

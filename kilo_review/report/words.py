@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from kilo_review.display import escaped_path, one_line
 from kilo_review.finding import Severity, Status
-from kilo_review.outcome import State, TargetKind
+from kilo_review.outcome import FORMS, State, TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kilo_review.outcome import Egress, Entry, Outcome, Usage
 
+MOST_NAMED = 5
+"""Files that are named in one line."""
 NOTHING = {
     TargetKind.STAGED: "nothing is staged",
     TargetKind.UNCOMMITTED: "nothing differs from HEAD",
@@ -112,6 +114,17 @@ def skipped_words(outcome: Outcome) -> list[str]:
         return []
     files = len({entry.path for entries in reasons.values() for entry in entries})
     return [f"{plural(files, 'file')} skipped ({', '.join(map(one_line, reasons))})"]
+
+
+def left_out_words(outcome: Outcome) -> str:
+    """Return which files were left out for their form, in one line; "" if none was."""
+    rows = [entry for entry in outcome.entries if entry.state is State.SKIPPED and entry.reason in FORMS]
+    files = {entry.path: entry.reason or "" for entry in rows}
+    if not files:
+        return ""
+    named = [f"{escaped_path(path)} ({reason})" for path, reason in list(files.items())[:MOST_NAMED]]
+    more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
+    return f"left out for {'its' if len(files) == 1 else 'their'} form: {', '.join(named)}{more}"
 
 
 def cost(usage: Usage) -> str:

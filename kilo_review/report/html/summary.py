@@ -11,7 +11,7 @@ from kilo_review.report.html.files import STATES
 from kilo_review.report.html.findings import STATUSES
 from kilo_review.report.html.words import plural
 from kilo_review.report.text import SETTLED
-from kilo_review.report.words import NOTHING, amount
+from kilo_review.report.words import NOTHING, amount, left_out_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -93,7 +93,7 @@ def _alerts(outcome: Outcome, words: Words) -> Iterator[str]:
     for label, text in (
         ("Not put to the test", outcome.unsettled),
         ("Nothing could be kept for later", outcome.unremembered),
-        *(("Note", note) for note in outcome.notes),
+        *(("Note", note) for note in (left_out_words(outcome), *outcome.notes)),
     ):
         if text:
             yield f'<p class="alert note"><strong>{label}:</strong> {words.line(text)}</p>'
