@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.errors import SourceError
 from kilo_review.source.diff import decode_path
-from kilo_review.source.git import Git
-
-if TYPE_CHECKING:
-    from kilo_review.deadline import Deadline
+from kilo_review.source.layout import Located
 
 _HEX = r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
 
 
-class Layout(NamedTuple):
-    """Where this repository keeps its things; all paths are absolute."""
-
-    is_bare: bool
-    is_shallow: bool
-    index_file: Path
-    objects: Path
-    git_dir: Path
-    common_dir: Path
-
-
-class Commits(Git):
-    """Questions about commits and trees.
-
-    Attributes:
-        layout: where the repository keeps its things.
-    """
-
-    def __init__(self, directory: Path, deadline: Deadline | None = None) -> None:
-        super().__init__(directory, deadline)
-        self.layout = self._read_layout()
-
-    def _read_layout(self) -> Layout:
-        output = self.run(
-            *("rev-parse", "--path-format=absolute", "--is-bare-repository", "--is-shallow-repository"),
-            *("--git-path", "index", "--git-path", "objects", "--git-dir", "--git-common-dir"),
-        )
-        lines = os.fsdecode(output).split("\n")[:-1]
-        if len(lines) != 6:  # noqa: PLR2004  one line for each of the six questions
-            raise SourceError(
-                "git describes this repository in a way that cannot be read",
-                hint="Is there a line break in its path?",
-            )
-        bare, shallow, *paths = lines
-        index, objects, git_dir, common_dir = map(Path, paths)
-        return Layout(bare == "true", shallow == "true", index, objects, git_dir, common_dir)
+class Commits(Located):
+    """Questions about commits and trees."""
 
     def commit(self, revision: str) -> str | None:
         """The id of the commit that a user's word names, or None. The word never becomes an option."""
