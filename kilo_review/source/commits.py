@@ -16,10 +16,36 @@ class Commits(Located):
 
     def commit(self, revision: str) -> str | None:
         """The id of the commit that a user's word names, or None. The word never becomes an option."""
+        return self._named(revision, "^{commit}")
+
+    def object(self, revision: str) -> str | None:
+        """The id of what a user's word names, be it a commit or not, or None."""
+        return self._named(revision, "^{object}")
+
+    def _named(self, revision: str, kind: str) -> str | None:
         if revision.startswith(("-", "^")) or not revision.strip() or min(revision) < " ":
             return None
-        status, output = self.status("rev-parse", "--verify", "-q", "--end-of-options", revision + "^{commit}")
+        status, output = self.status("rev-parse", "--verify", "-q", "--end-of-options", revision + kind)
         return oid_in(output) if status == 0 else None
+
+    def commit_by_id(self, oid: str) -> str | None:
+        """The commit of an id, or of the first digits of one, or None. No reference is taken for it."""
+        if len(oid) == self.layout.hex_digits:  # git takes nothing else for it
+            return self.commit(oid)
+        found = self.run("rev-parse", f"--disambiguate={oid}").decode("ascii").split()
+        commits = {commit for each in found if (commit := self.commit(each)) == each}
+        return commits.pop() if len(commits) == 1 else None
+
+    def is_reference(self, name: str) -> bool:
+        """Whether git takes this for the full name of a reference."""
+        if not name.startswith("refs/") or "\0" in name:
+            return False
+        return self.status("check-ref-format", name)[0] == 0
+
+    def kind(self, oid: str) -> str:
+        """What an id names, behind all tags of tags: `commit`, `tree` or `blob`; "" for what cannot be read."""
+        status, output = self.status("cat-file", "-t", f"{oid}^{{}}")
+        return output.decode("ascii").strip() if status == 0 else ""
 
     def tree(self, commit: str | None) -> str:
         """The tree id of a commit, or of nothing at all (in this repository's hash)."""
