@@ -86,8 +86,8 @@ def pushed_unreviewed(series: Series | None, session: Session) -> list[Commit]:
         by_tree.setdefault(commit.tree, []).append(commit)
     found = []
     for base, tree in rows:
-        if (base, tree) in waiting or tree not in by_tree:
-            continue  # the rest was staged once and committed otherwise
+        if not base or (base, tree) in waiting or tree not in by_tree:
+            continue  # no commit at all; or it was staged once and committed otherwise
         own = next((commit for commit in by_tree[tree] if commit.change == (base, tree)), None)
         found.append(own or by_tree[tree][-1]._replace(bases=tuple(base.split("+"))))
     return found

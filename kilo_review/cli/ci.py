@@ -152,7 +152,6 @@ def _on_trial(base: str | None, seconds: float | None, *, may_fetch: bool) -> It
     pipeline = systems.detect(config.environment())
     if base is not None:  # whoever names a base has a proposal on it
         pipeline = pipeline._replace(is_proposal=True)
-    governing.refuse_planted(Path.cwd())
     with (
         Repository(Path.cwd(), Deadline(seconds or None)) as repo,
         tempfile.TemporaryDirectory(prefix="kilo-review-") as folder,

@@ -79,15 +79,16 @@ def _given(ctx: click.Context) -> Iterator[str]:
 
 def _checked(ctx: click.Context, run: Run, *, has_git: bool) -> Iterator[Check]:
     with run.session() as session:
-        if has_git:
-            yield from here.repository(session)
-        if has_git and run.root is not None:
+        found = list(here.repository(session)) if has_git else []
+        yield from found
+        root = run.root if found and not doctor.has_problem(found) else None
+        if root is not None:
             folder = config.user_folder()
-            yield here.hooks(Path.cwd(), run.root, folder / "hooks" if folder else None)
+            yield here.hooks(Path.cwd(), root, folder / "hooks" if folder else None)
         yield from settings.configuration(vars_of(run), origins_of(ctx, run))
         yield from settings.proxies(config.environment())
         yield from _models(run, session)
-        if has_git and run.root is not None:
+        if root is not None:
             yield here.ledger(session.ledger)
 
 

@@ -21,10 +21,10 @@ from kilo_review.source import underway
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from kilo_review.hooks.pre_push import Pushed
     from kilo_review.session import Session
-    from kilo_review.source.history import Series
 
 ON_RECORD = "left for kilo-review catch-up"
 LAST_SECONDS = 0.5
@@ -70,9 +70,14 @@ def _committed(run: Run, session: Session) -> Iterator[Outcome]:
     yield outcome
 
 
-def _pushed(run: Run, found: Iterable[Series], session: Session) -> Iterator[Outcome]:
+def _pushed(run: Run, found: Pushed, session: Session) -> Iterator[Outcome]:
+    for other in found.others:
+        session.ledger.leave("", other.oid, other.reason, [other.entry])
+        yield other.outcome
+    if not found.series:
+        return
     job = run.job(Request())
-    for each in found:
+    for each in found.series:
         for outcome in series.run(job, each, run.talk, session):
             if outcome.count(State.NOT_REVIEWED) and session.ledger.is_used and not session.ledger.store.off:
                 outcome.afterwards = ON_RECORD
@@ -88,13 +93,14 @@ def hook_pre_push(ctx: click.Context, /, arguments: Sequence[str], **flags: Any)
     run = prepare(ctx, flags, PUSH)
     with run.session() as session:
         stdin = sys.stdin.buffer if sys.stdin else None  # None where it was closed
-        found = pre_push.series(session.repository, arguments, config.environment(), stdin)
-        if not found:
+        found = pre_push.pushed(session.repository, arguments, config.environment(), stdin)
+        if not found.series and not found.others:
             if not run.flags["quiet"]:
                 say("kilo-review: nothing new is pushed")
             return ExitCode.PASS
-        code = run.conclude(_pushed(run, found, session), session, whole=found[0].net if len(found) == 1 else None)
-        pushed = {commit.change for each in found for commit in each.commits}
+        whole = found.series[0].net if len(found.series) == 1 and not found.others else None
+        code = run.conclude(_pushed(run, found, session), session, whole=whole)
+        pushed = {commit.change for each in found.series for commit in each.commits}
         session.ledger.seen(each for each in session.ledger.unseen() if (each.base, each.head) in pushed)
         return code
 

@@ -12,6 +12,7 @@ from kilo_review.display import escaped_path
 from kilo_review.errors import ConfigError, UsageError
 from kilo_review.hooks import script
 from kilo_review.source.git import Git
+from kilo_review.source.layout import Located
 
 HOOKS = ("pre-commit", "pre-push", "post-commit")
 USUAL = ("pre-commit", "pre-push")
@@ -50,7 +51,7 @@ def place_here(directory: Path, hooks: tuple[str, ...]) -> Place:
         TargetError: there is none.
         UsageError: its hooks are another program's, or all repositories'.
     """
-    git = Git(directory, pinned=False)
+    git = Located(directory, pinned=False)
     words = ("rev-parse", "--path-format=absolute", "--git-path", "hooks", "--is-bare-repository")
     lines = os.fsdecode(git.run(*words)).split("\n")
     folder, is_bare = Path("\n".join(lines[:-2])), lines[-2] == "true"

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilo_review.source.git import Git
+from kilo_review.source.layout import Located
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def request() -> Request:
 
 def is_followed_by_pre_push(deadline: Deadline) -> bool:
     """Whether a hook of ours waits at push for what is left out now."""
-    git = Git(Path.cwd(), deadline, pinned=False)
+    git = Located(Path.cwd(), deadline, pinned=False)
     status, output = git.status("rev-parse", "--path-format=absolute", "--git-path", "hooks/pre-push")
     hook = Path(os.fsdecode(output.removesuffix(b"\n")))
     if status or not os.access(hook, os.X_OK):

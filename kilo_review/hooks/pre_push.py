@@ -8,7 +8,9 @@ import select
 import time
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from kilo_review.display import escaped_path
 from kilo_review.errors import SourceError, TargetError
+from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.source import history
 
 if TYPE_CHECKING:
@@ -22,8 +24,12 @@ STDIN_SECONDS = 2.0
 """Silence after which nothing more is expected; git has written its lines before the hook starts."""
 LONGEST_SECONDS = 10.0
 LONGEST_STDIN = 16 << 20
-_LINE = r"(.+) ([0-9a-f]{40,64}) ([^ ]+) ([0-9a-f]{40,64})\Z"
+_OID = r"([0-9a-f]{40}(?:[0-9a-f]{24})?)"
+_LINE = rf"(.+) {_OID} ([^ ]+) {_OID}\Z"
 """Local reference (which may be an expression with spaces), its id, remote reference, its id."""
+
+
+KINDS = {"blob": "a file (blob)", "tree": "a folder (tree)"}
 
 
 class Update(NamedTuple):
@@ -33,17 +39,57 @@ class Update(NamedTuple):
         local_oid: what is pushed.
         remote_oid: what the remote has under that name.
         remote: the remote's name or address; "" if it is not known, and then only `remote_oid` is old.
+        name: of the reference at the remote.
     """
 
     local_oid: str
     remote_oid: str
     remote: str
+    name: str
 
 
-def series(
+class Other(NamedTuple):
+    """What is pushed and is no commit, so that there is no change to review.
+
+    Attributes:
+        name: of the reference at the remote.
+        oid: what is pushed.
+        reason: why it is not reviewed.
+    """
+
+    name: str
+    oid: str
+    reason: str
+
+    @property
+    def entry(self) -> Entry:
+        """Its row of the coverage."""
+        return Entry(self.name, 0, 0, 0, 0, State.NOT_REVIEWED, self.reason, is_hunk=False)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What came of it: nothing."""
+        found = Outcome(Target(TargetKind.RANGE, None, None), entries=[self.entry])
+        found.next_step = f"Look at it yourself: git show {self.oid}"
+        return found
+
+
+class Pushed(NamedTuple):
+    """What a push adds to the remote.
+
+    Attributes:
+        series: the new commits of each reference; a commit is in the first one only.
+        others: what is pushed and is no commit.
+    """
+
+    series: list[Series]
+    others: list[Other]
+
+
+def pushed(
     repo: Repository, arguments: Sequence[str], environment: Mapping[str, str], stdin: BinaryIO | None
-) -> list[Series]:
-    """The new commits of each reference of the push; a commit is in the first one only.
+) -> Pushed:
+    """What is new at the remote.
 
     Precedence: the framework's variables; git's lines on standard input; else what the upstream lacks.
 
@@ -54,19 +100,21 @@ def series(
         stdin: where git's lines may be.
 
     Raises:
-        TargetError: a line or variable names something that is not a commit here.
+        TargetError: a line or variable names something that is not here.
     """
     updates = _from_framework(repo, environment)
     if updates is None:
         updates = _from_git(stdin, arguments[0] if arguments else "origin")
     if updates is None:
         updates = _from_upstream(repo)
-    found: list[Series] = []
-    heads: list[str] = []
-    for update in dict.fromkeys(updates):
+    found, heads = Pushed([], []), list[str]()
+    ways = {update[:3]: update for update in reversed(updates)}  # the first name of each
+    for update in updates:
         head = _head(repo, update)
-        if head and (new := _series(repo, update, head, heads)):
-            found.append(new)
+        if isinstance(head, Other):
+            found.others.append(head)
+        elif head and ways.pop(update[:3], None) and (new := _series(repo, update, head, heads)):
+            found.series.append(new)
             heads.append(head)
     return found
 
@@ -75,10 +123,12 @@ def _from_framework(repo: Repository, environment: Mapping[str, str]) -> list[Up
     """pre-commit and prek pass one reference in variables; on a first push only the branch's name."""
     remote = environment.get("PRE_COMMIT_REMOTE_NAME", "")  # `pre-commit run --from-ref` by hand has none
     start, end = environment.get("PRE_COMMIT_FROM_REF"), environment.get("PRE_COMMIT_TO_REF")
+    name = environment.get("PRE_COMMIT_REMOTE_BRANCH", "")
     if end:
-        return [Update(_oid(repo, end), _oid(repo, start) if start and start.strip("0") else "0", remote)]
+        old = _oid(repo, start) if start and start.strip("0") else "0"
+        return [Update(_oid(repo, end), old, remote, name or end)]
     if branch := environment.get("PRE_COMMIT_LOCAL_BRANCH"):
-        return [Update(_oid(repo, branch), "0", remote)]
+        return [Update(_oid(repo, branch), "0", remote, name or branch)]
     return None
 
 
@@ -92,7 +142,7 @@ def _from_git(stdin: BinaryIO | None, remote: str) -> list[Update] | None:
         match = re.match(_LINE, line)
         if match is None:
             raise TargetError(f"standard input is not what git gives a pre-push hook: {line[:80]!a}")
-        updates.append(Update(match[2], match[4], remote))
+        updates.append(Update(match[2], match[4], remote, match[3]))
     return updates
 
 
@@ -101,17 +151,21 @@ def _from_upstream(repo: Repository) -> list[Update]:
     if head is None:
         return []
     upstream = repo.commit("@{upstream}")
-    return [Update(head, upstream or "0", "origin")]
+    return [Update(head, upstream or "0", "origin", "HEAD")]
 
 
-def _head(repo: Repository, update: Update) -> str | None:
-    """The commit that is pushed; None for a deletion, and for a tag of something that is no commit."""
+def _head(repo: Repository, update: Update) -> str | Other | None:
+    """The commit that is pushed, behind all tags of it; None for a deletion."""
     if not update.local_oid.strip("0"):
         return None
     head = repo.commit(update.local_oid)
-    if head is None and repo.status("cat-file", "-e", update.local_oid)[0]:
+    if head is not None:
+        return head
+    if repo.status("cat-file", "-e", update.local_oid)[0]:
         raise SourceError(f"what is pushed, {update.local_oid}, is not in this repository")
-    return head
+    what = KINDS.get(repo.kind(update.local_oid), "something that git cannot read")
+    name = escaped_path(update.name)
+    return Other(update.name, update.local_oid, f"{name} names {what}, and only commits are reviewed")
 
 
 def _series(repo: Repository, update: Update, head: str, before: list[str]) -> Series | None:
@@ -135,9 +189,9 @@ def _series(repo: Repository, update: Update, head: str, before: list[str]) -> S
 
 
 def _oid(repo: Repository, name: str) -> str:
-    found = repo.commit(name)
+    found = repo.commit(name) or repo.object(name)
     if found is None:
-        raise TargetError(f"{name!a}, which the hook framework names, is not a commit here")
+        raise TargetError(f"{name!a}, which the hook framework names, is not here")
     return found
 
 

@@ -7,6 +7,7 @@ variables' meanings are each system's own documentation; what is known to be sta
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 LARGEST_EVENT = 64 << 20
 GITHUB_DEPTH = "`fetch-depth: 0` in the step actions/checkout"
 GITLAB_DEPTH = 'the variable GIT_DEPTH: "0"'
+ID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
+SHORT_ID = r"[0-9a-f]{7,64}\Z"
+ABBREVIATING = frozenset({"bitbucket"})
+"""Systems that may give the first digits of an id."""
+NUMBER = r"[0-9]{1,20}\Z"
+_UNSAYABLE = r"[\x00-\x1f\x7f\ud800-\udfff]"
+"""Control characters and halves of characters: neither git nor any process could be told."""
+_STEP = "Check what gives the run its event and its variables; nothing was asked of git with this"
 PLAIN_DEPTH = "the whole history in the checkout (git fetch --unshallow)"
 
 
@@ -57,12 +66,33 @@ def detect(environment: Mapping[str, str]) -> Pipeline:
     """The run that these variables describe; an empty one outside of CI.
 
     Raises:
-        SourceError: the system's description of its event cannot be read.
+        SourceError: the system's description of its event cannot be read, or names a commit or a request by something
+            else than an id or a number.
     """
     for is_it, read in _SYSTEMS:
         if is_it(environment):
-            return read(environment)
+            return _checked(read(environment))
     return Pipeline("", "")
+
+
+def _checked(pipeline: Pipeline) -> Pipeline:
+    """The same run, with ids in small letters.
+
+    A word that is no id could be a reference, an expression or an option to git: `HEAD` in the place of the base would
+    make every change empty. Names of branches are held against git's own rules where they are used.
+    """
+    pattern = SHORT_ID if pipeline.system in ABBREVIATING else ID
+    found = {name: getattr(pipeline, name).lower() for name in ("base", "head", "merge")}
+    for name, oid in found.items():
+        if oid and not re.match(pattern, oid):
+            raise _no(f"the id of a commit ({name})", getattr(pipeline, name))
+    if pipeline.head_refs and not re.match(NUMBER, pipeline.number):
+        raise _no("the number of a pull request", pipeline.number)
+    return pipeline._replace(**found)
+
+
+def _no(what: str, said: object) -> SourceError:
+    return SourceError(f"the CI system gives {str(said)[:80]!a} for {what}, which it is not", hint=_STEP)
 
 
 def _github(environment: Mapping[str, str]) -> Pipeline:
@@ -76,7 +106,7 @@ def _github(environment: Mapping[str, str]) -> Pipeline:
         "depth": GITHUB_DEPTH,
     }
     if name.startswith("pull_request"):
-        number = str(event.get("number") or _text(event, "pull_request", "number"))
+        number = _text(event, "number") or _text(event, "pull_request", "number")
         # The merge commit exists for `pull_request` alone; `pull_request_target` checks the base branch out.
         made = environment.get("GITHUB_SHA", "") if name == "pull_request" else ""
         return Pipeline(
@@ -213,7 +243,9 @@ def _event(environment: Mapping[str, str]) -> dict[str, Any]:
         raise SourceError(
             f"the description of the event, {path!a}, cannot be read ({error})", hint="Name the base: --base"
         ) from None
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise SourceError(f"the description of the event, {path!a}, is no object of JSON", hint="Name the base: --base")
+    return found
 
 
 def _branch(reference: str) -> str:
@@ -221,7 +253,19 @@ def _branch(reference: str) -> str:
 
 
 def _text(facts: Any, *path: str) -> str:  # noqa: ANN401  whatever the event holds
+    """A text or a number of the event; "" where it has none.
+
+    Raises:
+        SourceError: it has something else there, or a text that git cannot be told.
+    """
     for name in path:
-        facts = facts.get(name) if isinstance(facts, dict) else None
-    text = str(facts) if isinstance(facts, (str, int)) else ""
-    return text if text.isprintable() else ""  # no name of git's, and no process could be told
+        if facts is None:
+            return ""
+        if not isinstance(facts, dict):
+            raise _no(f"a part of {'.'.join(path)} of the event", facts)
+        facts = facts.get(name)
+    if facts is None:
+        return ""
+    if isinstance(facts, bool) or not isinstance(facts, (str, int)) or re.search(_UNSAYABLE, str(facts)):
+        raise _no(f"{'.'.join(path)} of the event", facts)
+    return str(facts)

@@ -2,64 +2,50 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.errors import SourceError
 from kilo_review.source.diff import decode_path
-from kilo_review.source.git import Git
-
-if TYPE_CHECKING:
-    from kilo_review.deadline import Deadline
+from kilo_review.source.layout import Located
 
 _HEX = r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
 
 
-class Layout(NamedTuple):
-    """Where this repository keeps its things; all paths are absolute."""
-
-    is_bare: bool
-    is_shallow: bool
-    index_file: Path
-    objects: Path
-    git_dir: Path
-    common_dir: Path
-
-
-class Commits(Git):
-    """Questions about commits and trees.
-
-    Attributes:
-        layout: where the repository keeps its things.
-    """
-
-    def __init__(self, directory: Path, deadline: Deadline | None = None) -> None:
-        super().__init__(directory, deadline)
-        self.layout = self._read_layout()
-
-    def _read_layout(self) -> Layout:
-        output = self.run(
-            *("rev-parse", "--path-format=absolute", "--is-bare-repository", "--is-shallow-repository"),
-            *("--git-path", "index", "--git-path", "objects", "--git-dir", "--git-common-dir"),
-        )
-        lines = os.fsdecode(output).split("\n")[:-1]
-        if len(lines) != 6:  # noqa: PLR2004  one line for each of the six questions
-            raise SourceError(
-                "git describes this repository in a way that cannot be read",
-                hint="Is there a line break in its path?",
-            )
-        bare, shallow, *paths = lines
-        index, objects, git_dir, common_dir = map(Path, paths)
-        return Layout(bare == "true", shallow == "true", index, objects, git_dir, common_dir)
+class Commits(Located):
+    """Questions about commits and trees."""
 
     def commit(self, revision: str) -> str | None:
         """The id of the commit that a user's word names, or None. The word never becomes an option."""
+        return self._named(revision, "^{commit}")
+
+    def object(self, revision: str) -> str | None:
+        """The id of what a user's word names, be it a commit or not, or None."""
+        return self._named(revision, "^{object}")
+
+    def _named(self, revision: str, kind: str) -> str | None:
         if revision.startswith(("-", "^")) or not revision.strip() or min(revision) < " ":
             return None
-        status, output = self.status("rev-parse", "--verify", "-q", "--end-of-options", revision + "^{commit}")
+        status, output = self.status("rev-parse", "--verify", "-q", "--end-of-options", revision + kind)
         return oid_in(output) if status == 0 else None
+
+    def commit_by_id(self, oid: str) -> str | None:
+        """The commit of an id, or of the first digits of one, or None. No reference is taken for it."""
+        if len(oid) == self.layout.hex_digits:  # git takes nothing else for it
+            return self.commit(oid)
+        found = self.run("rev-parse", f"--disambiguate={oid}").decode("ascii").split()
+        commits = {commit for each in found if (commit := self.commit(each)) == each}
+        return commits.pop() if len(commits) == 1 else None
+
+    def is_reference(self, name: str) -> bool:
+        """Whether git takes this for the full name of a reference."""
+        if not name.startswith("refs/") or "\0" in name:
+            return False
+        return self.status("check-ref-format", name)[0] == 0
+
+    def kind(self, oid: str) -> str:
+        """What an id names, behind all tags of tags: `commit`, `tree` or `blob`; "" for what cannot be read."""
+        status, output = self.status("cat-file", "-t", f"{oid}^{{}}")
+        return output.decode("ascii").strip() if status == 0 else ""
 
     def tree(self, commit: str | None) -> str:
         """The tree id of a commit, or of nothing at all (in this repository's hash)."""

@@ -8,6 +8,29 @@ from kilo_review.errors import SourceError, TargetError
 
 MISSING_GIT = SourceError("git was not found on PATH", hint="Install git, or put its folder on PATH")
 
+_PARTIAL = (
+    "this is a partial clone and an object is missing; nothing is fetched during a review",
+    "Fetch it first: git fetch --refetch --no-filter",
+)
+KNOWN: tuple[tuple[str, type[SourceError | TargetError], str, str], ...] = (
+    (
+        "safe.bareRepository",
+        SourceError,
+        "your git uses bare repositories only where they are named (safe.bareRepository is 'explicit')",
+        "Name it in the variable GIT_DIR",
+    ),
+    (
+        "not a git repository",
+        TargetError,
+        "this is not a git repository",
+        "Change into one, or give a patch on standard input: kilo-review -",
+    ),
+    ("unmerged", SourceError, "the index has unmerged paths", "Resolve the conflicts and `git add` them first"),
+    ("promisor remote", SourceError, *_PARTIAL),
+    ("lazy fetching disabled", SourceError, *_PARTIAL),
+)
+"""What git's complaint holds → the error, what it says, and the next step."""
+
 
 def too_slow(command: str) -> SourceError:
     """The deadline passed while git was at work."""
@@ -23,18 +46,9 @@ def explain(command: str, status: int, errors: str) -> SourceError | TargetError
             f"git refuses to read {path!r}, which belongs to another user",
             hint=f"If you trust it: git config --global --add safe.directory {path}",
         )
-    if "not a git repository" in errors:
-        return TargetError(
-            "this is not a git repository",
-            hint="Change into one, or give a patch on standard input: kilo-review -",
-        )
-    if "unmerged" in errors:
-        return SourceError("the index has unmerged paths", hint="Resolve the conflicts and `git add` them first")
-    if "promisor remote" in errors or "lazy fetching disabled" in errors:
-        return SourceError(
-            "this is a partial clone and an object is missing; nothing is fetched during a review",
-            hint="Fetch it first: git fetch --refetch --no-filter",
-        )
+    for mark, kind, message, hint in KNOWN:
+        if mark in errors:
+            return kind(message, hint=hint)
     if "Timeout:" in errors:
         return too_slow(command)
     said = [line for line in errors.strip().splitlines() if line.startswith(("fatal:", "error:"))]

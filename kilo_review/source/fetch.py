@@ -36,11 +36,21 @@ class Fetcher:
         return self._remote
 
     def branch(self, name: str) -> None:
-        """Bring the tip of a remote branch, at no more depth than there is."""
+        """Bring the tip of a remote branch, at no more depth than there is.
+
+        Raises:
+            SourceError: no branch can be called so.
+        """
+        self._check(f"refs/heads/{name}")
         self._fetch(self._shallowly(), f"+refs/heads/{name}:refs/remotes/{self._remote}/{name}")
 
     def reference(self, name: str) -> None:
-        """Bring what a reference or an id names; git keeps it as long as we run."""
+        """Bring what a reference or an id names; git keeps it as long as we run.
+
+        Raises:
+            SourceError: it is neither.
+        """
+        self._check(name)
         self._fetch(self._shallowly(), name)
 
     def deepen_until(self, is_enough: Callable[[], bool], *references: str) -> bool:
@@ -49,7 +59,12 @@ class Fetcher:
         Args:
             is_enough: asked after each step.
             references: full names, or ids, whose history is wanted.
+
+        Raises:
+            SourceError: one of them is neither.
         """
+        for reference in references:
+            self._check(reference)
         for step in (*(f"--deepen={number}" for number in STEPS), "--unshallow"):
             if not self._remote or not self._repo.is_shallow_now():
                 return is_enough()
@@ -58,6 +73,12 @@ class Fetcher:
             if is_enough():
                 return True
         return is_enough()
+
+    def _check(self, name: str) -> None:
+        """Let nothing through that git would read as an option or as another refspec than a single name."""
+        is_id = len(name) == self._repo.layout.hex_digits and not name.strip("0123456789abcdef")
+        if not is_id and not self._repo.is_reference(name):
+            raise SourceError(f"{name[:80]!a} is neither the id of a commit nor the full name of a reference")
 
     def _find(self) -> str:
         remotes = self._repo.run("remote").decode("utf-8", "surrogateescape").split()

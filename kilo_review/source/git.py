@@ -44,6 +44,7 @@ PINNED_ENVIRONMENT = {
     "GIT_NO_LAZY_FETCH": "1",  # a partial clone must not reach for the network
     "GIT_ALLOW_PROTOCOL": "none",  # for versions of git that do not know the one above: no way out by any protocol
     "GIT_NO_REPLACE_OBJECTS": "1",  # the objects that are recorded, not their stand-ins
+    "GIT_GRAFT_FILE": f"{os.devnull}/none",  # and the parents; a file that is there, even an empty one, costs a warning
     # Emptied, since GitPython can set but not remove; git reads "" as unset or false for each of these.
     "GIT_DIFF_OPTS": "",
     "GIT_EXTERNAL_DIFF": "",

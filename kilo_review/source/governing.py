@@ -30,8 +30,6 @@ MOST_FILES = 2000
 MOST_HOPS = 5
 """Of links that lead to links."""
 TOP = "."
-BARE = ("objects", "commondir")
-"""One of these is in every repository, beside HEAD."""
 FORBIDDEN = frozenset({"", ".", "..", ".git"})
 
 
@@ -109,38 +107,6 @@ def places(repo: Repository, path: Path) -> list[str]:
         if PurePosixPath(each).is_relative_to(top)
     )
     return list(dict.fromkeys(found))
-
-
-def refuse_planted(directory: Path) -> None:
-    """Refuse a folder of the checkout that git would take for a repository: its configuration can name programs.
-
-    Git looks upwards, and anything that has in it what a bare repository has is one; a change can bring such files.
-
-    Args:
-        directory: where git is about to run.
-
-    Raises:
-        SourceError: it would.
-    """
-    if os.environ.get("GIT_DIR"):
-        return
-    planted: Path | None = None
-    for folder in (directory, *directory.parents):
-        if os.path.lexists(folder / ".git"):
-            break
-        if planted is None and _looks_bare(folder):
-            planted = folder
-    else:
-        return  # what is bare and lies in no checkout is the user's own
-    if planted is not None:
-        raise SourceError(
-            f"the folder {str(planted)!a} of the checkout looks like a repository of its own",
-            hint="Run kilo-review at the top of the checkout",
-        )
-
-
-def _looks_bare(folder: Path) -> bool:
-    return os.path.lexists(folder / "HEAD") and any(os.path.lexists(folder / name) for name in BARE)
 
 
 def is_recorded(repo: Repository, tree: str, path: str) -> bool:

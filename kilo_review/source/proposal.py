@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.errors import SourceError, TargetError
 from kilo_review.outcome import Target, TargetKind
+from kilo_review.source.ci import ABBREVIATING
 
 if TYPE_CHECKING:
     from kilo_review.source.ci import Pipeline
@@ -47,15 +48,37 @@ def find(pipeline: Pipeline, repo: Repository, fetcher: Fetcher, base: str | Non
         base: a revision that the user named; then the system's word for the other end does not count.
 
     Raises:
-        SourceError: the history that is needed is not here; the message names the setting.
+        SourceError: the history that is needed is not here; the message names the setting. Or the system names
+            something that no branch, reference or commit can be called.
         TargetError: nothing tells what to compare with.
     """
+    _check(pipeline, repo)
     finder = _Finder(pipeline, repo, fetcher)
     if base is not None:
         return finder.since(finder.named(base), finder.head())
     if pipeline.is_proposal and pipeline.event != "merge_group":
         return finder.proposed()
     return finder.pushed() if pipeline.base else finder.unsaid()
+
+
+def _check(pipeline: Pipeline, repo: Repository) -> None:
+    """Hold what the system says against git's rules, before git is asked with it."""
+    branches = (pipeline.base_branch, pipeline.default_branch)
+    references = (*(f"refs/heads/{branch}" for branch in branches if branch), *pipeline.head_refs)
+    wrong = [name for name in dict.fromkeys(references) if not repo.is_reference(name)]
+    wrong += [oid for oid in (pipeline.base, pipeline.head, pipeline.merge) if not _fits(oid, pipeline, repo)]
+    if wrong:
+        raise SourceError(
+            f"the CI system names {wrong[0][:80]!a}, and nothing in this repository can be called that",
+            hint="Check what gives the run its event and its variables",
+        )
+
+
+def _fits(oid: str, pipeline: Pipeline, repo: Repository) -> bool:
+    """Whether an id is as long as those of the repository, or shorter where the system abbreviates; zeros always."""
+    digits = repo.layout.hex_digits
+    is_short = pipeline.system in ABBREVIATING and len(oid) < digits
+    return len(oid) == digits or is_short or not oid.strip("0")
 
 
 class _Finder:
@@ -67,10 +90,11 @@ class _Finder:
     def head(self) -> str:
         """The commit that is proposed, or was pushed."""
         wanted = self._pipeline.head
-        for fetch in (None, *self._pipeline.head_refs, wanted):
+        is_whole = len(wanted) == self._repo.layout.hex_digits  # no remote is asked for the first digits
+        for fetch in (None, *self._pipeline.head_refs, wanted if is_whole else None):
             if fetch:
                 self._fetcher.reference(fetch)
-            found = self._repo.commit(wanted or "HEAD")
+            found = self._repo.commit_by_id(wanted) if wanted else self._repo.commit("HEAD")
             if found:
                 return found
         own = self._of_merge()
@@ -83,8 +107,9 @@ class _Finder:
         found = self._here(revision)
         if found is None:
             name = revision.removeprefix("origin/").removeprefix("refs/heads/")
-            self._fetcher.branch(name)
-            found = self._here(revision) or self._tip(name)
+            if self._repo.is_reference(f"refs/heads/{name}"):
+                self._fetcher.branch(name)
+                found = self._here(revision) or self._tip(name)
         if found is None:
             raise TargetError(
                 f"--base: {revision!a} is no commit here{self._why()}", hint="git branch -a shows what is"
@@ -213,10 +238,10 @@ class _Finder:
         """A commit by its id, fetched if it is missing; None for zeros and for what is gone."""
         if not set(oid) - {"0"}:
             return None
-        found = self._repo.commit(oid)
-        if found is None:
+        found = self._repo.commit_by_id(oid)
+        if found is None and len(oid) == self._repo.layout.hex_digits:  # no remote is asked for the first digits
             self._fetcher.reference(oid)
-            found = self._repo.commit(oid)
+            found = self._repo.commit_by_id(oid)
         return found
 
     def _leads_to(self, before: str, head: str) -> bool:

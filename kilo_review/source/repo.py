@@ -251,7 +251,11 @@ class Repository(Commits):
         Raises:
             SourceError: there is none.
         """
-        return self._top or Path(os.fsdecode(self.run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
+        return (
+            self._top
+            or self.layout.top
+            or Path(os.fsdecode(self.run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
+        )
 
     def blob_start(self, oid: str) -> bytes:
         """The first 64 KiB of a blob, without holding the rest in memory; raises as `blob` does."""
