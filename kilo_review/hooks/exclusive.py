@@ -27,62 +27,73 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.E
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[bool]:
+def locked(folder: Path) -> Iterator[None]:
     """Keep other installs and uninstalls out of a hooks folder, which is made if it is missing.
-
-    Where files cannot be locked, go on without: `move` and `swap` overwrite nothing either.
-
-    Yields:
-        Whether others are kept out.
 
     Raises:
         ConfigError: another one works there for longer than `MAX_WAIT`.
         OSError: the folder cannot be written.
     """
     path = folder / f"{OWN}.lock"
-    descriptor, is_alone = _acquire(path)
+    descriptor, held = _acquire(path)
     try:
-        yield is_alone
+        yield
     finally:
-        with suppress(OSError):
-            path.unlink()
-        os.close(descriptor)
+        try:
+            for each in (path, held):
+                with suppress(OSError):
+                    each.unlink()
+        finally:
+            os.close(descriptor)
 
 
-def _acquire(path: Path) -> tuple[int, bool]:
+def _acquire(path: Path) -> tuple[int, Path]:
+    """Open and lock the file; the second path is the lock's, where the system cannot lock files."""
+    held = path.with_suffix(".held")
     end = time.monotonic() + MAX_WAIT
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # the folder was removed meanwhile
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-            try:
-                is_alone = _lock(descriptor)
-                if os.path.samestat(os.fstat(descriptor), os.lstat(path)):  # else the former owner has removed it
-                    return descriptor, is_alone
-            except BlockingIOError:
-                os.close(descriptor)
-            except OSError:
-                os.close(descriptor)
-                raise
-            else:
-                os.close(descriptor)
+            if _is_locked(descriptor, path, held):
+                return descriptor, held
         if time.monotonic() >= end:
+            hint = "Run this one again when the other has ended"
+            if os.path.lexists(held):
+                hint += f". If there is none, remove {escaped_path(str(held))}"
             raise ConfigError(
-                f"another kilo-review install or uninstall is at work in {escaped_path(str(path.parent))}",
-                hint="Run this one again when the other has ended",
+                f"another kilo-review install or uninstall is at work in {escaped_path(str(path.parent))}", hint=hint
             )
         time.sleep(0.01)
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock an open file; False where files cannot be locked."""
+def _is_locked(descriptor: int, path: Path, held: Path) -> bool:
+    """Lock an open file, or close it."""
+    is_locked = is_created = False
+    try:
+        with suppress(BlockingIOError, FileExistsError):
+            is_created = _creates_lock(descriptor, held)
+            # The former owner removes the file: then the lock is worth nothing.
+            is_locked = os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    finally:
+        if not is_locked:
+            os.close(descriptor)
+            if is_created:
+                held.unlink()
+    return is_locked
+
+
+def _creates_lock(descriptor: int, held: Path) -> bool:
+    """Lock an open file; True if that is impossible, and another file was created for it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno in NO_LOCKS:
-            return False
-        raise
-    return True
+        if error.errno not in NO_LOCKS:
+            raise
+        # On some network file systems only the creation of a file is exclusive.
+        os.close(os.open(held, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666))
+        return True
+    return False
 
 
 @contextmanager

@@ -248,12 +248,11 @@ class _Folder:
         self._hooks = place.folder.resolve()
         self._saved = SavedHooks(self._hooks)
         self._work = self._hooks
-        self._is_alone = False
 
     @contextmanager
     def at_work(self) -> Iterator[_Folder]:
         """Keep others out, and first put back what an interrupted run has left."""
-        with exclusive.locked(self._hooks) as self._is_alone:
+        with exclusive.locked(self._hooks):
             exclusive.recover(self._hooks, is_needless=self._is_needless)
             try:
                 with exclusive.work_folder(self._hooks) as self._work:
@@ -276,7 +275,7 @@ class _Folder:
         return (
             self._saved.folder.exists()
             or any(is_ours(self._hooks / hook) or os.path.lexists(self._old(hook)) for hook in HOOKS)
-            or any(self._hooks.glob(f"{exclusive.OWN}-*"))
+            or any(self._hooks.glob(f"{exclusive.OWN}*"))
         )
 
     def install(self, hook: str) -> str:
@@ -408,9 +407,10 @@ class _Folder:
     def _old(self, hook: str) -> Path:
         return self._hooks / (hook + script.SAVED)
 
-    def _drop(self, second: Path, first: Path) -> None:
-        """Remove the second name of a file; not where another run could be removing the first one."""
-        if self._is_alone and exclusive.is_same(second, first):
+    @staticmethod
+    def _drop(second: Path, first: Path) -> None:
+        """Remove the second name of a file."""
+        if exclusive.is_same(second, first):
             second.unlink()
 
     def _is_needless(self, aside: Path) -> bool:

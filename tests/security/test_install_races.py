@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import subprocess
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,8 @@ import pytest
 
 from kilo_review.errors import KiloReviewError
 from kilo_review.hooks import exclusive, install
-from kilo_review.hooks.script import MARKER, SAVED
-from tests.foreign import install_here, script, uninstall_here
+from kilo_review.hooks.script import HOOKS, MARKER, SAVED
+from tests.foreign import script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,9 +81,18 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return started
 
 
+def install_here(repo: Repo) -> list[str]:
+    return install.install(install.Place(repo.path / ".git" / "hooks"), ("pre-commit",), repo.path)
+
+
+def uninstall_here(repo: Repo) -> list[str]:
+    return install.uninstall(install.Place(repo.path / ".git" / "hooks"), HOOKS, repo.path)
+
+
 @pytest.fixture
 def hooks(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(exclusive, "MAX_WAIT", 0.0)
+    monkeypatch.setattr(install, "_refuse_committed", lambda *_: None)  # git is asked elsewhere
     monkeypatch.setattr(install, "_interpreter", lambda: "/bin/true")  # each review passes, and costs nothing
     folder = repo.path / ".git" / "hooks"
     folder.mkdir(exist_ok=True)
@@ -93,6 +103,10 @@ def plain(hooks: Path) -> None:
     script(hooks / "pre-commit", 'case ${0##*/} in pre-commit) echo theirs >>"$RUNS" ;; esac')
 
 
+def nothing(hooks: Path) -> None:
+    """No hook is there."""
+
+
 def linked(hooks: Path) -> None:
     script(hooks / "dispatcher", 'case ${0##*/} in pre-commit) echo theirs >>"$RUNS" ;; esac')
     (hooks / "pre-commit").symlink_to("dispatcher")
@@ -100,9 +114,8 @@ def linked(hooks: Path) -> None:
 
 def renamed(hooks: Path) -> None:
     """As a former version has installed itself."""
-    plain(hooks)
-    (hooks / "pre-commit").rename(hooks / f"pre-commit{SAVED}")
-    script(hooks / "pre-commit", f'{MARKER}, version 1\nexec "$0{SAVED}" "$@"')
+    script(hooks / f"pre-commit{SAVED}", 'echo theirs >>"$RUNS"')
+    script(hooks / "pre-commit", f'{MARKER}, version 1\n[ ! -x "$0{SAVED}" ] || exec "$0{SAVED}" "$@"')
 
 
 KINDS = [plain, linked, renamed]
@@ -146,9 +159,6 @@ def is_installed(hooks: Path) -> bool:
     return path.is_file() and not path.is_symlink() and MARKER in path.read_text()
 
 
-ACTIONS = [("install",), ("uninstall",)]
-
-
 def prepared(repo: Repo, hooks: Path, make: Callable[[Path], None], action: str) -> Callable[[], object]:
     make(hooks)
     if action == "install":
@@ -172,7 +182,7 @@ def fresh(hooks: Path) -> Callable[[], None]:
 
     def empty() -> None:
         for folder in (hooks, hooks.parent / f"hooks{SAVED}"):
-            subprocess.run(["rm", "-rf", folder], check=True)
+            shutil.rmtree(folder, ignore_errors=True)
         hooks.mkdir()
 
     return empty
@@ -214,7 +224,7 @@ def test_killed_between_any_two_steps(
         left = {path.name for path in hooks.iterdir()}
         assert left <= {"pre-commit", "dispatcher"}
         assert not (hooks.parent / f"hooks{SAVED}").exists()
-        return made.count >= at
+        return bool(made.count >= at)
 
     assert steps_of(run) > 5
 
@@ -224,6 +234,13 @@ def without_hard_links(monkeypatch: pytest.MonkeyPatch, number: int = errno.EPER
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", refused)
+
+
+def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EPERM, errno.EIO])
@@ -256,7 +273,7 @@ def test_any_system_call_fails(
         uninstall_here(repo)
         assert runs(hooks) == ["theirs"], f"at step {at}"
         assert {path.name for path in hooks.iterdir()} <= {"pre-commit", "dispatcher"}
-        return made.count >= at
+        return bool(made.count >= at)
 
     assert steps_of(run) > 5
 
@@ -293,11 +310,7 @@ def test_another_run_between_any_two_steps(
     lock: str,
 ) -> None:
     if lock == "is not there":
-
-        def refused(descriptor: int, operation: int) -> None:
-            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-        monkeypatch.setattr(fcntl, "flock", refused)
+        without_locks(monkeypatch)
 
     def run(at: int) -> bool:
         fresh()
@@ -324,20 +337,20 @@ def test_another_run_between_any_two_steps(
         assert (runs(hooks), is_installed(hooks)) == (["theirs"], True), f"at step {at}: {said}"
         uninstall_here(repo)
         assert (runs(hooks), is_installed(hooks)) == (["theirs"], False), f"at step {at}: {said}"
-        return is_reached
+        return bool(is_reached)
 
     assert steps_of(run) > 5
 
 
 @pytest.mark.parametrize("how", ["over it", "away and anew"])
 @pytest.mark.parametrize("action", ["install", "uninstall"])
-@pytest.mark.parametrize("make", [*KINDS, None], ids=lambda each: each.__name__ if each else "none")
+@pytest.mark.parametrize("make", [*KINDS, nothing], ids=lambda each: each.__name__)
 def test_another_program_writes_the_hook_between_any_two_steps(
     repo: Repo,
     hooks: Path,
     steps: Any,
     fresh: Callable[[], None],
-    make: Callable[[Path], None] | None,
+    make: Callable[[Path], None],
     action: str,
     how: str,
 ) -> None:
@@ -345,7 +358,7 @@ def test_another_program_writes_the_hook_between_any_two_steps(
 
     def run(at: int) -> bool:
         fresh()
-        act = prepared(repo, hooks, make or (lambda hooks: None), action)
+        act = prepared(repo, hooks, make, action)
 
         def other() -> None:
             made.is_on = False
@@ -364,11 +377,11 @@ def test_another_program_writes_the_hook_between_any_two_steps(
         if is_reached:
             assert holds(hooks, "second"), f"lost at step {at}"
             assert "second" in runs(hooks) or not os.path.lexists(hooks / "pre-commit"), f"off at step {at}"
-        if make and how == "away and anew":
+        if make is not nothing and how == "away and anew":
             assert holds(hooks, "theirs"), f"lost at step {at}"
-        return is_reached
+        return bool(is_reached)
 
-    assert steps_of(run) > (2 if make is None and action == "uninstall" else 4)
+    assert steps_of(run) > (2 if make is nothing and action == "uninstall" else 4)
 
 
 def test_many_at_once(repo: Repo, hooks: Path, kilo: Any) -> None:
@@ -386,10 +399,16 @@ def test_many_at_once(repo: Repo, hooks: Path, kilo: Any) -> None:
     assert picture(hooks) == before
 
 
-def test_a_second_one_says_that_another_is_at_work(repo: Repo, hooks: Path) -> None:
+@pytest.mark.parametrize("lock", ["works", "is not there"])
+def test_a_second_one_says_that_another_is_at_work(
+    repo: Repo, hooks: Path, monkeypatch: pytest.MonkeyPatch, lock: str
+) -> None:
+    if lock == "is not there":
+        without_locks(monkeypatch)
     with exclusive.locked(hooks), pytest.raises(KiloReviewError, match="is at work in") as caught:
         install_here(repo)
     assert "again when the other has ended" in caught.value.hint
+    assert ("If there is none, remove" in caught.value.hint) is (lock != "works")
     assert not is_installed(hooks)
     install_here(repo)
     assert is_installed(hooks)
@@ -410,9 +429,9 @@ def test_the_folder_is_removed_while_another_waits(tmp_path: Path, monkeypatch: 
         original(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", removed)
-    with exclusive.locked(folder) as is_alone:
-        assert (is_alone, len(calls), os.listdir(folder)) == (True, 2, [f"{exclusive.OWN}.lock"])
-    assert not os.listdir(folder)
+    with exclusive.locked(folder):
+        assert (len(calls), [path.name for path in folder.iterdir()]) == (2, [f"{exclusive.OWN}.lock"])
+    assert not list(folder.iterdir())
 
 
 def test_a_planted_link_instead_of_the_folder_is_refused(repo: Repo, hooks: Path, tmp_path: Path) -> None:
@@ -422,7 +441,7 @@ def test_a_planted_link_instead_of_the_folder_is_refused(repo: Repo, hooks: Path
     with pytest.raises(KiloReviewError, match="is in the way"):
         install_here(repo)
     assert runs(hooks) == ["theirs"]
-    assert not os.listdir(tmp_path / "elsewhere")
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_two_hooks_that_cannot_both_be_kept_are(repo: Repo, hooks: Path) -> None:
