@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kilo_review.hooks import install
+from kilo_review.hooks.place import place_here
 from kilo_review.hooks.script import HOOKS
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ def script(path: Path, body: str, *, shebang: str = "#!/bin/sh", mode: int = 0o7
 def install_here(repo: Repo, *hooks: str) -> list[str]:
     """Install our hooks in a repository; pre-commit unless others are named."""
     names = hooks or ("pre-commit",)
-    return install.install(install.place_here(repo.path, names), names, repo.path)
+    return install.install(place_here(repo.path, names), names, repo.path)
 
 
 def uninstall_here(repo: Repo, *hooks: str) -> list[str]:
     """Uninstall our hooks, all unless some are named."""
-    return install.uninstall(install.place_here(repo.path, ("pre-push",)), hooks or HOOKS, repo.path)
+    return install.uninstall(place_here(repo.path, ("pre-push",)), hooks or HOOKS, repo.path)

@@ -10,19 +10,20 @@ from kilo_review import config
 from kilo_review.cli.options import CONTEXT
 from kilo_review.errors import ConfigError
 from kilo_review.hooks import install, script
+from kilo_review.hooks.place import Place, place_for_all, place_here
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.progress import say
 
 FOR_ALL = click.option("--global", "for_all", is_flag=True, help="For all your repositories, by core.hooksPath.")
 
 
-def _place(hooks: tuple[str, ...], *, for_all: bool) -> install.Place:
+def _place(hooks: tuple[str, ...], *, for_all: bool) -> Place:
     if not for_all:
-        return install.place_here(Path.cwd(), hooks)
+        return place_here(Path.cwd(), hooks)
     folder = config.user_folder()
     if folder is None:
         raise ConfigError("there is no home folder to keep hooks in", hint="Set HOME")
-    return install.place_for_all(Path.cwd(), folder / "hooks")
+    return place_for_all(Path.cwd(), folder / "hooks")
 
 
 @click.command("install", context_settings=CONTEXT)

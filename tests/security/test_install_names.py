@@ -14,6 +14,7 @@ import pytest
 
 from kilo_review.errors import UsageError
 from kilo_review.hooks import install
+from kilo_review.hooks.place import place_for_all
 from kilo_review.hooks.script import HOOKS, SAVED
 from tests.foreign import install_here, script, uninstall_here
 
@@ -130,7 +131,7 @@ def as_a_relative_link(hooks: Path) -> None:
 
 def as_a_link_to_a_dispatcher(hooks: Path) -> None:
     script(hooks / "dispatcher", DISPATCHER)
-    for name in ("pre-commit", "pre-push", "commit-msg"):
+    for name in ("pre-commit", "pre-push"):
         (hooks / name).symlink_to("dispatcher")
 
 
@@ -471,7 +472,7 @@ def test_an_untracked_hook_in_the_worktree_is_kept_out_of_commits(repo: Repo, ho
 
 
 def install_for_all(repo: Repo, own: Path) -> list[str]:
-    place = install.place_for_all(repo.path, own)
+    place = place_for_all(repo.path, own)
     return install.install(place, install.USUAL, repo.path)
 
 
@@ -485,7 +486,7 @@ def test_a_hook_of_the_users_in_our_own_folder_runs_and_stays(repo: Repo, hooks:
     assert any("commit-msg is not ours and stays" in line for line in lines)
     printed = passing(repo)
     assert [printed.count(text) for text in ("mine pre-commit", "theirs pre-commit", "message", "reviewed")] == [1] * 4
-    done = install.uninstall(install.place_for_all(repo.path, own), HOOKS, repo.path)
+    done = install.uninstall(place_for_all(repo.path, own), HOOKS, repo.path)
     assert any("stays set" in line for line in done)
     assert {name: each for name, each in picture(own).items() if name in before} == before
     assert "mine pre-commit" in passing_again(repo)
