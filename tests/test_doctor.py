@@ -190,7 +190,7 @@ def test_hooks_of_every_kind(examine: Any, kilo: Runner, repo: Repo) -> None:
     kilo("install")
     assert examine()["hooks"][0]["text"] == "pre-commit, pre-push"
     hook = repo.path / ".git" / "hooks" / "pre-push"
-    hook.write_text(hook.read_text().replace("version 1", "version 0"))
+    hook.write_text(hook.read_text().replace("version 2", "version 1"))
     (row,) = examine()["hooks"]
     assert (row["text"], row["remedy"]) == ("pre-push: of another version or interpreter", "kilo-review install")
     kilo("uninstall")

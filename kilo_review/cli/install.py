@@ -9,27 +9,28 @@ import click
 from kilo_review import config
 from kilo_review.cli.options import CONTEXT
 from kilo_review.errors import ConfigError
-from kilo_review.hooks import install
+from kilo_review.hooks import install, script
+from kilo_review.hooks.place import Place, place_for_all, place_here
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.progress import say
 
 FOR_ALL = click.option("--global", "for_all", is_flag=True, help="For all your repositories, by core.hooksPath.")
 
 
-def _place(hooks: tuple[str, ...], *, for_all: bool) -> install.Place:
+def _place(hooks: tuple[str, ...], *, for_all: bool) -> Place:
     if not for_all:
-        return install.place_here(Path.cwd(), hooks)
+        return place_here(Path.cwd(), hooks)
     folder = config.user_folder()
     if folder is None:
         raise ConfigError("there is no home folder to keep hooks in", hint="Set HOME")
-    return install.place_for_all(Path.cwd(), folder / "hooks")
+    return place_for_all(Path.cwd(), folder / "hooks")
 
 
 @click.command("install", context_settings=CONTEXT)
 @click.option(
     "--hook",
     "hooks",
-    type=click.Choice(install.HOOKS),
+    type=click.Choice(script.HOOKS),
     multiple=True,
     help="Which hook; repeatable. [default: pre-commit, pre-push]",
 )
@@ -49,12 +50,12 @@ def install_command(hooks: tuple[str, ...], for_all: bool) -> int:
 
 @click.command("uninstall", context_settings=CONTEXT)
 @click.option(
-    "--hook", "hooks", type=click.Choice(install.HOOKS), multiple=True, help="Which hook; repeatable. [default: all]"
+    "--hook", "hooks", type=click.Choice(script.HOOKS), multiple=True, help="Which hook; repeatable. [default: all]"
 )
 @FOR_ALL
 def uninstall_command(hooks: tuple[str, ...], for_all: bool) -> int:
     """Take our git hooks away, and put back what was there before."""
-    chosen = hooks or install.HOOKS
+    chosen = hooks or script.HOOKS
     place = _place(("pre-push",), for_all=for_all)
     for line in install.uninstall(place, chosen, Path.cwd()) or ["there is no hook of ours"]:
         click.echo(line)

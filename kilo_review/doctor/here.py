@@ -9,6 +9,7 @@ from kilo_review import doctor, safe_file
 from kilo_review.display import escaped_path, one_line
 from kilo_review.errors import KiloReviewError, TargetError, UsageError
 from kilo_review.hooks import install
+from kilo_review.hooks.place import Place, place_for_all, place_here
 from kilo_review.ledger import stats
 from kilo_review.setup import framework
 from kilo_review.source.git import Git
@@ -83,12 +84,12 @@ def hooks(directory: Path, root: Path, own_folder: Path | None) -> Check:
     return doctor.warning("hooks", "none: commits are not reviewed by themselves", "kilo-review install, or init")
 
 
-def _place(directory: Path, own_folder: Path | None) -> install.Place:
+def _place(directory: Path, own_folder: Path | None) -> Place:
     """The hooks that git would run here: the repository's, or those for all of them."""
     try:
-        return install.place_here(directory, ("pre-push",))
+        return place_here(directory, ("pre-push",))
     except UsageError:
-        place = install.place_for_all(directory, own_folder) if own_folder else None
+        place = place_for_all(directory, own_folder) if own_folder else None
         if place is None or install.ABSENT in {install.state(place)[hook] for hook in install.USUAL}:
             raise
         return place
