@@ -35,8 +35,8 @@ def _refuse_links(folder: Path) -> None:
             f"hooks may not be put into {str(folder)!a} ({error.strerror})",
             hint="Have core.hooksPath name the folder that the link leads to",
         ) from None
-    except OSError as error:
-        raise ConfigError(f"{str(folder)!a} cannot be made ({error.strerror or error})") from None
+    except OSError:
+        pass  # the installer comes to the same end, and has the words for it
 
 
 @click.command("install", context_settings=CONTEXT)
@@ -52,7 +52,8 @@ def install_command(hooks: tuple[str, ...], for_all: bool) -> int:
     """Install git hooks; those that are there already are kept and run first."""
     chosen = hooks or install.USUAL
     place = _place(chosen, for_all=for_all)
-    _refuse_links(place.folder)
+    spelled = None if for_all else worktree.hooks_folder(Path.cwd())
+    _refuse_links(spelled or place.folder)
     for line in install.install(place, chosen, Path.cwd()):
         click.echo(line)
     if place.warning:

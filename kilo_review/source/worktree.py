@@ -42,6 +42,21 @@ def guard(trees: Iterable[str | None] = ()) -> Guard:
     )
 
 
+def hooks_folder(directory: Path) -> Path | None:
+    """The folder of the hooks as `core.hooksPath` spells it, which git itself answers with links resolved.
+
+    Args:
+        directory: one of the repository.
+
+    Returns:
+        None where the setting is not made.
+    """
+    git = Git(directory, Deadline().within(SECONDS), pinned=False)
+    status, output = git.status("config", "--type=path", "--get", "core.hooksPath")
+    own = _told(directory)
+    return (own[0] if own else directory) / os.fsdecode(output.removesuffix(b"\n")) if status == 0 else None
+
+
 def _told(directory: Path) -> tuple[Path, ...]:
     """The top of the worktree and where git keeps its own, as git says; nothing where it says neither."""
     git = Git(directory, Deadline().within(SECONDS))
