@@ -14,7 +14,7 @@ from kilo_review.source.git import Git
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SECONDS = 10.0
+SECONDS = 5.0
 """For one question to git: a report is due when the time of the review is over, too."""
 POINTER = "gitdir:"
 """How a file `.git` begins, which a submodule or a further worktree has in place of the folder."""
