@@ -4,13 +4,15 @@
 #     sh review.sh origin/main
 #
 # Run it in the clone. Nothing of the change is executed, here or by kilo-review; keep this script, too, where a change
-# cannot edit it. Set MODEL and WINDOW, and LEDGER to a folder that stays from run to run.
+# cannot edit it. Set MODEL and WINDOW, LEDGER to a folder that stays from run to run, and REPORTS to one outside
+# of the clone: a change may bring files, and links, of the names that reports have.
 set -eu
 
 base=${1:?name the base, such as origin/main}
 model=${MODEL:-qwen3-coder:30b}
 window=${WINDOW:-16384}
 ledger=${LEDGER:-${XDG_CACHE_HOME:-$HOME/.cache}/kilo-review/ci}
+reports=${REPORTS:-$(mktemp -d)}
 url=http://127.0.0.1:11434
 
 # Start the server, if none is running; one that we started ends with us.
@@ -30,6 +32,7 @@ ollama show "$model" >/dev/null 2>&1 || ollama pull "$model" || exit 3
 curl -fsS "$url/api/generate" \
     -d "{\"model\": \"$model\", \"options\": {\"num_ctx\": $window}, \"keep_alive\": \"30m\"}" >/dev/null || exit 3
 
+echo "reports: $reports" >&2
 # Exit codes: 0 passes, 1 blocking findings, 2 wrong usage, 3 not fully reviewed (--on-unavailable allow makes it 0).
 kilo-review ci \
     --base "$base" \
@@ -37,4 +40,4 @@ kilo-review ci \
     --provider ollama --model "$model" --option "num_ctx=$window" \
     --jobs auto \
     --ledger "$ledger" \
-    --format text --output markdown=kilo-review.md --output sarif=kilo-review.sarif
+    --format text --output "markdown=$reports/kilo-review.md" --output "sarif=$reports/kilo-review.sarif"

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+OWN = os.O_CLOEXEC | os.O_NOFOLLOW
+"""How our files are opened: what lies there may come from a cache, and be a link."""
+
+
 class Turn:
     """Whose turn it is. A word that is left while the turn is taken is read after it was given back."""
 
@@ -32,8 +36,11 @@ class Turn:
             OSError: the folder cannot be written.
         """
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        self._word.touch(0o600)
-        self._word.write_bytes(os.urandom(8))
+        descriptor = os.open(self._word, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OWN, 0o600)
+        try:
+            os.write(descriptor, os.urandom(8))
+        finally:
+            os.close(descriptor)
 
     def word(self) -> bytes:
         """Changes whenever somebody leaves word."""
@@ -46,7 +53,7 @@ class Turn:
             OSError: the folder cannot be written.
         """
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | OWN, 0o600)
         try:
             wait_for_lock(descriptor, seconds)
         except OSError:

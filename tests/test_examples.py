@@ -185,6 +185,15 @@ def test_the_comments_tell_what_is_safe(path: Path) -> None:
     assert re.search(r"fork|executed|see: github-service-container", head)
 
 
+@every
+def test_no_file_of_the_change_is_taken_for_a_report(path: Path) -> None:
+    """It lies outside of the checkout, or what the checkout has there is removed before."""
+    removed = {name for script in scripts(path) for line in re.findall(r"rm -rf (.*)", script) for name in line.split()}
+    for word in options(path)["--output"]:
+        file = word.partition("=")[2]
+        assert file.startswith(("$RUNNER_TEMP/", "$reports/")) or file in removed
+
+
 # As the manual says
 
 

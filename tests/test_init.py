@@ -212,9 +212,9 @@ def test_odd_places(kilo: Runner, repo: Repo, make_repo: Callable[..., Repo], tm
     linked = make_repo("linked")
     linked.write("real.yaml", PLAIN)
     (linked.path / ".pre-commit-config.yaml").symlink_to("real.yaml")
-    assert kilo("init", "--yes", cwd=linked.path).code == 0
-    assert (linked.path / ".pre-commit-config.yaml").is_symlink()
-    assert "kilo-review" in (linked.path / "real.yaml").read_text()
+    refused = kilo("init", "--yes", cwd=linked.path)
+    assert (refused.code, "Put a file in its place" in refused.talk) == (2, True)
+    assert (linked.path / "real.yaml").read_text() == PLAIN
 
 
 def test_hostile_text_moves_no_terminal(kilo: Runner, repo: Repo) -> None:

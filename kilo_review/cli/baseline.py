@@ -114,7 +114,6 @@ def save(path: Path, entries: Baseline) -> None:
         ConfigError: it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         deliver.write(path, to_text(entries).encode())
     except OSError as error:
         raise ConfigError(f"the baseline {str(path)!a} cannot be written: {error.strerror or error}") from None

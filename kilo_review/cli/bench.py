@@ -166,7 +166,6 @@ def mine(ctx: click.Context, /, folder: Path, since: str | None, limit: int, **f
 
 def _write(folder: Path, case: Case) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{case.name}.md").write_text(cases_of.render(case), encoding="utf-8")
+        deliver.write(folder / f"{case.name}.md", cases_of.render(case).encode())
     except OSError as error:
         raise UsageError(f"the cases cannot be written to {str(folder)!a}: {error.strerror}") from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from kilo_review import config, review
+from kilo_review import atomic_write, config, review
 from kilo_review.cli.options import CONTEXT, DRY_RUN, JOBS, PATH, VOTES, option, with_reports
 from kilo_review.cli.publish import choose_format, publisher, with_posting
 from kilo_review.cli.run import Caller, Run, prepare
@@ -21,7 +21,7 @@ from kilo_review.outcome import MOST_SHARDS, Outcome, Target, TargetKind
 from kilo_review.readiness import wait_for_model
 from kilo_review.report.progress import say
 from kilo_review.source import ci as systems
-from kilo_review.source import governing, proposal
+from kilo_review.source import governing, proposal, worktree
 from kilo_review.source.ci import Pipeline
 from kilo_review.source.fetch import Fetcher
 from kilo_review.source.repo import Repository
@@ -167,13 +167,14 @@ def _on_trial(base: str | None, seconds: float | None, *, may_fetch: bool) -> It
 
 def _prepared(ctx: click.Context, flags: dict[str, Any], trial: Trial) -> Run:
     """The settings; of a proposal those of its base, whatever the checkout holds."""
+    trees = (trial.proposal.head, trial.proposal.target.head)
     if not trial.is_untrusted:
-        return prepare(ctx, flags, CI, root=trial.root)
+        return prepare(ctx, flags, CI, root=trial.root, trees=trees)
     for name in GOVERNING_FLAGS:
         if flags[name] is not None:
             flags[name] = _of_the_base(flags[name], trial, f"--{name}")
     try:
-        run = prepare(ctx, flags, CI, root=trial.root)
+        run = prepare(ctx, flags, CI, root=trial.root, trees=trees)
     except ConfigError as error:
         at_base = f"{trial.proposal.base[:BASE_LENGTH]}:"
         raise ConfigError(error.message.replace(f"{trial.root}/", at_base), hint=error.hint) from None
@@ -235,7 +236,12 @@ def _check_ledger(folder: Path, trial: Trial) -> None:
             hint="Name a folder outside of the checkout, or one that git ignores",
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        atomic_write.make_folders(folder, worktree.guard())
+    except atomic_write.UnsafePathError as error:
+        raise UsageError(
+            f"--ledger: {str(folder)!a} may not be used ({error.strerror})",
+            hint="Name a folder outside of the checkout, or one that git ignores",
+        ) from None
     except OSError as error:
         why = "is no folder" if folder.exists() else f"cannot be made ({error.strerror})"
         raise UsageError(f"--ledger: {str(folder)!a} {why}") from None

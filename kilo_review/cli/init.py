@@ -105,10 +105,12 @@ def _text(root: Path, path: Path) -> str | None:
     """A file's text; None where there is none.
 
     Raises:
-        ConfigError: it cannot be read, is no text, or lies elsewhere.
+        ConfigError: it cannot be read, is no text, or is a link.
     """
     if not os.path.lexists(path):
         return None
+    if path.is_symlink() and path.name == framework.NAME:
+        raise ConfigError(f"{path.name} is a link, which may lead anywhere", hint="Put a file in its place")
     if not path.resolve().is_relative_to(root.resolve()):
         raise ConfigError(f"{path.name} is a link that leads out of the worktree", hint="Edit what it leads to")
     try:

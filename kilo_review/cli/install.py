@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from kilo_review import config
+from kilo_review import atomic_write, config
 from kilo_review.cli.options import CONTEXT
 from kilo_review.errors import ConfigError
 from kilo_review.hooks import install, script
 from kilo_review.hooks.place import Place, place_for_all, place_here
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.progress import say
+from kilo_review.source import worktree
 
 FOR_ALL = click.option("--global", "for_all", is_flag=True, help="For all your repositories, by core.hooksPath.")
 
@@ -24,6 +25,19 @@ def _place(hooks: tuple[str, ...], *, for_all: bool) -> Place:
     if folder is None:
         raise ConfigError("there is no home folder to keep hooks in", hint="Set HOME")
     return place_for_all(Path.cwd(), folder / "hooks")
+
+
+def _refuse_links(folder: Path) -> None:
+    """Raise if a link of the checkout, which a change can bring, leads to the hooks folder."""
+    try:
+        atomic_write.make_folders(folder, worktree.guard())
+    except atomic_write.UnsafePathError as error:
+        raise ConfigError(
+            f"hooks may not be put into {str(folder)!a} ({error.strerror})",
+            hint="Have core.hooksPath name the folder that the link leads to",
+        ) from None
+    except OSError:
+        pass  # the installer comes to the same end, and has the words for it
 
 
 @click.command("install", context_settings=CONTEXT)
@@ -39,6 +53,8 @@ def install_command(hooks: tuple[str, ...], for_all: bool) -> int:
     """Install git hooks; those that are there already are kept and run first."""
     chosen = hooks or install.USUAL
     place = _place(chosen, for_all=for_all)
+    spelled = None if for_all else worktree.hooks_folder(Path.cwd())
+    _refuse_links(spelled or place.folder)
     for line in install.install(place, chosen, Path.cwd()):
         click.echo(line)
     if place.warning:

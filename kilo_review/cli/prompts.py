@@ -71,7 +71,6 @@ def export(ctx: click.Context, /, folder: Path, **flags: Any) -> int:  # noqa: A
     if there:
         raise UsageError(f"{str(folder / f'{there[0]}.md')!a} is there already", hint="Name a new folder")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name in room.PLACEHOLDERS:
             deliver.write(folder / f"{name}.md", room.path_of(name).read_bytes())
     except OSError as error:

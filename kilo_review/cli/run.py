@@ -185,7 +185,8 @@ class Run(NamedTuple):
         for form, path in self.reports:
             shown = view._replace(color=path is None and _wants_color(self.flags["color"]))
             text = renderer(form)(shown)
-            result = deliver.deliver(for_ci(form, text) if path is None and is_public else text, path, result)
+            text = for_ci(form, text) if path is None and is_public else text
+            result = deliver.deliver(text, path, result, (outcome.commit, outcome.target.head))
         self.afterwards(view)
         return result
 
@@ -213,6 +214,7 @@ def prepare(
     *,
     has_repository: bool = True,
     root: Path | None = None,
+    trees: tuple[str | None, ...] = (),
 ) -> Run:
     """Read all settings; everything that can be wrong about them is told before git or a server is asked.
 
@@ -222,6 +224,7 @@ def prepare(
         caller: who asks.
         has_repository: whether what is reviewed is in one.
         root: where the repository's settings are; None for the top of the working tree.
+        trees: what is reviewed, if that is known: no report may take the place of its files.
     """
     ctx.obj.held = caller.held
     ctx.obj.on_unavailable = OnUnavailable.ALLOW if caller.held else OnUnavailable.BLOCK
@@ -234,16 +237,16 @@ def prepare(
     )
     ctx.obj.on_unavailable = settings.on_unavailable or ctx.obj.on_unavailable
     seconds = caller.max_seconds if settings.max_seconds is None else settings.max_seconds
-    reports = _reports(flags)
+    reports = _reports(flags, trees)
     talk = Talk(quiet=flags["quiet"], animated=not caller.held and _is_watched(), logged=caller.is_public)
     return Run(settings, flags, Deadline(seconds or None), ctx.obj.on_unavailable, caller, root, talk, reports)
 
 
-def _reports(flags: dict[str, Any]) -> tuple[Wanted, ...]:
+def _reports(flags: dict[str, Any], trees: tuple[str | None, ...]) -> tuple[Wanted, ...]:
     """Of a review as many as are asked for, of anything else one."""
     if "formats" in flags:
-        return wanted(flags["formats"], flags["outputs"])
-    check(flags["output"])
+        return wanted(flags["formats"], flags["outputs"], trees)
+    check(flags["output"], trees)
     return (Wanted(flags["format_"], flags["output"]),)
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FOLDER = "kilo-review"
 FILE = "ledger.sqlite3"
+ENDINGS = ("", "-wal", "-shm", "-journal")
+"""Of the files that SQLite keeps."""
 VERSION = 3
 BUSY_SECONDS = 2.0
 """Longest wait for another process; a transaction here takes a millisecond."""
@@ -171,6 +173,7 @@ class Store:
         if self._database is None:
             self.check_owner()
             self.folder.mkdir(mode=0o700, exist_ok=True)
+            self._refuse_links()
             self._inode = self.path.stat().st_ino if self.path.exists() else 0
             self._database = sqlite3.connect(self.path, timeout=self._patience(), isolation_level=None)
             if self._version() < VERSION:
@@ -189,6 +192,12 @@ class Store:
         """
         if self._owner.stat().st_uid != os.geteuid() or self.folder.is_symlink():
             raise OSError("the git directory belongs to another user")
+
+    def _refuse_links(self) -> None:
+        """SQLite follows them, and a folder that a CI system restored from a cache may hold some."""
+        linked = [name for ending in ENDINGS if (self.folder / (name := FILE + ending)).is_symlink()]
+        if linked:
+            raise OSError(f"{linked[0]} is a link")
 
     def _version(self) -> int:
         assert self._database
@@ -217,7 +226,7 @@ class Store:
             with self._locked():
                 if not self.path.exists() or self.path.stat().st_ino != self._inode:
                     return True
-                for ending in ("-wal", "-shm"):
+                for ending in ENDINGS[1:]:
                     self.path.with_name(FILE + ending).unlink(missing_ok=True)
                 self.path.replace(self.path.with_name(FILE + ".damaged"))
         except OSError as error:
@@ -234,7 +243,7 @@ class Store:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Alone among all processes that create or set aside this ledger."""
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             wait_for_lock(descriptor, self._patience())
             yield

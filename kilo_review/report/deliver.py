@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from kilo_review import atomic_write
 from kilo_review.display import for_terminal
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.progress import say
+from kilo_review.source import worktree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 
-def deliver(text: str, output: Path | None, code: int) -> int:
-    """Write the report. If the file cannot be written, the report goes to standard output: nothing is lost."""
+def deliver(text: str, output: Path | None, code: int, trees: Iterable[str | None] = ()) -> int:
+    """Write the report. If the file cannot be written, the report goes to standard output: nothing is lost.
+
+    Args:
+        text: the report.
+        output: its file; None for standard output.
+        code: the exit code so far.
+        trees: whose files no report may stand in for, besides those that are checked out.
+
+    Returns:
+        The exit code.
+    """
     text = text if not text or text.endswith("\n") else text + "\n"
     if output is None:
         return _print(text, code)
     try:
-        write(output, text.encode("utf-8", "backslashreplace"))
+        atomic_write.write(output, text.encode("utf-8", "backslashreplace"), worktree.guard(trees))
     except OSError as error:
         what = f"{for_terminal(str(output))} cannot be written ({error.strerror or error})"
         say(f"kilo-review: {what}; the report follows on standard output")
@@ -28,31 +42,12 @@ def deliver(text: str, output: Path | None, code: int) -> int:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Whole or not at all: a regular file is replaced only when its new content is on disk.
+    """Write a file that the user has named for this command, also one that git tracks; see `atomic_write.write`.
 
     Raises:
         OSError: it cannot be written; then it is as it was.
     """
-    path = Path(os.path.realpath(path))  # a link stays, what it leads to is replaced
-    if path.exists() and not path.is_file():
-        path.write_bytes(data)  # a pipe or a device
-        return
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".kilo-review-", delete=False) as stream:
-        try:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-            Path(stream.name).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
-            Path(stream.name).replace(path)
-        except OSError:
-            Path(stream.name).unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+    atomic_write.write(path, data, worktree.guard(), replaces_tracked=True, makes_folders=True)
 
 
 def _print(text: str, code: int) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from kilo_review import atomic_write
 from kilo_review.report import markdown
+from kilo_review.source import worktree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +22,8 @@ LIMIT = 1 << 20
 def append(path: Path, view: View) -> str:
     """Add the report to what the step's summary has already; what does not fit is counted in it.
 
+    A page in the checkout is written like a report there: through no link, and not if git tracks it.
+
     Args:
         path: what GITHUB_STEP_SUMMARY names.
         view: what the report is made from.
@@ -27,8 +32,9 @@ def append(path: Path, view: View) -> str:
         What went wrong, in a sentence; "" if all went well. A page without a summary is no reason to fail.
     """
     try:
-        with path.open("ab", buffering=0) as stream:
-            size = stream.tell()
+        guard = worktree.guard((view.outcome.commit, view.outcome.target.head))
+        with os.fdopen(atomic_write.append(path, guard), "ab", buffering=0) as stream:
+            size = stream.seek(0, os.SEEK_END)
             before = b"\n\n" if size else b""
             report = markdown.summary(view, LIMIT - size - len(before))
             if not report:

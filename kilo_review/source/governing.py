@@ -50,7 +50,7 @@ def lay_out(repo: Repository, tree: str, folder: Path, paths: Iterable[str] = (*
         raise SourceError(f"{len(listed)} files govern the review; {MOST_FILES} are the limit")
     for path, mode, oid in listed:
         content = _followed(repo, tree, path, oid) if mode == SYMLINK else repo.blob(oid)
-        if content is not None and not FORBIDDEN.intersection(path.split("/")):
+        if content is not None and not FORBIDDEN.intersection(path.casefold().split("/")):
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
