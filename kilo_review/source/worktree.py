@@ -10,6 +10,7 @@ from kilo_review.atomic_write import GIT, Guard
 from kilo_review.deadline import Deadline
 from kilo_review.errors import SourceError, TargetError
 from kilo_review.source.git import Git
+from kilo_review.source.layout import Located
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,8 +102,8 @@ def _is_tracked(top: Path, path: str, directory: Path, own: Path | None, asked: 
     """Whether a path is in the index or in one of these trees; if git cannot tell, whether there is such a file."""
     if own is None:
         return os.path.lexists(top / path)
-    git = _Questions(directory, Deadline().within(SECONDS))
     try:
+        git = _Questions(directory, Deadline().within(SECONDS))
         if os.path.realpath(own) != os.path.realpath(top):  # one that stands in the other
             git.turn_to(top)
         if git.run("ls-files", "-z", "--full-name", "--", os.path.join(top, path)):  # noqa: PTH118  it may have a `..`
@@ -112,7 +113,7 @@ def _is_tracked(top: Path, path: str, directory: Path, own: Path | None, asked: 
         return os.path.lexists(top / path)
 
 
-class _Questions(Git):
+class _Questions(Located):
     """Takes paths as they are, not as patterns."""
 
     def __init__(self, directory: Path, deadline: Deadline) -> None:

@@ -158,7 +158,7 @@ def test_git_is_run_elsewhere_by_those_alone_that_need_no_repository() -> None:
         for path in package.rglob("*.py")
         if re.search(r"(?<!class )\bGit\(", path.read_text())
     }
-    assert plain == {"bench/run.py", "doctor/here.py", "hooks/install.py"}
+    assert plain == {"bench/run.py", "doctor/here.py", "hooks/install.py", "hooks/place.py", "source/worktree.py"}
 
 
 @pytest.mark.parametrize("words", [("install",), ("uninstall",), ("install", "--hook", "pre-push")])
