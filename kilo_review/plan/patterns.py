@@ -83,7 +83,7 @@ class _Piece:
             tokens: regular expressions, each for one character.
         """
         self.width = len(tokens)
-        is_literal = not any(token.startswith(("[", "(")) for token in tokens)
+        is_literal = not any(token.startswith("[") for token in tokens)
         self.text = "".join(token[-1] for token in tokens) if is_literal else None
         self._expression: str | re.Pattern[str] = "".join(tokens)
 
@@ -400,8 +400,6 @@ def _bracket(text: str, at: int) -> tuple[str, int]:
         else:
             before, at = _member(text, at)
             members += re.escape(before)
-    if not members:  # a range that runs backwards
-        return (ANY if is_negated else "(?!)"), at + 1
     return f"[{'^' if is_negated else ''}{members}]", at + 1
 
 
