@@ -20,10 +20,10 @@ def split(text: str, origin: str) -> tuple[dict[str, Any], str]:
         ConfigError: the head is not a YAML mapping, or has no end.
     """
     lines = text.lstrip("\ufeff").splitlines()
-    if not lines or lines[0].rstrip() != FENCE:
-        return {}, text
-    end = next((index for index, line in enumerate(lines[1:], 1) if line.rstrip() == FENCE), None)
+    end = _end(lines)
     if end is None:
+        return {}, text
+    if end < 0:
         raise ConfigError(f"{origin}: the head that begins with --- has no end", hint="Close it with a line of ---")
     head = "\n".join(lines[1:end])
     if len(head) > LONGEST:
@@ -31,6 +31,20 @@ def split(text: str, origin: str) -> tuple[dict[str, Any], str]:
     if head.count("[") + head.count("{") > MOST_BRACKETS:
         raise ConfigError(f"{origin}: the head has more than {MOST_BRACKETS} brackets in it")
     return _mapping(head, origin), "\n".join(lines[end + 1 :])
+
+
+def length(text: str) -> int:
+    """Characters of the head; 0 where there is none."""
+    lines = text.lstrip("\ufeff").splitlines()
+    end = _end(lines)
+    return sum(map(len, lines[:end])) if end is not None else 0
+
+
+def _end(lines: list[str]) -> int | None:
+    """Which line ends the head; None where none begins, -1 where it has no end."""
+    if not lines or lines[0].rstrip() != FENCE:
+        return None
+    return next((index for index, line in enumerate(lines[1:], 1) if line.rstrip() == FENCE), -1)
 
 
 def _mapping(head: str, origin: str) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class Packer:
     """Tokens that a prompt may have, where the server has refused one: its number, or the size of what it refused."""
 
     def __post_init__(self) -> None:
-        self.shelf = Shelf(self.job.rules, self.meter.estimate)
+        self.shelf = Shelf(self.job.rules, self.meter.estimate, self.job.deadline)
 
     def room(self) -> int:
         """Tokens of change that fit one request, by what is known of the tokenizer now.

@@ -18,6 +18,7 @@ from kilo_review.outcome import Outcome, State
 from kilo_review.packing import Packer
 from kilo_review.plan import merges, scope
 from kilo_review.plan.chunk import TokenMeter, budget
+from kilo_review.plan.patterns import ignore_list, is_within_limits
 from kilo_review.plan.rules import blocks
 from kilo_review.source import change as changes
 from kilo_review.source import governing
@@ -37,6 +38,7 @@ INQUIRY = "kilo_review.inquiry"
 """Loaded where there is something to ask, with all that it asks by."""
 UNICODE = "kilo_review.judge.unicode"
 """Loaded for the first hunk that is not ASCII; most commits have none, and start-up is a feature."""
+TOO_LONG = "its path is too long or too deep to be held against ignore lists"
 RULING_FILES = frozenset({".kilocodeignore", ".kilo-review.toml", ".gitattributes"})
 
 
@@ -153,14 +155,18 @@ def _requests(job: Job, selection: scope.Selection) -> str:
 def _select(job: Job, change: Change) -> scope.Selection:
     if change.target.postponed:
         return scope.none_of(change.diff.files, f"in the middle of {change.target.postponed}")
-    lists = [scope.ignore_list(name, patterns) for name, patterns in job.ignore_lists.items()]
+    lists = [ignore_list(name, patterns, job.deadline) for name, patterns in job.ignore_lists.items()]
+    files = change.diff.files
+    too_long = [each for each in files if not (is_within_limits(each.path) and is_within_limits(each.old_path or ""))]
     selection = scope.select(
-        change.diff.files,
+        [each for each in files if each not in too_long] if too_long else files,
         ignored=lambda path: next((name for matches in lists if (name := matches(path))), None),
         attributes=change.attributes(scope.ATTRIBUTES) if change.diff.files else {},
         read=change.start_of,
         exempts_itself=not job.is_pull_request,
     )
+    rows = (row for file in too_long for row in scope.entries(file, State.NOT_REVIEWED, TOO_LONG))
+    selection = selection._replace(left_out=(*selection.left_out, *rows))
     if change.others:
         selection = selection.without(merges.inherited(change.diff, change.others), merges.INHERITED)
     return selection.shard(*job.shard) if job.shard else selection

@@ -78,7 +78,6 @@ ONE_HOME: dict[str, str | tuple[str, ...]] = {
     "ast_grep_py": "plan/context.py",
     "confusable_homoglyphs": "judge/lookalike.py",
     "detect_secrets": "display/detectors.py",
-    "pathspec": "plan/scope.py",
     "platformdirs": "config/__init__.py",
     "pygments": "report/html/code.py",
     "ruamel": ("setup/framework.py", "front_matter.py"),  # one writes, one only reads

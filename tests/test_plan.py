@@ -13,6 +13,7 @@ from kilo_review.outcome import State
 from kilo_review.plan import scope
 from kilo_review.plan.chunk import Chunk, TokenMeter, budget, pack, pieces_of
 from kilo_review.plan.context import Context, Heading, of_hunk, trimmed
+from kilo_review.plan.patterns import ignore_list
 from kilo_review.plan.rules import Book, Shelf
 from kilo_review.source.diff import Diff, FileChange
 from kilo_review.source.patch import parse_patch
@@ -36,7 +37,7 @@ def verdict(
 ) -> tuple[State, str] | None:
     selection = scope.select(
         [made],
-        ignored=scope.ignore_list("exclude", ["*.secret", "!keep.secret", "/build/"]),
+        ignored=ignore_list("exclude", ["*.secret", "!keep.secret", "/build/"]),
         attributes={made.path: attributes or {}},
         read=lambda _oid: content,
     )

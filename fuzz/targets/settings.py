@@ -15,7 +15,7 @@ from kilo_review import config, options
 from kilo_review.config.values import READERS
 from kilo_review.errors import ConfigError
 from kilo_review.judge.categories import Switchboard
-from kilo_review.plan.scope import ignore_list
+from kilo_review.plan.patterns import ignore_list
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn

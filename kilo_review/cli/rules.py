@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 def rules_command(ctx: click.Context, /, paths: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401
     """List the project's rules, or those about some files: what they are about, their tokens, what is shadowed."""
     run = prepare(ctx, flags)
-    book = load(run.root, run.settings.rules_tokens)
+    book = load(run.root, run.settings.rules_tokens, run.deadline)
     shelf = Shelf(book, TokenMeter().estimate)
+    paths = tuple(PurePosixPath(path).as_posix() for path in paths)
     found = [rule for rule in book.rules if not paths or any(rule in shelf.about(path) for path in paths)]
     sent = {rule for path in paths for rule in shelf.chosen(path)} if paths else set(found)
     if flags["format_"] == "json":

@@ -110,7 +110,9 @@ class Run(NamedTuple):
             votes=int(self.flags.get("votes", 1)),
             report_unused=bool(self.flags["report_unused"]),
             prompts=prompts.load(self.settings.prompts, self.settings.language),
-            rules=rules.load(self.root if self.settings.rules_tokens else None, self.settings.rules_tokens),
+            rules=rules.load(
+                self.root if self.settings.rules_tokens else None, self.settings.rules_tokens, self.deadline
+            ),
             deadline=self.deadline,
             ignore_lists=config.ignore_lists(self.settings, self.root),
             fail_on=self.settings.fail_on,

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review import options, safe_file
+from kilo_review.config import toml
 from kilo_review.config.project import baseline, baseline_path, ignore_lists, is_pull_request, repository_root
 from kilo_review.config.settings import Settings
 from kilo_review.config.values import READERS, api_key
@@ -110,14 +111,14 @@ class _Layer(NamedTuple):
 def _repository_layer(root: Path) -> _Layer:
     own = root / REPOSITORY_FILE
     if own.exists():
-        return _layer(_toml_in(safe_file.read_bytes(own), own), str(own), is_repository=True)
+        return _layer(toml.parse(safe_file.read_bytes(own), ascii(str(own))), str(own), is_repository=True)
     pyproject = root / "pyproject.toml"
     if not pyproject.exists():
         return _Layer("repository", {}, {}, is_repository=True)
     data = safe_file.read_bytes(pyproject)
     if b"kilo-review" not in data:
         return _Layer("repository", {}, {}, is_repository=True)  # 5 ms of TOML that most need not pay
-    tool = _toml_in(data, pyproject).get("tool", {})
+    tool = toml.parse(data, ascii(str(pyproject))).get("tool", {})
     table = tool.get("kilo-review", {}) if isinstance(tool, dict) else {}
     return _layer(table, f"[tool.kilo-review] in {pyproject}", is_repository=True)
 
@@ -275,16 +276,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    return _toml_in(_bytes(path), path)
-
-
-def _toml_in(data: bytes, path: Path) -> dict[str, Any]:
-    import tomllib  # noqa: PLC0415  only where there is a file to read
-
-    try:
-        return tomllib.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{str(path)!a} is not valid TOML: {error}") from None
+    return toml.parse(_bytes(path), ascii(str(path)))
 
 
 def environment() -> Mapping[str, str]:

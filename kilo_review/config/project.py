@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from kilo_review.judge.baseline import Baseline
 
 IGNORE_FILE = ".kilocodeignore"
-LARGEST_BASELINE = 16 << 20
+LARGEST_BASELINE = 8 << 20
+"""Bytes; a finding takes about 400."""
 PULL_REQUEST_MARKS = {
     "GITHUB_EVENT_NAME": "pull_request",  # Gitea and Forgejo set it, too
     "CI_MERGE_REQUEST_IID": ".",
@@ -39,9 +40,11 @@ def ignore_lists(settings: Settings, root: Path | None) -> dict[str, tuple[str, 
     lists = {"exclude": settings.exclude}
     if root is not None and (root / IGNORE_FILE).exists():
         try:
-            lists[IGNORE_FILE] = tuple(safe_file.read_bytes(root / IGNORE_FILE).decode("utf-8-sig").splitlines())
+            text = safe_file.read_bytes(root / IGNORE_FILE).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise ConfigError(f"{IGNORE_FILE} is not UTF-8: {error}") from None
+        # As git does: other characters that Python takes for the end of a line may stand in a name.
+        lists[IGNORE_FILE] = tuple(line.removesuffix("\r") for line in text.split("\n"))
     return {name: patterns for name, patterns in lists.items() if patterns}
 
 

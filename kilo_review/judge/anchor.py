@@ -27,7 +27,7 @@ FAR = 10**9
 UNANCHORED = "the quoted code is not in the reviewed hunks"
 _NOTE = r" \((?:new file|deleted file|renamed|copied)\)\Z"
 """What the prompt puts behind a path, and a model may copy along."""
-_GUTTER = r"\A\s*\d*\s*[+-]\s"
+_GUTTER = r"\A\s*+(?:\d++\s*+)?[+-]\s"
 
 
 class _Place(NamedTuple):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 VERSION = 1
 FILE = ".kilo-review/baseline.json"
 NO_REASON = "it was there when the baseline was made"
+MOST_ENTRIES = 20_000
+"""One second of reading, at each commit."""
 MOST = 10**9
 """Of equal findings that one entry accepts."""
 FIELDS = ("path", "category", "code", "symbol", "status", "times", "reason", "fingerprint")
@@ -98,6 +100,11 @@ def from_bytes(data: bytes, origin: str) -> Baseline:
     rows = content.get("findings")
     if not isinstance(rows, list):
         raise ConfigError(f"the baseline {origin} is damaged: it has no list of findings", hint=restore)
+    if len(rows) > MOST_ENTRIES:
+        raise ConfigError(
+            f"the baseline {origin} has {len(rows)} entries; {MOST_ENTRIES} are the limit",
+            hint="Exclude folders that are not to be reviewed: exclude, in .kilo-review.toml",
+        )
     try:
         return combined(_entry(row) for row in rows)  # a merge may have left two of the same
     except (ValueError, KeyError, TypeError) as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.errors import ConfigError
 from kilo_review.finding import Category, Severity
-from kilo_review.plan import scope
+from kilo_review.plan.patterns import ignore_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NITS = "nits"
 """Minor remarks on maintainability that no rule of the project asks for."""
+MOST_SWITCHES = 200
+"""They are matched after the time limit, too, for findings that were made in time."""
 WORDS = (*Category, *Severity, NITS)
 
 
@@ -34,6 +36,8 @@ def read(table: object, origin: str) -> tuple[Switch, ...]:
     """
     if not isinstance(table, dict):
         raise ConfigError(f"{origin}: `categories` must be a table of patterns")
+    if len(table) > MOST_SWITCHES:
+        raise ConfigError(f"{origin}: `categories` holds {len(table)} patterns; {MOST_SWITCHES} are the limit")
     return tuple(_switch(str(pattern), value, origin) for pattern, value in table.items())
 
 
@@ -61,7 +65,7 @@ class Switchboard:
 
     def __init__(self, switches: Sequence[Switch]) -> None:
         """Later switches win over earlier ones."""
-        self._switches = [(scope.ignore_list("categories", [switch.pattern]), switch) for switch in switches]
+        self._switches = [(ignore_list("categories", [switch.pattern]), switch) for switch in switches]
         self._known: dict[str, frozenset[str]] = {}
 
     def objection(self, finding: Finding) -> str:

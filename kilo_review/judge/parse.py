@@ -28,7 +28,7 @@ REMEDIES = ("fix", "suggestion", "suggested_fix", "replacement")
 """Names under which models add a fix of their own accord."""
 # Patterns are text here and in the other modules that a start passes through: `re` compiles and keeps them when
 # they are first used, which at a commit with nothing to review is never.
-_THINKING = r"(?is)\A\s*(?:<think(?:ing)?>)?.*?</think(?:ing)?>"
+_THINKING = r"(?is)\A\s*+(?:<think(?:ing)?>)?.*?</think(?:ing)?>"
 _FENCED = r"(?s)\A```(?:json)?\s*(.*?)\s*```\Z"
 _OPEN_THINKING = r"(?i)\A\s*<think(?:ing)?>"
 _MODEL_CATEGORIES = {category.value: category for category in Category if category is not Category.UNICODE}

@@ -28,7 +28,7 @@ _BRACKETS = r"[{<@%]{0,3}"
 """What stands before a comment in templates and JSX: `{/*`, `{#`, `{{!--`, `<%--`."""
 _ALONE = rf"\s*{_BRACKETS}(?:{_MARKS})[^\w\s]*(?:\s|\Z)"
 """`#define`, `*p = 1` and `--i` are code: behind the mark of a comment of its own comes a blank."""
-_CLOSERS = r"\s*(?:\*/\}?|-->|\*\)|-\}|#\}|--%>|%>|--\}\}|\*@)\s*\Z"
+_CLOSERS = r"(?:\*/\}?|-->|\*\)|-\}|#\}|--%>|%>|--\}\}|\*@)\Z"
 _QUOTES = {".vb": "'", ".vbs": "'", ".bas": "'", ".vba": "'", ".cls": "'", ".frm": "'", ".vim": '"'}
 """Languages in which a quotation mark begins a comment; in the others it begins a string."""
 _CATEGORIES = frozenset(Category)
@@ -95,7 +95,7 @@ def _ignore(number: int, text: str, marks: str) -> Ignore | None:
     if match is None or not re.search(f"(?i){marks}", text[: match.start()]):
         return None
     named = [word.strip().lower() for word in (match[1] or "").split(",") if word.strip()]
-    reason = one_line(printable(re.sub(_CLOSERS, "", match[2]))).strip(" :-")[:LONGEST_REASON]
+    reason = one_line(printable(re.sub(_CLOSERS, "", match[2].rstrip()))).strip(" :-")[:LONGEST_REASON]
     is_alone = bool(re.match(_ALONE.replace(_MARKS, marks), text[: match.start()], re.IGNORECASE))
     return Ignore(number, frozenset(named), reason, _problem(named, reason), is_alone, match.start())
 

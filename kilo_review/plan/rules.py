@@ -10,12 +10,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review import front_matter, safe_file
+from kilo_review.deadline import Deadline
 from kilo_review.display import escaped_path, one_line
 from kilo_review.errors import ConfigError
 from kilo_review.finding import Severity
 from kilo_review.inert import inert
 from kilo_review.plan.context import LANGUAGES
-from kilo_review.plan.scope import ignore_list
+from kilo_review.plan.patterns import ignore_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +27,10 @@ AGENTS = "AGENTS.md"
 DEFAULT_TOKENS = 1000
 """For all rules of one request; a fifth of what fits the smallest usual window beside the answer."""
 MOST_FILES = 500
+MOST_SIZE = 2 << 20
+"""Characters of all of them together."""
+LONGEST_HEADS = 64 << 10
+"""Characters of all heads together: the YAML library reads some ten thousand in a second."""
 LONGEST_NAME = 80
 UNNAMED = "unnamed"
 """A file whose name is blank: "" is what the model says where no rule is broken."""
@@ -80,21 +85,25 @@ class Book(NamedTuple):
 class Shelf:
     """Which rules are about which file, and fit the budget of one request."""
 
-    def __init__(self, book: Book, estimate: Callable[[str], int]) -> None:
+    def __init__(self, book: Book, estimate: Callable[[str], int], deadline: Deadline | None = None) -> None:
         """Choose nothing yet.
 
         Args:
             book: all rules.
             estimate: tokens of a text.
+            deadline: when choosing must be over; it raises a DeadlineError then.
         """
+        self._deadline = deadline or Deadline()
         self._book = book
         self._estimate = estimate
-        self._matchers = [(rule, _matcher(rule)) for rule in book.rules]
+        self._matchers = [(rule, _matcher(rule, deadline)) for rule in book.rules]
         self._chosen: dict[str, tuple[Rule, ...]] = {}
         self._left: dict[Rule, int] = {}
+        self._blocks: dict[Rule, str] = {}
 
     def about(self, path: str) -> tuple[Rule, ...]:
         """The rules that are about a file, whatever they cost."""
+        self._deadline.cap(1.0)
         return tuple(rule for rule, matches in self._matchers if matches(path))
 
     def chosen(self, path: str) -> tuple[Rule, ...]:
@@ -105,7 +114,7 @@ class Shelf:
 
     def cost(self, rules: Sequence[Rule]) -> int:
         """Tokens of these rules together."""
-        return sum(self._estimate(rule.block) for rule in rules)
+        return sum(map(self._tokens, rules))
 
     def fit(self, rules: Sequence[Rule]) -> bool:
         """Whether these rules may be sent in one request."""
@@ -120,11 +129,16 @@ class Shelf:
             for rule, cost in self._left.items()
         ]
 
+    def _tokens(self, rule: Rule) -> int:
+        if rule not in self._blocks:
+            self._blocks[rule] = rule.block
+        return self._estimate(self._blocks[rule])
+
     def _fitting(self, rules: Iterable[Rule]) -> tuple[Rule, ...]:
         fitting: list[Rule] = []
         left = self._book.tokens
         for rule in rules:
-            cost = self._estimate(rule.block)
+            cost = self._tokens(rule)
             if cost > left:
                 self._left[rule] = cost
                 continue
@@ -138,18 +152,30 @@ def blocks(rules: Sequence[Rule]) -> str:
     return "\n\n".join(rule.block for rule in rules)
 
 
-def load(root: Path | None, tokens: int = DEFAULT_TOKENS) -> Book:
+def load(root: Path | None, tokens: int = DEFAULT_TOKENS, deadline: Deadline | None = None) -> Book:
     """Read the rules of a repository.
 
     Raises:
-        ConfigError: one of the files cannot be read, or its head is wrong.
+        ConfigError: one of the files cannot be read, its head is wrong, or they are too large.
+        DeadlineError: the time is used up.
     """
     if root is None:
         return Book(tokens=tokens)
     found: dict[str, Rule] = {}
     shadowed: list[tuple[str, str]] = []
+    size, heads = 0, 0
     for path in _files(root):
-        rule = _rule(path, escaped_path(path.relative_to(root).as_posix()))
+        (deadline or Deadline()).cap(1.0)
+        origin = escaped_path(path.relative_to(root).as_posix())
+        text = _text(path, origin)
+        size += len(text)
+        heads += front_matter.length(text)
+        if size > MOST_SIZE or heads > LONGEST_HEADS:
+            raise ConfigError(
+                f"with {origin} the rules are too large: {MOST_SIZE >> 20} MiB, and {LONGEST_HEADS >> 10} KiB of heads,"
+                " are the limit"
+            )
+        rule = _rule(path, origin, text)
         if rule.name in found:
             shadowed.append((rule.origin, found[rule.name].origin))
         elif rule.text.strip():
@@ -172,11 +198,14 @@ def _files(root: Path) -> list[Path]:
     return [*found, agents] if agents.exists() else found
 
 
-def _rule(path: Path, origin: str) -> Rule:
+def _text(path: Path, origin: str) -> str:
     try:
-        text = safe_file.read_bytes(path).decode("utf-8-sig")
+        return safe_file.read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{origin} is not UTF-8: {error}") from None
+
+
+def _rule(path: Path, origin: str, text: str) -> Rule:
     head, body = front_matter.split(text, origin)
     name = inert(one_line(path.stem)).replace('"', "'")[:LONGEST_NAME].strip() or UNNAMED
     globs = _words(head.get("globs"), f"{origin}: globs")
@@ -212,8 +241,8 @@ def _severity(value: Any, origin: str) -> Severity | None:  # noqa: ANN401
     return Severity(value.lower())
 
 
-def _matcher(rule: Rule) -> Callable[[str], bool]:
-    listed = ignore_list(rule.origin, rule.globs)
+def _matcher(rule: Rule, deadline: Deadline | None = None) -> Callable[[str], bool]:
+    listed = ignore_list(rule.origin, rule.globs, deadline)
 
     def matches(path: str) -> bool:
         if rule.globs and not listed(path):

@@ -7,7 +7,6 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review import outcome
-from kilo_review.errors import ConfigError
 from kilo_review.outcome import Entry, State
 from kilo_review.plan import binary
 from kilo_review.source.diff import SUBMODULE, SYMLINK, FileChange, Hunk
@@ -131,21 +130,6 @@ def entries(change: FileChange, state: State, reason: str) -> list[Entry]:
 def hunk_entry(hunk: Hunk, state: State, reason: str | None = None) -> Entry:
     """The coverage row of one hunk."""
     return Entry(hunk.path, hunk.start, hunk.last, hunk.added, hunk.removed, state, reason)
-
-
-def ignore_list(name: str, patterns: Sequence[str]) -> Callable[[str], str | None]:
-    """A matcher for gitignore syntax that answers with its own name."""
-    if not patterns:
-        return lambda _path: None
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415  25 ms, for those who have such a list
-
-    try:
-        spec = GitIgnoreSpec.from_lines(patterns)
-    except (ValueError, re.error) as error:
-        raise ConfigError(
-            f"{name} holds a pattern that is none: {error}", hint="Patterns are those of .gitignore"
-        ) from None
-    return lambda path: name if spec.match_file(path) else None
 
 
 def _verdict(

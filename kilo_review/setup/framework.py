@@ -6,6 +6,7 @@ since even a round-trip writer changes indentation and quotes that it does not e
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import ConfigError
@@ -20,6 +21,11 @@ TITLES = {
     "pre-push": "kilo-review (pushed commits, local model)",
 }
 BOM = "\ufeff"
+LONGEST = 128 << 10
+"""Characters; the largest ones in use have a third of this."""
+DEEPEST = 100
+MOST_NODES = 20_000
+"""Values, those that aliases repeat counted each time: merged mappings of 430 bytes can take minutes."""
 
 
 def missing(text: str, hooks: Sequence[str]) -> list[str]:
@@ -152,11 +158,53 @@ def _repos(data: Any) -> list[dict[str, Any]]:  # noqa: ANN401  whatever the fil
     return repos
 
 
+def _check_size(text: str) -> None:
+    """Refuse what would keep the YAML library busy: it comes with a clone, and `init` has no time limit.
+
+    Raises:
+        ConfigError: the text is too long, nested too deep, or its aliases stand for too much.
+    """
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[{\]}]", text):
+        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    if len(text) > LONGEST or deepest > DEEPEST or _weight(text) > MOST_NODES:
+        raise ConfigError(
+            f"{NAME} is too large: {LONGEST >> 10} KiB, {DEEPEST} levels and {MOST_NODES} values, those that aliases"
+            " repeat included, are the limit",
+            hint="Add the hooks by hand: kilo-review init --help",
+        )
+
+
+def _weight(text: str) -> int:
+    """How many values a YAML text stands for, each alias counted as what it repeats; it is endless within itself."""
+    from ruamel.yaml import YAML  # noqa: PLC0415  40 ms that only init needs
+    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent  # noqa: PLC0415
+
+    known: dict[str, int] = {}
+    open_ones: list[tuple[str | None, int]] = []
+    total = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if isinstance(event, AliasEvent):
+            total += known.get(event.anchor, MOST_NODES)
+        elif isinstance(event, CollectionStartEvent):
+            open_ones.append((event.anchor, total))
+        elif isinstance(event, (ScalarEvent, CollectionEndEvent)):
+            total += 1
+            anchor, before = (event.anchor, total - 1) if isinstance(event, ScalarEvent) else open_ones.pop()
+            if anchor:
+                known[anchor] = total - before
+        if total > MOST_NODES or len(open_ones) > DEEPEST:
+            return MOST_NODES + 1
+    return total
+
+
 def _loaded(text: str) -> Any:  # noqa: ANN401  whatever the file holds
     from ruamel.yaml import YAML  # noqa: PLC0415  40 ms that only init needs
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415
 
     try:
+        _check_size(text.removeprefix(BOM))
         return YAML(typ="safe", pure=True).load(text.removeprefix(BOM))
     except (YAMLError, ValueError, RecursionError) as error:
         raise _unreadable(error) from None

@@ -13,6 +13,8 @@ from kilo_review.source.diff import NO_MODE, Diff, FileChange, Hunk, decode_path
 
 _ESCAPES = {b"a": 7, b"b": 8, b"t": 9, b"n": 10, b"v": 11, b"f": 12, b"r": 13, b'"': 34, b"\\": 92}
 _QUOTED = rb'"((?:[^"\\]|\\.)*)"'
+_QUOTED_OR_OPEN = rb'"((?:[^"\\]|\\.)*)("|\\?\Z)'
+"""One that is not closed takes in the rest, so no place is looked at twice."""
 _EXTENDED = rb"(old mode|new mode|deleted file mode|new file mode|rename from|rename to|copy from|copy to) ([^\r\n]*)"
 LONGEST_HEADER = 4096
 _PLAIN_MODE = "100644"
@@ -210,7 +212,8 @@ def _first_line_path(line: bytes) -> str:
     if (whole := _same_halves(line)) is not None:
         return decode_path(_maybe_unquoted(whole))
     names = line.removeprefix(b"diff --git ").rstrip(b"\r\n")
-    quotes = re.findall(_QUOTED, names) if names.endswith(b'"') else []
+    found = re.findall(_QUOTED_OR_OPEN, names) if names.endswith(b'"') else []
+    quotes = [name for name, end in found if end == b'"']
     name = _unquoted(quotes[-1]) if quotes else names[(len(names) - 1) // 2 + 1 :]
     return decode_path(name[2:] if name[1:2] == b"/" else name) or "?"
 
