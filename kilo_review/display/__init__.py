@@ -66,7 +66,7 @@ def shortened(text: str, longest: int) -> str:
 
 def without_credentials(url: str) -> str:
     """An address without the user's name, password or token in it."""
-    return re.sub(r"(?<=//)[^/?#\s]*@", "***@", url)
+    return re.sub(r"(?:(?<=//)|\A(?=[^/?#\s@]*:))[^/?#\s]*@", "***@", url)
 
 
 def _whole(text: str) -> str:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from kilo_review.display.literals import is_bare, is_coded, is_literal, is_mixed, is_placeholder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _STRONG = r"pass(?:word|wd|phrase|code)|passwd|pwd|secret|api[_-]?key|(?:access|secret|account|client)[_-]?key"
 """Ends of names of which all, or nearly all, mean a secret."""
 _WEAK = (
-    r"token|credentials?|authorization|\bauth|\bpass|_pass"
+    r"token|credentials?|authorization|(?<![A-Za-z0-9])(?:auth|pass)"
     r"|(?:private|signing|encryption|auth|master|shared|session|storage|subscription|service|license|deploy|access)_?key"
 )
 """The same of names that may mean something else."""
@@ -51,12 +51,15 @@ def found(text: str) -> Iterator[tuple[int, int]]:
     lowered = text.lower()
     for place in _PLACES:
         if not place.needs or any(word in lowered for word in place.needs.split("|")):
-            yield from _found(place, text)
+            yield from _spans(place, place.pattern.finditer(text))
+    starts = [name.start() for name in _NAME_STARTS.finditer(text)]
+    for place in _AFTER_NAMES:
+        yield from _spans(place, filter(None, (place.pattern.match(text, start) for start in starts)))
     yield from _data_of_secrets(text, lowered)
 
 
-def _found(place: _Place, text: str) -> Iterator[tuple[int, int]]:
-    for match in place.pattern.finditer(text):
+def _spans(place: _Place, matches: Iterable[re.Match[str]]) -> Iterator[tuple[int, int]]:
+    for match in matches:
         group = match.lastindex or 0
         if place.is_secret(match[group]):
             yield match.span(group)
@@ -101,6 +104,7 @@ def _place(
 _NAMES = "pass|pwd|secret|token|key|auth|credential"
 _ADDRESSES = (
     _place(r"://[^\s/@:'\"`]*+:([^\s/'\"`]{1,256})@", _is_put, "://"),
+    _place(r"\b(?!https?:)[a-z][\w+.-]{1,20}://[^\s/@:'\"`]{0,80}:(?!\d{1,5}/)([^\s@'\"`]{1,256})@", _is_put, "://"),
     _place(r"://([\w.~+-]{20,200})@", _has_digit, "://"),
     _place(r"\bjdbc:oracle:\w{1,20}:[^\s/@'\"]{1,80}/([^\s@'\"]{1,200})@", _is_put, "jdbc:"),
     _place(
@@ -122,7 +126,7 @@ _HEADERS = (
     _place(r"\bbearer\s{1,9}([\w.~+/-]{16,}+={0,2})", _has_digit, "bearer"),
     _place(r"\bbasic\s{1,9}([A-Za-z0-9+/]{12,}+={0,2})(?![\w=])", is_mixed, "basic"),
     _place(
-        r"-(?:api-?key|token|secret|password|key|auth|authorization)\s{0,3}:\s{0,3}([^\s'\"`,;(){}\[\]]{6,}+)",
+        r"-(?:api-?key|token|secret|password|key|auth|authorization)\s{0,3}:\s{0,3}([^\s'\"`,;(){}\[\]@]{6,}+)",
         is_literal,
         "-",
     ),
@@ -231,16 +235,24 @@ _SETTINGS = (
     _place(r"\bpbkdf2_\w{1,20}\$\d{1,9}\$[\w./+=$-]{20,}+", _has_digit, "pbkdf2_"),
     _place(r"\{S?(?:SHA|MD5)(?:256|512)?\}([A-Za-z0-9+/]{20,}+={0,2})", _has_digit, "}"),
 )
-_CODE = (
-    _place(rf"{_ANY}{_SIGN}[bruf@$]{{0,2}}{_QUOTE}{{1,3}}{_VALUE}(?=\\{{0,2}}['\"`])", is_coded, _NAMES),
-    _place(rf"(?:{_STRONG}){_SIGN}[bruf@$]{{0,2}}{_QUOTE}{{1,3}}{_VALUE}(?=\\{{0,2}}['\"`])", is_literal, _NAMES),
+_AFTER_NAMES = (
+    _place(rf"{_ANY}{_SIGN}[bruf@$]{{0,2}}\#{{0,3}}{_QUOTE}{{1,3}}{_VALUE}(?=\\{{0,2}}['\"`])", is_coded, _NAMES),
+    _place(
+        rf"(?:{_STRONG}){_SIGN}[bruf@$]{{0,2}}\#{{0,3}}{_QUOTE}{{1,3}}{_VALUE}(?=\\{{0,2}}['\"`])", is_literal, _NAMES
+    ),
     _place(rf"(?:token|passphrase|credentials?){_SIGN}{_QUOTE}(?=\S{{16}}){_VALUE}(?=['\"`])", _has_digit, _NAMES),
-    _place(rf"{_ANY}{_QUOTE}\s{{0,9}},\s{{0,9}}[bruf@$]{{0,2}}{_QUOTE}{_VALUE}(?=\\{{0,2}}['\"`])", is_coded, _NAMES),
+    _place(
+        rf"{_ANY}{_QUOTE}\s{{0,9}},\s{{0,9}}[bruf@$]{{0,2}}\#{{0,3}}{_QUOTE}{_VALUE}(?=\\{{0,2}}['\"`])",
+        is_coded,
+        _NAMES,
+    ),
     _place(
         rf"{_ANY}\s{{0,9}}(?:=|:|=>|\|\|=)\s{{0,9}}%[qQwW]?[({{\[<|!/]([^\s(){{}}\[\]<>|!/'\"]{{4,}}+)[)}}\]>|!/]",
         is_literal,
         "%",
     ),
+)
+_CODE = (
     _place(
         rf"(?:\bauth|\bbasic|basic_?auth\w{{0,20}}|digest_?auth|ntlm_?auth|passwordauthentication|passwordcredentials?)"
         rf"(?:['\"]?\s{{0,9}}[:=]\s{{0,9}}[\[(]|\s{{0,3}}\()\s{{0,9}}(?:{_QUOTE}[^\s'\"`]{{0,80}}['\"`]|[\w.$>()-]{{1,80}})\s{{0,9}},"
@@ -288,6 +300,12 @@ _TOKENS = (
     _place(r"\b(?:AC|SK)[0-9a-f]{32}\b", _is_put, cased=True),
 )
 _PLACES = (*_ADDRESSES, *_HEADERS, *_COMMANDS, *_SETTINGS, *_CODE, *_TOKENS)
+_NAME_STARTS = re.compile(
+    "pass|pwd|secret|api|access|account|client|token|credential|auth|private|signing|encryption|master|shared|session|storage"
+    "|subscription|service|license|deploy",
+    re.IGNORECASE,
+)
+"""Where `_ANY` may begin: looked for once, as there are several patterns that begin with it."""
 
 _KIND_SECRET = re.compile(r"kind['\"]?:\s{0,9}['\"]?Secret\b")
 _DATUM = re.compile(

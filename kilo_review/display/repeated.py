@@ -25,6 +25,8 @@ LONGEST_START = 24
 _CODED = re.compile(r"(?=.*[0-9])(?=.*[^0-9])|.*[!@#$%^&*+/=~?]|.{20}", re.DOTALL)
 _SHORTENED = re.compile(r"…|\.\.\.|\*\*\*|\[masked\]")
 _ENCODED = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
+_TELLING = re.compile(r"(?![A-Z]?[a-z_-]+\Z)")
+"""What is more than a word."""
 _REST = re.compile(r"[\w+/=.~%!@#$^&*-]*+")
 
 
@@ -84,7 +86,10 @@ class _Beginnings:
             return end if is_whole and not is_word_before and not _is_of_a_word(text[end : end + 1]) else start
         if is_whole and secret not in self._longer:
             return end
-        if not is_whole and (is_word_before or length < _enough(secret)):
+        is_cut = _SHORTENED.match(text, end) is not None
+        if not is_whole and (
+            is_word_before or length < _enough(secret) or not (is_cut or _TELLING.match(text[start:end]))
+        ):
             return start
         rest = _REST.match(text, end)
         return rest.end() if rest else end
@@ -105,6 +110,7 @@ def _forms(secret: str) -> Iterator[str]:
     yield secret
     yield unquote(secret)
     yield quote(secret, safe="")
+    yield secret.replace("\\\\", "\\")
     yield secret.replace("\\", "")
     if _ENCODED.fullmatch(secret):
         decoded = _decoded(secret)
