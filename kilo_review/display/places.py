@@ -106,6 +106,7 @@ _ADDRESSES = (
     _place(r"://[^\s/@:'\"`]*+:([^\s/'\"`]{1,256})@", _is_put, "://"),
     _place(r"\b(?!https?:)[a-z][\w+.-]{1,20}://[^\s/@:'\"`]{0,80}:(?!\d{1,5}/)([^\s@'\"`]{1,256})@", _is_put, "://"),
     _place(r"://([\w.~+-]{20,200})@", _has_digit, "://"),
+    _place(r"\b[\w.-]{1,80}:([^\s@/'\"`]{1,256})@(?:tcp|udp|unix)\(", _is_put, "@tcp(|@udp(|@unix("),
     _place(r"\bjdbc:oracle:\w{1,20}:[^\s/@'\"]{1,80}/([^\s@'\"]{1,200})@", _is_put, "jdbc:"),
     _place(
         r"(?:[?&#;]|%26|%3F)[\w.-]{0,40}(?:token|secret|signature|sig|password|passwd|passphrase|pwd|api[_-]?key|access[_-]?key)"
@@ -119,7 +120,7 @@ _ADDRESSES = (
 )
 _HEADERS = (
     _place(
-        r"authorization['\"]?\s{0,9}[:=,]\s{0,9}['\"`]?(?:bearer|basic|token|apikey|digest)\s{1,9}(?!realm)([^\s'\"`]{6,})",
+        r"authorization['\"]?\]?\s{0,9}(?:=>|[:=,])\s{0,9}['\"`]?(?:bearer|basic|token|apikey|digest)\s{1,9}(?!realm)([^\s'\"`]{6,})",
         _is_put,
         "authorization",
     ),
@@ -132,6 +133,13 @@ _HEADERS = (
     ),
 )
 _COMMANDS = (
+    _place(
+        r"(?<![\w-])(?:--(?:proxy-)?user|-[A-Za-z]{0,6}[uU])[= ]?([\"'])[^\s:'\"/@]{1,80}:"
+        r"([^'\"`\n]{3,200}\s[^'\"`\n]{1,200})\1",
+        _is_put,
+        "-",
+        cased=True,
+    ),
     _place(
         rf"(?<![\w-])(?:--(?:proxy-)?user|--userpwd|--auth|--credentials?|-[A-Za-z]{{0,6}}[uUa])(?:{_GAP})?['\"]?"
         r"[^\s:'\"/@]{0,80}:(?!//)([^\s'\"`]{3,}+)",

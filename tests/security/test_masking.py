@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     Run = Callable[..., Result]
 
 PUT = [
+    'curl https://x -u "bob:«my pass 9»"',
+    '"Authorization" => "Basic «dXNlcjpwYXNz»"',
+    'var dsn = "root:«hunter2»@tcp(db:3306)/x"',
     # The line, with the secret between « and »; ^ is nothing and keeps scanners of this repository calm.
     "curl -u admin:«hunter2» https://x.y/z",
     "curl -s -uadmin:«hunter2» https://x.y/z",
