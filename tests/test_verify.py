@@ -252,7 +252,7 @@ def test_answers_that_say_neither(text: str) -> None:
 
 def test_evidence_reaches_no_terminal_as_it_is() -> None:
     assert parse_ruling(
-        json.dumps({"confirmed": False, "evidence": "\x1b[2J\n\u202ex" + "y" * 999})
+        json.dumps({"confirmed": False, "evidence": "\x1b[2J\n\u202ex" + " y" * 999})
     ).evidence.startswith("\\x1b[2J \\u202ex")
 
 

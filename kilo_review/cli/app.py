@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from kilo_review import __version__
+from kilo_review import __version__, config
 from kilo_review.cli.options import CONTEXT
 from kilo_review.cli.run import Boundary
 from kilo_review.display import for_terminal
 from kilo_review.errors import KiloReviewError, UsageError
 from kilo_review.judge.policy import ExitCode, OnUnavailable
-from kilo_review.report.progress import say
+from kilo_review.report.masking import is_ci
+from kilo_review.report.progress import publish_log, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     boundary = Boundary()
+    publish_log(is_public=is_ci(config.environment()))
     try:
         code = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False, obj=boundary)
     except click.ClickException as error:
@@ -121,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  the one boundary: a bug of ours must not stop a commit
         import traceback  # noqa: PLC0415
 
-        traceback.print_exc()
+        say(for_terminal(traceback.format_exc()).rstrip())
         code = _not_reviewed(
             boundary, f"internal error ({type(error).__name__}); please report it with the lines above"
         )

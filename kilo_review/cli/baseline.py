@@ -9,6 +9,7 @@ import click
 from kilo_review import acceptance, config
 from kilo_review.cli.options import CONTEXT, PATH, with_options, with_reports
 from kilo_review.cli.run import prepare
+from kilo_review.cli.tell import tell
 from kilo_review.display import escaped_path, one_line
 from kilo_review.errors import ConfigError, UsageError
 from kilo_review.judge.baseline import to_text
@@ -78,7 +79,7 @@ def check(ctx: click.Context, /, file: Path | None, **flags: Any) -> int:  # noq
     lines.append(f"kilo-review: {len(entries)} accepted, {len(gone)} of them gone")
     if gone:
         lines[-1] += "; next: kilo-review baseline update"
-    return deliver.deliver("\n".join(lines), flags["output"], ExitCode.BLOCKED if gone else ExitCode.PASS)
+    return tell("\n".join(lines), flags["output"], ExitCode.BLOCKED if gone else ExitCode.PASS)
 
 
 def _begin(ctx: click.Context, file: Path | None, flags: dict[str, Any]) -> tuple[Run, Path]:

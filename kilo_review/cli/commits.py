@@ -12,9 +12,9 @@ from kilo_review import series, standing
 from kilo_review.background import Turn
 from kilo_review.cli.options import CONTEXT, with_options, with_reports
 from kilo_review.cli.run import Caller, Run, prepare
+from kilo_review.cli.tell import tell
 from kilo_review.hooks.post_commit import MAX_SECONDS, NICENESS
 from kilo_review.judge.policy import ExitCode
-from kilo_review.report import deliver
 from kilo_review.report import status as report
 from kilo_review.report.progress import say
 from kilo_review.source import history
@@ -41,7 +41,7 @@ def status_command(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
         found = standing.standings(run.job(Request()), session)
         off = session.ledger.store.off
     text = report.json_of(found) if flags["format_"] == "json" else report.text_of(found, off)
-    return deliver.deliver(text, flags["output"], ExitCode.PASS)
+    return tell(text, flags["output"], ExitCode.PASS, is_json=flags["format_"] == "json")
 
 
 @click.command("catch-up", context_settings=CONTEXT)

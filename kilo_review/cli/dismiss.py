@@ -12,11 +12,11 @@ from kilo_review import acceptance, config
 from kilo_review.cli.baseline import save
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
+from kilo_review.cli.tell import tell
 from kilo_review.display import escaped_path, json_path, one_line
 from kilo_review.errors import KiloReviewError, UsageError
 from kilo_review.finding import SHORT_DIGITS, Status
 from kilo_review.judge.baseline import accepted, combined
-from kilo_review.report import deliver
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def dismiss_command(ctx: click.Context, /, identifier: str, reason: str, shared:
         elif not session.ledger.dismiss(finding, reason):
             raise KiloReviewError(f"this cannot be remembered: {session.ledger.store.off}")
     where = f"in {escaped_path(str(_path(run)))}; commit it" if shared else "in this clone"
-    return deliver.deliver(
+    return tell(
         f"kilo-review: dismissed {where}: {_told(finding)}\n"
         f"It comes back with: kilo-review undismiss {finding.short_id}",
         None,
@@ -69,13 +69,15 @@ def dismissed_command(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN4
         _check(session.ledger)
     shared = [_shared_row(each) for each in config.baseline(run.settings, run.root) if each.status == Status.DISMISSED]
     if flags["format_"] == "json":
-        return deliver.deliver(json.dumps({"version": 1, "dismissed": [*own, *shared]}, indent=1), flags["output"], 0)
+        return tell(
+            json.dumps({"version": 1, "dismissed": [*own, *shared]}, indent=1), flags["output"], 0, is_json=True
+        )
     lines = [
         f"{row['fingerprint'][:SHORT_DIGITS]} {escaped_path(row['path'])}: {one_line(row['code'])} [{row['category']}"
         f"{', shared' if row['shared'] else ''}] {one_line(row['reason'])}".rstrip()
         for row in (*own, *shared)
     ]
-    return deliver.deliver("\n".join(lines) or "kilo-review: nothing was dismissed", flags["output"], 0)
+    return tell("\n".join(lines) or "kilo-review: nothing was dismissed", flags["output"], 0)
 
 
 @click.command("undismiss", context_settings=CONTEXT)
@@ -97,7 +99,7 @@ def undismiss_command(ctx: click.Context, /, identifier: str, **flags: Any) -> i
             save(_path(run), rest)
         if own and not session.ledger.undismiss(own[0]):
             raise KiloReviewError(f"this cannot be remembered: {session.ledger.store.off}")
-    return deliver.deliver(f"kilo-review: shown again from now on: {identifier}", None, 0)
+    return tell(f"kilo-review: shown again from now on: {identifier}", None, 0)
 
 
 def shown(session: Session, identifier: str) -> Shown:

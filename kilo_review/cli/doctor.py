@@ -11,6 +11,7 @@ import click
 from kilo_review import config, doctor, models, prompts
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import Run, prepare
+from kilo_review.cli.tell import tell
 from kilo_review.deadline import Deadline
 from kilo_review.doctor import here, servers, settings
 from kilo_review.doctor.speed import speed
@@ -20,7 +21,6 @@ from kilo_review.models.survey import look
 from kilo_review.proof import report as proof_report
 from kilo_review.proof.run import prove
 from kilo_review.proof.verdict import Verdict
-from kilo_review.report import deliver
 from kilo_review.report import doctor as report
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def doctor_command(ctx: click.Context, /, prove_local: bool, **flags: Any) -> in
         code = ExitCode.USAGE
     code = code if doctor.has_problem(checks) else ExitCode.PASS
     text = report.json_of(checks, code) if flags["format_"] == "json" else report.text_of(checks)
-    return deliver.deliver(text, flags["output"], code)
+    return tell(text, flags["output"], code, is_json=flags["format_"] == "json")
 
 
 def _proved(ctx: click.Context, flags: dict[str, Any]) -> int:
@@ -61,7 +61,7 @@ def _proved(ctx: click.Context, flags: dict[str, Any]) -> int:
     proof = prove(tuple(_given(ctx)), Deadline(flags["max_seconds"] or None), config.environment())
     is_json = flags["format_"] == "json"
     text = json.dumps(proof_report.facts(proof), indent=1) if is_json else "\n".join(proof_report.lines(proof))
-    return deliver.deliver(text, flags["output"], CODES[proof.verdict])
+    return tell(text, flags["output"], CODES[proof.verdict], is_json=is_json)
 
 
 def _given(ctx: click.Context) -> Iterator[str]:

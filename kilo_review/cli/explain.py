@@ -12,8 +12,8 @@ from kilo_review import explain
 from kilo_review.cli.dismiss import ID, shown
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
+from kilo_review.cli.tell import tell
 from kilo_review.display import escaped_path, for_terminal, one_line
-from kilo_review.report import deliver
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def explain_command(ctx: click.Context, /, identifier: str, **flags: Any) -> int
         finally:
             run.talk.stop()
     text = _json(finding, found) if flags["format_"] == "json" else "\n".join(_lines(finding, found))
-    return deliver.deliver(text, flags["output"], 0)
+    return tell(text, flags["output"], 0, is_json=flags["format_"] == "json")
 
 
 def _lines(finding: Finding, found: Explained) -> Iterator[str]:

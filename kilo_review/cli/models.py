@@ -10,12 +10,12 @@ import click
 from kilo_review import config, models
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
+from kilo_review.cli.tell import tell
 from kilo_review.display import one_line, printable
 from kilo_review.errors import KiloReviewError
 from kilo_review.judge.policy import ExitCode
 from kilo_review.models.choose import is_usable
 from kilo_review.models.survey import look
-from kilo_review.report import deliver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,8 +39,8 @@ def models_command(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
     chosen, problem = _chosen(request, run.deadline)
     code = ExitCode.PASS if chosen else ExitCode.NOT_REVIEWED
     if flags["format_"] == "json":
-        return deliver.deliver(_json(found, chosen, problem), flags["output"], code)
-    return deliver.deliver("\n".join(_lines(found, chosen, problem)), flags["output"], code)
+        return tell(_json(found, chosen, problem), flags["output"], code, is_json=True)
+    return tell("\n".join(_lines(found, chosen, problem)), flags["output"], code)
 
 
 def _chosen(request: ModelRequest, deadline: Any) -> tuple[ModelInfo | None, str]:  # noqa: ANN401

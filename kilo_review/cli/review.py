@@ -11,9 +11,9 @@ import click
 from kilo_review import review
 from kilo_review.cli.options import BASE, CONTEXT, DRY_RUN, JOBS, SHOW_PROMPT, VOTES, with_reports
 from kilo_review.cli.run import Run, prepare
+from kilo_review.cli.tell import tell
 from kilo_review.errors import UsageError
 from kilo_review.judge.policy import ExitCode
-from kilo_review.report import deliver
 from kilo_review.report.progress import say
 from kilo_review.source.target import PATCH, Request
 
@@ -93,10 +93,10 @@ def _show_prompts(run: Run, job: Job, session: Session) -> int:
             [{"role": each.role, "content": each.content} for each in messages]
             for messages in review.prompts(job, session)
         ]
-        return deliver.deliver(json.dumps(requests, indent=1), path, ExitCode.PASS)
+        return tell(json.dumps(requests, indent=1), path, ExitCode.PASS, is_json=True)
     parts = [
         f"--- request {number}, {message.role} ---\n{message.content}\n"
         for number, messages in enumerate(review.prompts(job, session), 1)
         for message in messages
     ]
-    return deliver.deliver("".join(parts) or "nothing would be asked\n", path, ExitCode.PASS)
+    return tell("".join(parts) or "nothing would be asked\n", path, ExitCode.PASS)

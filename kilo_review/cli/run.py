@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +22,7 @@ from kilo_review.plan import rules
 from kilo_review.report import deliver, renderer
 from kilo_review.report.logged import for_ci
 from kilo_review.report.masking import is_ci, mask_for, published
-from kilo_review.report.progress import Talk, say
+from kilo_review.report.progress import Talk, publish_log, say
 from kilo_review.report.view import View
 from kilo_review.report.wanted import Wanted, check, wanted
 from kilo_review.session import Session
@@ -28,15 +30,18 @@ from kilo_review.source import change as changes
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import click
 
     from kilo_review.config import Settings
+    from kilo_review.finding import Finding
     from kilo_review.outcome import Target
     from kilo_review.source.diff import Diff
 
 
+MOST_SEARCHED = 1 << 20
+"""Bytes of the change that are searched for secrets which the model may name without quoting them."""
 REPORT_SECONDS = 30.0
 """For git to show the change to those formats that show it."""
 
@@ -171,17 +176,19 @@ class Run(NamedTuple):
             held = code == ExitCode.BLOCKED and bool(self.caller.held)
             session.ledger.count(self.caller.kind, outcome, held=held)
         is_public = self.caller.is_public or is_ci(config.environment())
-        mask = mask_for(outcome.findings, is_public=is_public)
-        outcome = published(outcome, mask) if is_public else outcome
-        if outcome.failure and Wanted("text") not in self.reports:  # the contract has no place for it
-            say(f"kilo-review: not reviewed: {for_terminal(outcome.failure)}")
+        diff = cache(lambda: _diff(outcome.target, session, patch))
+        shown_code = _code_of(outcome.findings, diff()) if is_public and outcome.findings else ()
+        mask = mask_for(outcome.findings, shown_code, is_public=is_public)
+        told = published(outcome, mask) if is_public else outcome
+        if told.failure and Wanted("text") not in self.reports:  # the contract has no place for it
+            say(f"kilo-review: not reviewed: {for_terminal(told.failure)}")
         view = View(
-            outcome,
+            told,
             code,
             verbosity=-1 if self.flags["quiet"] else int(self.flags["verbose"]),
             held=self.caller.held,
             mask=mask,
-            diff=lambda: _diff(outcome.target, session, patch),
+            diff=diff,
         )
         result = int(code)
         for form, path in self.reports:
@@ -204,6 +211,18 @@ def _diff(target: Target, session: Session | None, patch: bytes | None) -> Diff 
         return changes.of_repository(session.repository, Request(target=target)).diff
     except (SourceError, DeadlineError):
         return None
+
+
+def _code_of(findings: Sequence[Finding], diff: Diff | None) -> Iterator[str]:
+    """The code of the files that findings are about, a hunk at a time, as far as there is time to search it."""
+    paths, left = {finding.path for finding in findings}, MOST_SEARCHED
+    hunks = [hunk for each in diff.files if each.path in paths for hunk in each.hunks] if diff else []
+    for hunk in hunks:
+        left -= hunk.end - hunk.begin
+        if diff is None or left < 0:
+            return
+        with suppress(SourceError):  # it was read before, and a report is due
+            yield "\n".join(line.text for line in diff.lines(hunk))
 
 
 HAND = Caller()
@@ -229,6 +248,7 @@ def prepare(
         trees: what is reviewed, if that is known: no report may take the place of its files.
     """
     ctx.obj.held = caller.held
+    publish_log(is_public=caller.is_public or is_ci(config.environment()))
     ctx.obj.on_unavailable = OnUnavailable.ALLOW if caller.held else OnUnavailable.BLOCK
     environment = config.environment()
     _warn_of_unknown_variables(ctx, environment)

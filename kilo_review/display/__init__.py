@@ -21,6 +21,7 @@ _STYLED_SYMBOL = (
     "[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u23ff\u24c2\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff"
     "\u3030\u303d\u3297\u3299\U0001f000-\U0001faff][\ufe0e\ufe0f]|[#*0-9]\ufe0f\u20e3"
 )
+_BETWEEN_WORDS = "[\\s'\"`\u2e80-\U0010ffff]"
 
 
 def printable(text: str) -> str:
@@ -46,6 +47,26 @@ def for_terminal(text: str) -> str:
 def one_line(text: str) -> str:
     """`for_terminal`, with all white space folded."""
     return " ".join(for_terminal(text).split())
+
+
+def shortened(text: str, longest: int) -> str:
+    """The text without its end, and an ellipsis, if it is too long; what is cut in two is dropped.
+
+    Half of a secret is not recognised as one, so none must be left where secrets are masked only later. Scripts that
+    put no spaces between words are cut anywhere.
+    """
+    if len(text) <= longest:
+        return text
+    end = longest - 1
+    if not text[end].isspace():
+        while end and not re.match(_BETWEEN_WORDS, text[end - 1]):
+            end -= 1
+    return text[:end].rstrip() + "…"
+
+
+def without_credentials(url: str) -> str:
+    """An address without the user's name, password or token in it."""
+    return re.sub(r"(?:(?<=//)|\A(?=[^/?#\s@]*:))[^/?#\s]*@", "***@", url)
 
 
 def _whole(text: str) -> str:

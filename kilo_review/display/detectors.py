@@ -70,8 +70,9 @@ def look(text: str) -> Iterator[tuple[int, int]]:
     """Where secrets begin and end."""
     detectors = _loaded()
     yield from (quoted.span(2) for quoted in _QUOTED.finditer(text) if _is_secret(quoted[2], detectors))
+    covered: dict[re.Pattern[str], int] = {}
     for start, end in _pieces(text):
-        yield from _tokens(text, start, end, detectors)
+        yield from _tokens(text, start, end, detectors, covered)
         yield from _literals(text, start, end, detectors)
 
 
@@ -81,15 +82,26 @@ def _pieces(text: str) -> Iterator[tuple[int, int]]:
             yield start, min(start + LONGEST_PIECE, line.end())
 
 
-def _tokens(text: str, start: int, end: int, detectors: _Detectors) -> Iterator[tuple[int, int]]:
-    """Tokens by their form. Some patterns end early, so what goes on like the token belongs to it."""
+def _tokens(
+    text: str, start: int, end: int, detectors: _Detectors, covered: dict[re.Pattern[str], int]
+) -> Iterator[tuple[int, int]]:
+    """Tokens by their form. Some patterns end early, so what goes on like the token belongs to it.
+
+    Args:
+        text: the whole.
+        start: of the piece that is looked at.
+        end: of it.
+        detectors: the patterns.
+        covered: up to where the tokens of each pattern reach that were found so far.
+    """
     for pattern in detectors.tokens:
         for match in pattern.finditer(text, start, end):
             groups = [group for group in range(1, pattern.groups + 1) if len(match[group] or "") >= SHORTEST_TOKEN]
             core = _CORE.search(text, *match.span(groups[0] if groups else 0))
-            if core and _has_digit(core[0]):
+            if core and core.end() > covered.get(pattern, 0) and _has_digit(core[0]):
                 rest = _REST.match(text, core.end())
-                yield core.start(), rest.end() if rest else core.end()
+                covered[pattern] = rest.end() if rest else core.end()
+                yield core.start(), covered[pattern]
 
 
 def _literals(text: str, start: int, end: int, detectors: _Detectors) -> Iterator[tuple[int, int]]:

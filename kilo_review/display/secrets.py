@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.display import detectors
-from kilo_review.display.literals import is_literal, is_mixed, is_placeholder
+from kilo_review.display import detectors, places
+from kilo_review.display.literals import is_bare, is_literal, is_mixed
+from kilo_review.display.repeated import SHORTEST, Repeated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 MASK = "[masked]"
 MOST_SHOWN = 4
 """So many characters, and never more than a quarter, tell which secret it was."""
-SHORTEST_REPEATED = 6
-"""Characters of a secret that is masked wherever it stands again; a shorter one may be any word."""
 
 
 class Span(NamedTuple):
@@ -33,14 +32,14 @@ class Span(NamedTuple):
     shown: int = MOST_SHOWN
 
 
-def masked(text: str, repeated: re.Pattern[str] | None = None) -> str:
+def masked(text: str, repeated: Repeated | None = None) -> str:
     """The text with each secret cut to its first characters; line breaks stay where they are.
 
     Args:
         text: what is masked.
         repeated: finds further secrets, which were seen elsewhere.
     """
-    known = [Span(*found.span()) for found in repeated.finditer(text)] if repeated else []
+    known = [Span(*found) for found in repeated.found(text)] if repeated else []
     pieces, at = [], 0
     for start, end, shown in _merged([*_spans(text), *known]):
         secret = text[start:end]
@@ -50,17 +49,17 @@ def masked(text: str, repeated: re.Pattern[str] | None = None) -> str:
     return "".join([*pieces, text[at:]])
 
 
-def seen_in(texts: Iterable[str]) -> re.Pattern[str] | None:
+def seen_in(texts: Iterable[str]) -> Repeated | None:
     """What finds the secrets of these texts wherever they stand again, such as in the words that tell of them."""
     found = {text[span.start : span.end] for text in texts for span in _merged(_spans(text))}
-    known = [each for each in found if len(each) >= SHORTEST_REPEATED and "\n" not in each and not each.endswith(MASK)]
-    words = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
-    return re.compile(rf"(?<!\w)(?:{words})(?!\w)") if words else None
+    known = [line for each in found for line in each.split("\n") if len(line) >= SHORTEST and not line.endswith(MASK)]
+    return Repeated(known) if known else None
 
 
 def _spans(text: str) -> list[Span]:
     found = (Span(start, end) for start, end in detectors.found(text))
-    return [*_keys(text), *_placed(text), *_assigned(text), *_settings(text), *found]
+    placed = (Span(start, end) for start, end in places.found(text))
+    return [*_keys(text), *placed, *_assigned(text), *_settings(text), *found]
 
 
 def _merged(spans: list[Span]) -> list[Span]:
@@ -107,38 +106,7 @@ def _key_lines(text: str, start: int, end: int, *, is_whole: bool) -> Iterator[S
             return  # the key was cut off above
 
 
-# Places where secrets are put
-
-_PLACES = (
-    re.compile(r"://[^\s/@:'\"]*+:([^\s/@'\"]++)@"),
-    re.compile(
-        r"authorization['\"]?\s{0,9}[:=,]\s{0,9}['\"]?(?:bearer|basic|token)\s{1,9}([^\s'\"`]{6,})", re.IGNORECASE
-    ),
-    re.compile(r"AccountKey=([A-Za-z0-9+/]{40,}+={0,2})"),
-    re.compile(r"[;\"'](?:password|pwd)\s{0,9}=\s{0,9}([^;\s'\"()]++)", re.IGNORECASE),
-    re.compile(r"\bidentified\s{1,9}by\s{1,9}['\"]([^'\"\n]++)['\"]", re.IGNORECASE),
-)
-_LIKELY_PLACES = (
-    re.compile(r"\bbearer\s{1,9}([\w.~+/-]{16,}+={0,2})", re.IGNORECASE),
-    re.compile(r"[?&][\w-]{0,40}(?:token|key|secret|signature|sig|password|pwd)=([^&\s'\"<>#]{8,}+)", re.IGNORECASE),
-    re.compile(
-        r"(?:token|passphrase|credentials?)['\"]?\]?\s{0,9}[:=]{1,2}\s{0,9}['\"]([^\s'\"]{16,}+)['\"]", re.IGNORECASE
-    ),
-    re.compile(
-        r"\b((?:github_pat_|gh[a-z]_|xox[a-z]-|xapp-|npm_|hf_|gl[a-z]{2,6}-|AIza|ya29\.|dop_v1_|shp[a-z]{2}_|whsec_"
-        r"|[rs]k_(?:live|test)_|AGE-SECRET-KEY-1)[\w-]{16,}+|sk-[\w-]{32,}+)"
-    ),
-)
-"""Here only what has a digit in it."""
-
-
-def _placed(text: str) -> Iterator[Span]:
-    for pattern in (*_PLACES, *_LIKELY_PLACES):
-        for found in pattern.finditer(text):
-            is_likely = pattern in _PLACES or any(map(str.isdigit, found[1]))
-            if is_likely and not is_placeholder(found[1]):
-                yield Span(*found.span(1))
-
+# Assignments and settings
 
 _ASSIGNED = re.compile(
     r"(?:secret|passw(?:or)?d|passphrase|pwd|api_?key|access_?key|secret_?key)"
@@ -147,8 +115,8 @@ _ASSIGNED = re.compile(
 )
 """As Python writes it: with a type, or as bytes."""
 _SETTING = re.compile(
-    r"^[-+ \t]*+(?:export |set |ENV |ARG )?+['\"]?([\w.-]++)['\"]?([ \t]*+[=:][ \t]*+)([^\s'\"`#,;(){}\[\]<>$]++)"
-    r"(?:[ \t]++\#[^\n]*+)?+[ \t]*+$",
+    r"^[-+ \t#/*;]*+(?:export |set |ENV |ARG |\$env:)?+['\"]?([\w.-]++)['\"]?([ \t]*+[=:][ \t]*+)"
+    r"([^\s'\"`#,;(){}\[\]<>$]++)(?:[ \t]++\#[^\n]*+)?+[ \t]*+$",
     re.MULTILINE,
 )
 _SECRET_NAMES = (
@@ -162,6 +130,10 @@ _SECRET_NAMES = (
     "apikey",
     "access_key",
     "secret_key",
+    "private_key",
+    "auth",
+    "credential",
+    "credentials",
     "_pass",
 )
 SHORTEST_SETTING = 8
@@ -172,10 +144,14 @@ def _assigned(text: str) -> Iterator[Span]:
 
 
 def _settings(text: str) -> Iterator[Span]:
-    """`DB_PASSWORD=hunter2` and `password: s3cr3t4you`: no quotes, so unlike code as it holds two numbers at least."""
+    """`DB_PASSWORD=hunter2` and `password: s3cr3t4you`: no quotes, so it must look like no name and no type."""
     for found in _SETTING.finditer(text):
         name, sign, value = found.groups()
         if name.lower().replace("-", "_").endswith(_SECRET_NAMES) and is_literal(value):
             is_variable = sign == "=" and name.isupper()
-            if is_variable or (len(value) >= SHORTEST_SETTING and len(re.findall(r"\d+", value)) > 1):
+            if is_variable or is_bare(value) or _is_encoded(value):
                 yield Span(*found.span(3))
+
+
+def _is_encoded(text: str) -> bool:
+    return len(text) >= SHORTEST_SETTING and bool(re.fullmatch(r"[A-Za-z0-9+/]+={1,2}", text)) and len(text) % 4 == 0

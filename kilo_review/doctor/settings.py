@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kilo_review import doctor
-from kilo_review.display import one_line
+from kilo_review.display import one_line, shortened, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,5 +41,4 @@ def proxies(environment: Mapping[str, str]) -> Iterator[Check]:
 
 def _short(value: object) -> str:
     words = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    shown = one_line(words)
-    return shown if len(shown) <= MOST_SHOWN else shown[: MOST_SHOWN - 1] + "…"
+    return shortened(without_credentials(one_line(words)), MOST_SHOWN)

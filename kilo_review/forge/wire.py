@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from kilo_review.display import one_line
+from kilo_review.display import one_line, shortened, without_credentials
 from kilo_review.errors import ForgeError, MissingError, UnsureError
 from kilo_review.forge.waits import BUSY_SECONDS, FAILING, limited_for
 
@@ -200,7 +200,7 @@ class Wire:
         text = words if isinstance(words, str) else json.dumps(words)
         if details:
             text += f": {json.dumps(details)}"
-        return self._masked(one_line(text))[:LONGEST_SAID]
+        return shortened(self._masked(one_line(text)), LONGEST_SAID)
 
     def _masked(self, text: str) -> str:
         token = self.place.token
@@ -209,9 +209,9 @@ class Wire:
     def _checked(self, answer: Answer, accept: Collection[int]) -> Answer:
         status, said = answer.status, self.said(answer)
         if status in REDIRECTS:
-            where = one_line(answer.headers.get("location", "elsewhere"))[:LONGEST_SAID]
+            where = shortened(self._masked(one_line(answer.headers.get("location", "elsewhere"))), LONGEST_SAID)
             raise ForgeError(
-                f"{self.name} at {self.place.api} redirects to {self._masked(where)}, which was not followed",
+                f"{self.name} at {self.place.api} redirects to {without_credentials(where)}, which was not followed",
                 hint="Was the repository moved? Use its present address",
             )
         if status < FIRST_ERROR or status in accept:
@@ -299,7 +299,7 @@ class Wire:
 
     def _lowered(self, error: Exception) -> str:
         text = one_line(str(error)) or type(error).__name__
-        return self._masked(text[:1].lower() + text[1:])[:LONGEST_SAID]
+        return shortened(self._masked(text[:1].lower() + text[1:]), LONGEST_SAID)
 
     def _connected(self) -> httpx.Client:
         if self._client is None:

@@ -10,6 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kilo_review.display import shortened
 from kilo_review.errors import BadReplyError
 from kilo_review.finding import Category, Severity
 
@@ -241,13 +242,14 @@ def _text(item: dict[str, Any], name: str, longest: int) -> str:
     value = item.get(name)
     if not isinstance(value, str):
         raise BadReplyError(f"a finding of the model has no text {name!r}")
-    return value if len(value) <= longest else value[: longest - 1] + "…"
+    return shortened(value, longest)
 
 
 def _optional(item: dict[str, Any], names: tuple[str, ...], longest: int) -> str:
-    """A text that need not be there, under the first of several names."""
+    """A text that need not be there, under the first of several names; half of a remedy is none."""
     values = (item.get(name) for name in names)
-    return next((value[:longest] for value in values if isinstance(value, str)), "")
+    found = next((value for value in values if isinstance(value, str)), "")
+    return found if len(found) <= longest else ""
 
 
 def _line(value: object) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.display import one_line, printable
+from kilo_review.display import one_line, printable, shortened
 from kilo_review.errors import BadReplyError
 from kilo_review.finding import Finding, Status
 from kilo_review.inert import inert
@@ -84,7 +84,7 @@ def parse_ruling(text: str, reasoning: str = "") -> Ruling:
     confirmed, evidence = found.get("confirmed"), found.get("evidence", "")
     if not isinstance(confirmed, bool) or not isinstance(evidence, str):
         raise BadReplyError("the model's answer neither confirms nor refutes")
-    return Ruling(confirmed, one_line(printable(evidence))[:LONGEST_EVIDENCE])
+    return Ruling(confirmed, shortened(one_line(printable(evidence)), LONGEST_EVIDENCE))
 
 
 def ruled(finding: Finding, ruling: Ruling) -> Finding:

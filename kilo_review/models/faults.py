@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.display import one_line
+from kilo_review.display import one_line, shortened
 from kilo_review.errors import (
     LARGER_WINDOW,
     BrokenStreamError,
@@ -131,7 +131,7 @@ def message_of(text: str) -> str:
         if isinstance(error, dict):
             break
     quoted = one_line(str(found)[:LONGEST_READ])
-    return quoted[:LONGEST_QUOTE] + "…" if len(quoted) > LONGEST_QUOTE else quoted or "no explanation"
+    return shortened(quoted, LONGEST_QUOTE) or "no explanation"
 
 
 def _overflow(asked: Asked, text: str, said: str) -> ModelError:

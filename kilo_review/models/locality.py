@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from kilo_review.display import without_credentials
 from kilo_review.errors import ConfigError, NotLocalError, UnreachableError
 from kilo_review.models.consent import NO_CONSENT, Consent, plain_name
 
@@ -69,16 +70,21 @@ def endpoint(url: str, consent: Consent = NO_CONSENT) -> Endpoint:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ConfigError(f"{url!a} is not a base URL ({error})") from None
+        raise ConfigError(f"{without_credentials(url)!a} is not a base URL ({error})") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable():
-        raise ConfigError(f"{url!a} is not a base URL", hint="It looks like http://127.0.0.1:11434")
+        raise ConfigError(
+            f"{without_credentials(url)!a} is not a base URL", hint="It looks like http://127.0.0.1:11434"
+        )
     if not re.fullmatch(_HOST, parts.hostname):  # resolvers and HTTP clients read others by different rules
-        raise ConfigError(f"{url!a} is not a base URL", hint="A host's name has letters, digits, dots and hyphens")
+        raise ConfigError(
+            f"{without_credentials(url)!a} is not a base URL",
+            hint="A host's name has letters, digits, dots and hyphens",
+        )
     if parts.username is not None or parts.password is not None:
         raise ConfigError("the base URL holds a user name or password", hint="Put a token into KILO_REVIEW_API_KEY")
     if parts.query or parts.fragment or port == 0:
         raise ConfigError(
-            f"{url!a} is not a base URL",
+            f"{without_credentials(url)!a} is not a base URL",
             hint="Leave out everything after the path, and give a port from 1 to 65535",
         )
     port = port or (443 if parts.scheme == "https" else 80)

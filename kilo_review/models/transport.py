@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kilo_review.display import without_credentials
 from kilo_review.errors import (
     BrokenStreamError,
     ConfigError,
@@ -334,7 +335,7 @@ def _refuse_redirect(response: httpx.Response, url: str) -> None:
     if response.status_code in REDIRECTS:
         where = response.headers.get("location", "elsewhere")
         raise WrongServerError(
-            f"{url} redirects to {where!a}, which was not followed",
+            f"{url} redirects to {without_credentials(where)!a}, which was not followed",
             hint="Configure the server's own local address",
         )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review.display import one_line
 from kilo_review.display.workflow import without_commands
+from kilo_review.report.masking import mask_for
 
 if TYPE_CHECKING:
     from kilo_review.outcome import ModelInfo
@@ -98,8 +99,20 @@ def how_far(done: int, total: int, seconds: float) -> str:
     return f"{told}, {done / seconds * MINUTE:.0f} a minute, about {rest} left"
 
 
+class _Log:
+    """Who reads standard error."""
+
+    is_public = False
+
+
+def publish_log(*, is_public: bool) -> None:
+    """Settle whether what is said from now on is published, so that secrets in it are masked."""
+    _Log.is_public = is_public
+
+
 def say(text: str) -> None:
     """One line on standard error; nothing in it that a CI system takes for a command, wherever it came from."""
+    text = mask_for((), is_public=_Log.is_public)(text)
     try:
         print(without_commands(text), file=sys.stderr, flush=True)  # noqa: T201  this is the one place that talks
     except (OSError, ValueError):

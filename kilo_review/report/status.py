@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from kilo_review.display import escaped_path, one_line
+from kilo_review.display import escaped_path, one_line, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ def _lines(found: Sequence[Standing], off: str) -> Iterator[str]:
         yield f"kilo-review: nothing is known of earlier reviews: {one_line(off)}"
     for each in found:
         subject = one_line(each.commit.subject)
-        subject = subject if len(subject) <= LONGEST_SUBJECT else subject[: LONGEST_SUBJECT - 1] + "…"
+        subject = shortened(subject, LONGEST_SUBJECT)
         yield f"{each.commit.oid[:OID_DIGITS]} {subject:<{LONGEST_SUBJECT}}  {_word(each)}"
         for finding in each.findings:
             blocks = ", blocks" if finding.blocking else ""

@@ -27,7 +27,7 @@ class Words(NamedTuple):
 
     def line(self, text: str) -> str:
         """The same on one line."""
-        return self(" ".join(text.split()))
+        return for_html(" ".join(self.mask(text).split()))
 
     def prose(self, text: str) -> str:
         """The same for what a model writes: code between backticks looks like code."""
