@@ -55,9 +55,10 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
     outcome = _outcome(job, change, selection)
     ledger = session.ledger if change.repo else Ledger.absent(Path())
     if selection.chosen:
+        session.syntax.expect(file.path for file, _ in selection.chosen)
         _inquiry()(job, watch, change, selection, session, ledger, _decided(job, change, session)).ask(outcome)
         memory.fall_back(job, outcome, ledger, _decided(job, change, session))
-        outcome.findings += _deceptive(job, change, selection, _decided(job, change, session))
+        outcome.findings += _deceptive(job, change, selection, session)
     outcome.findings = mark_blocking(merged(outcome.findings), job.fail_on)
     outcome.usage.seconds = time.monotonic() - PROCESS_START
     if outcome.entries:
@@ -82,7 +83,7 @@ def prompts(job: Job, session: Session) -> Iterator[list[Message]]:
     """The messages of each request that `run` would begin with, as if nothing were known; contacts no server."""
     window = job.model.parameters.get("num_ctx", DEFAULT_WINDOW)
     change = _read(job, session)
-    packer = Packer(job, change, window if isinstance(window, int) else DEFAULT_WINDOW, TokenMeter())
+    packer = Packer(job, change, window if isinstance(window, int) else DEFAULT_WINDOW, TokenMeter(), session.syntax)
     for chunk in packer.chunks(_select(job, change).chosen, lambda *_: False, lambda *_: None):
         yield job.prompts.review(chunk.text, blocks(chunk.rules))
 
@@ -103,13 +104,13 @@ def _decided(job: Job, change: Change, session: Session) -> Known:
     return sieve.known(job, session.dismissals if change.repo else {}, change.repo, change.target.head)
 
 
-def _deceptive(job: Job, change: Change, selection: scope.Selection, decided: Known) -> list[Finding]:
+def _deceptive(job: Job, change: Change, selection: scope.Selection, session: Session) -> list[Finding]:
     """Characters that show a reader something else than a compiler; no model is needed to see them."""
     suspects = [each for each in selection.chosen if not change.diff.data[each[1].begin : each[1].end].isascii()]
     if not suspects:
         return []
     unicode: Any = import_module(UNICODE)
-    judge = sieve.Sieve(job, change, decided)
+    judge = sieve.Sieve(job, change, _decided(job, change, session), session.syntax)
     found = (each for file, hunk in suspects for each in unicode.deceptive(file.path, change.diff.lines(hunk)))
     return [judge.sift(finding) for finding in found]
 
