@@ -169,12 +169,10 @@ def test_no_lexer_changes_a_line(name: str) -> None:
 @pytest.mark.parametrize(
     "told",
     [
-        [["Keyword", "import\n"]],
-        [["Keyword", "import os\n\n"]],
-        [["Keyword", "import os\n", ""]],
-        [["Keyword", 1]],
+        ["Keyword", "import\n"],
+        ["Keyword", "import os\n\n"],
+        ["Keyword", "import os\n", ""],
         ["import os\n"],
-        {"Keyword": "import os\n"},
         [],
         None,
     ],

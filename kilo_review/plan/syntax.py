@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.sandbox.limits import WALL_SECONDS
 from kilo_review.sandbox.process import Helper
@@ -31,7 +31,9 @@ KEPT_OUTLINES = 8
 """Of the last files: their hunks come one after the other, and findings in them a little later."""
 SHARE = 4
 """A file may take this part of the time that is left."""
-SCOPE_FIELDS = (int, int, int, int, str, bool)
+SCOPE_NUMBERS = 5
+LONGEST_NUMBER = 7
+"""Digits of a line's number."""
 
 LANGUAGES = {
     ".py": "python", ".pyi": "python", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript",
@@ -98,10 +100,11 @@ class Syntax:
 
         None of them is where the file cannot be parsed.
         """
-        answer = self._ask("in_strings", path, text, places=places) if places else None
-        if not isinstance(answer, list) or [*map(type, answer)] != [bool] * len(places):
+        named = " ".join(f"{line}:{column}" for line, column in places)
+        answer = self._ask("in_strings", path, text, named) if places else None
+        if answer is None or len(answer) != 1 or len(answer[0]) != len(places):
             return [False] * len(places)
-        return answer
+        return [digit == "1" for digit in answer[0]]
 
     def close(self) -> None:
         """End the helper."""
@@ -119,14 +122,14 @@ class Syntax:
             self._outlines[key] = scopes
         return self._outlines[key]
 
-    def _ask(self, what: str, path: str, text: str, **more: object) -> Any | None:  # noqa: ANN401  any JSON
+    def _ask(self, what: str, path: str, text: str, places: str = "") -> list[str] | None:
         language = language_of(path)
         key = hash((language, text))
         left = self._deadline.remaining()
         if language is None or key in self._failed or left == 0 or not _is_tame(text):
             return None
         within = self._deadline.within(WALL_SECONDS if left is None else min(WALL_SECONDS, left / SHARE))
-        answer = self._helper.ask({"do": what, "language": language, "text": text, **more}, within)
+        answer = self._helper.ask((what, language, text, places), within)
         if answer is None:
             self._failed.add(key)
         return answer
@@ -145,18 +148,22 @@ def _is_tame(text: str) -> bool:
     return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) <= MOST_OPEN_BRACKETS
 
 
-def _scopes(answer: object) -> tuple[Scope, ...] | None:
+def _scopes(answer: list[str] | None) -> tuple[Scope, ...] | None:
     """The helper's answer, if it is an outline."""
-    if not isinstance(answer, list):
+    if answer is None or len(answer) % 2:
         return None
-    for row in answer:
-        if not isinstance(row, list) or (*map(type, row),) != SCOPE_FIELDS or not 0 < row[2] <= row[3]:
+    found = []
+    for numbers, signature in zip(answer[::2], answer[1::2], strict=True):
+        words = numbers.split(" ")
+        if len(words) != SCOPE_NUMBERS or not all(word.isdecimal() and len(word) <= LONGEST_NUMBER for word in words):
             return None
-    # A lone surrogate cannot be in a file that was decoded; from a broken helper it could.
-    clean = (row[4].encode("utf-8", "replace").decode() for row in answer)
-    return tuple(
-        Scope(row[0], row[1], row[2], row[3], shortened(text), row[5]) for row, text in zip(answer, clean, strict=True)
-    )
+        from_row, to_row, first, last, is_function = map(int, words)
+        if not 0 < first <= last:
+            return None
+        # A lone surrogate cannot be in a file that was decoded; from a broken helper it could.
+        clean = signature[: LONGEST_HEADING + 1].encode("utf-8", "replace").decode()
+        found.append(Scope(from_row, to_row, first, last, shortened(clean), bool(is_function)))
+    return tuple(found)
 
 
 def shortened(text: str) -> str:

@@ -1,56 +1,52 @@
 """The helper process: reads requests from standard input and answers on standard output, until the input ends.
 
 It is started by `process.py` with `-I -S`, in the root folder and without the environment. Of this program it imports
-this folder alone. A failure is not handled here: the process ends, and the caller goes on without an answer.
+this folder alone, and of the standard library as little as it can: most of what it costs is its start. A failure is not
+handled here: the process ends, and the caller goes on without an answer.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import resource
-import signal
 import sys
-from importlib import import_module
-from typing import Any
 
-from kilo_review.sandbox.limits import (
-    ALL_CPU_SECONDS,
-    CPU_SECONDS,
-    LARGEST_FRAME,
-    MEMORY_BYTES,
-    PREFIX_BYTES,
-    WALL_SECONDS,
-)
+from kilo_review.sandbox.limits import ALL_CPU_SECONDS, LARGEST_FRAME, MEMORY_BYTES, PREFIX_BYTES, packed, unpacked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Protocol
+
+    class Tool(Protocol):
+        """A module of this folder."""
+
+        OPENS_FILES: bool
+
+        def ready(self) -> None:
+            """Load the library."""
+
+        def answer(self, request: list[str]) -> Iterable[str]:
+            """Answer one request."""
+
 
 READ_BYTES = 1 << 16
 
 
-def main(tool: str) -> None:
-    """Serve until the input ends.
-
-    Args:
-        tool: the module of this folder that answers.
-    """
+def serve(tool: Tool) -> None:
+    """Answer requests until the input ends."""
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, MEMORY_BYTES)
-    _limit(resource.RLIMIT_CPU, ALL_CPU_SECONDS)
-    for number in (signal.SIGALRM, signal.SIGPROF):  # the parent's way with signals is inherited
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     sys.dont_write_bytecode = True
-    module: Any = import_module(f"kilo_review.sandbox.{tool}")
-    answer = module.ready()
+    tool.ready()
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NPROC, 0)
-    if not module.OPENS_FILES:
+    if not tool.OPENS_FILES:
         _limit(resource.RLIMIT_NOFILE, 3)  # the three that are open; none can be added, sockets included
-    _write("ready")
+    _write([])
     while (request := _read()) is not None:
-        _set_timers(CPU_SECONDS, WALL_SECONDS)
-        told = answer(request)
-        _set_timers(0, 0)
-        _write(told)
+        _limit_time()
+        _write(tool.answer(request))
 
 
 def _limit(kind: int, amount: int) -> None:
@@ -63,15 +59,17 @@ def _limit(kind: int, amount: int) -> None:
         return
 
 
-def _set_timers(cpu: float, wall: float) -> None:
-    """End the process by a signal, also in native code and when the parent is gone; 0 calls it off."""
-    signal.setitimer(signal.ITIMER_PROF, cpu)
-    signal.setitimer(signal.ITIMER_REAL, wall)
+def _limit_time() -> None:
+    """Let the system end the process after 0.5 to 1.5 s more of processor time, also when the parent is gone."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    most = ALL_CPU_SECONDS if most == resource.RLIM_INFINITY else min(most, ALL_CPU_SECONDS)
+    resource.setrlimit(resource.RLIMIT_CPU, (min(most, int(used.ru_utime + used.ru_stime + 0.5) + 1), most))
 
 
-def _read() -> Any:  # noqa: ANN401  any JSON
+def _read() -> list[str] | None:
     size = int.from_bytes(_read_bytes(PREFIX_BYTES), "big")
-    return json.loads(_read_bytes(size)) if 0 < size <= LARGEST_FRAME else None
+    return unpacked(_read_bytes(size)) if 0 < size <= LARGEST_FRAME else None
 
 
 def _read_bytes(size: int) -> bytes:
@@ -82,10 +80,8 @@ def _read_bytes(size: int) -> bytes:
     return bytes(data)
 
 
-def _write(answer: object) -> None:
-    data = json.dumps(answer).encode()
-    if len(data) > LARGEST_FRAME:
-        data = b"null"
-    data = len(data).to_bytes(PREFIX_BYTES, "big") + data
+def _write(answer: Iterable[str]) -> None:
+    content = packed(answer)
+    data = len(content).to_bytes(PREFIX_BYTES, "big") + content
     while data:
         data = data[os.write(1, data) :]

@@ -6,23 +6,27 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
 OPENS_FILES = True
 """Each lexer is imported when it is first needed."""
 
 
-def ready() -> Callable[[dict[str, Any]], object]:
-    """Load the library, and return what answers requests."""
+def ready() -> None:
+    """Load the library."""
     import pygments.lexers  # noqa: F401, PLC0415  40 ms, for those who want a page
 
-    return answer
 
+def answer(request: list[str]) -> Iterator[str]:
+    """Answer one request, a file's name and a text: the kind of each token, as in `Name.Function`, and its text.
 
-def answer(request: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the kind of each token, as in `Name.Function`, and its text; nothing for an unknown kind of file."""
-    lexer = _lexer_for(request["name"])
-    return [(".".join(kind), value) for kind, value in lexer.get_tokens(request["text"])] if lexer else []
+    There is none for an unknown kind of file.
+    """
+    name, text = request
+    lexer = _lexer_for(name)
+    for kind, value in lexer.get_tokens(text) if lexer else ():
+        yield ".".join(kind)
+        yield value
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import subprocess
@@ -12,12 +11,14 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kilo_review.sandbox.limits import LARGEST_FRAME, PREFIX_BYTES
+from kilo_review.sandbox.limits import LARGEST_FRAME, PREFIX_BYTES, packed, unpacked
 from kilo_review.source.environment import for_loader
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kilo_review.deadline import Deadline
 
 MOST_STARTS = 32
@@ -29,7 +30,7 @@ SLOW_SECONDS = 0.25
 READ_BYTES = 1 << 16
 OWN_FOLDER = Path(__file__).parents[2]
 """Where this program's package is."""
-BOOT = "import sys; sys.path += sys.argv[2:]; from kilo_review.sandbox.child import main; main(sys.argv[1])"
+BOOT = "import sys; sys.path += sys.argv[1:]; from kilo_review.sandbox import child, {0}; child.serve({0})"
 
 
 class Helper:
@@ -60,14 +61,14 @@ class Helper:
         with self._lock:
             self._start()
 
-    def ask(self, request: dict[str, Any], deadline: Deadline) -> Any | None:  # noqa: ANN401  any JSON
+    def ask(self, request: Sequence[str], deadline: Deadline) -> list[str] | None:
         """Return the answer to a request; None where there is none.
 
         Args:
             request: what `answer` of the tool takes.
             deadline: when the answer must be there.
         """
-        data = json.dumps(request).encode()
+        data = packed(request)
         seconds = deadline.remaining()
         assert seconds is not None
         if len(data) > LARGEST_FRAME or not seconds:
@@ -95,7 +96,7 @@ class Helper:
         try:
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and our own module
                 # -I: neither the repository under review nor a variable decides what is imported; -S: nor a .pth file.
-                (sys.executable, "-I", "-S", "-c", BOOT, self._tool, *folders),
+                (sys.executable, "-I", "-S", "-c", BOOT.format(self._tool), *folders),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -109,7 +110,7 @@ class Helper:
         self._is_ready = False
         return True
 
-    def _ask(self, data: bytes, end: float) -> Any | None:  # noqa: ANN401  any JSON
+    def _ask(self, data: bytes, end: float) -> list[str] | None:
         assert self._process
         is_answered = False
         begun = time.monotonic()
@@ -123,7 +124,7 @@ class Helper:
             is_answered = True
         except TimeoutError:
             return None
-        except (OSError, EOFError, ValueError, RecursionError):
+        except (OSError, EOFError, ValueError):
             if not self._is_ready:  # it cannot run at all
                 self._starts_left = 0
             return None
@@ -143,11 +144,11 @@ class Helper:
             _wait(pipe, select.POLLOUT, end)
             rest = rest[os.write(pipe, rest[: select.PIPE_BUF]) :]
 
-    def _receive(self, end: float) -> Any:  # noqa: ANN401  any JSON
+    def _receive(self, end: float) -> list[str]:
         size = int.from_bytes(self._receive_bytes(PREFIX_BYTES, end), "big")
         if size > LARGEST_FRAME:
             raise ValueError(size)
-        return json.loads(self._receive_bytes(size, end))
+        return unpacked(self._receive_bytes(size, end))
 
     def _receive_bytes(self, size: int, end: float) -> bytes:
         assert self._process

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+import sys
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
 
     Scope = tuple[int, int, int, int, str, bool]
 
@@ -19,35 +19,59 @@ LONGEST_SIGNATURE = 201
 """Characters; one more than is shown, which tells that it was cut."""
 LONGEST_SOURCE = 4_000
 """Characters of a signature before its blanks are squeezed."""
-_SCOPE_KIND = (
-    r"(?:function|method|class|constructor|interface|struct|trait|impl|enum|module|mod|namespace|object|protocol|contract)"
-    r"(?:_(?:definition|declaration|item|specifier|signature|statement))?\Z|singleton_method\Z"
+_SCOPES = (
+    *("function", "method", "class", "constructor", "interface", "struct", "trait", "impl", "enum", "module", "mod"),
+    *("namespace", "object", "protocol", "contract"),
 )
-_FUNCTION_KIND = r"function|method|constructor"
-_STRING_KIND = r"string|heredoc|quoted"
+_ENDINGS = ("", "_definition", "_declaration", "_item", "_specifier", "_signature", "_statement")
+_SCOPE_KINDS = frozenset(f"{scope}{ending}" for scope in _SCOPES for ending in _ENDINGS) | {"singleton_method"}
+_FUNCTION_KINDS = ("function", "method", "constructor")
+_STRING_KINDS = ("string", "heredoc", "quoted")
+_parsers: list[Any] = []
+_last: dict[tuple[str, str], Any] = {}
 
 
-def ready() -> Callable[[dict[str, Any]], object]:
-    """Load the library, and return what answers requests."""
-    import ast_grep_py  # noqa: F401, PLC0415  a native library: 16 ms, and it is to be there before files are forbidden
+def ready() -> None:
+    """Load ast-grep's native part, without the package's module of types, which takes as long once more."""
+    folders = [f"{folder}/ast_grep_py" for folder in sys.path]
+    package: Any = type(sys)("ast_grep_py")
+    package.__path__ = folders
+    sys.modules["ast_grep_py"] = package
+    try:
+        from ast_grep_py.ast_grep_py import SgRoot  # noqa: PLC0415  in this process alone
+    except ImportError:  # another version is built in another way
+        del sys.modules["ast_grep_py"]
+        from ast_grep_py import SgRoot  # noqa: PLC0415
+    _parsers.append(SgRoot)
 
-    return answer
+
+def answer(request: list[str]) -> Iterable[str]:
+    """Answer one request: what is wanted, the language, the text, and places as in `1:0 7:12`.
+
+    An `outline` is answered by two texts for each scope: five numbers, and its signature; `in_strings` by one text with
+    a digit for each place.
+    """
+    what, language, text, places = request
+    if what == "outline":
+        rows = outline(text, language)
+        return (each for *numbers, signature, is_function in rows for each in (_row(numbers, is_function), signature))
+    wanted = [(int(line), int(column)) for line, _, column in (place.partition(":") for place in places.split())]
+    return ["".join("01"[each] for each in in_strings(text, language, wanted))]
 
 
-def answer(request: dict[str, Any]) -> object:
-    """Answer one request: `outline`, or `in_strings` with `places` (line and column, the first line is 1)."""
-    text, language = request["text"], request["language"]
-    if request["do"] == "outline":
-        return outline(text, language)
-    return in_strings(text, language, request["places"])
+def _row(numbers: Sequence[object], is_function: object) -> str:
+    return " ".join(map(str, (*numbers, int(bool(is_function)))))
 
 
-def outline(text: str, language: str) -> list[Scope] | None:
+def outline(text: str, language: str) -> list[Scope]:
     """Return the functions and classes of a file, an outer one before those that it contains.
 
     Each has the first and the last row (from 0) for which it counts, its own first and last line (from 1), its
     signature, and whether it is a function. Of several that share a row, that row counts for the last that is longer
     than one line, else for the first.
+
+    Raises:
+        ValueError: there are too many of them.
     """
     scopes: list[Scope] = []
     todo = [(_parsed(text, language), 0, text.count("\n"), 0)]
@@ -59,17 +83,19 @@ def outline(text: str, language: str) -> list[Scope] | None:
             begin, end = max(begin, first), min(end, last)  # noqa: PLW2901  clipped to the rows of what it is in
             if begin > end:
                 continue
-            if re.match(_SCOPE_KIND, child.kind()):
+            if child.kind() in _SCOPE_KINDS:
                 scopes.append((begin, end, *_scope(child, text)))
             todo.append((child, begin, end, depth + 1))
         if len(scopes) > MOST_SCOPES:
-            return None
+            raise ValueError(len(scopes))
     return scopes
 
 
 def in_strings(text: str, language: str, places: Sequence[tuple[int, int]]) -> list[bool]:
     """Tell for each place whether it is in a string."""
-    begins = [0, *(match.end() for match in re.finditer("\n", text))]
+    begins = [0]
+    for line in text.split("\n"):
+        begins.append(begins[-1] + len(line) + 1)
     at = [begins[line - 1] + column for line, column in places]
     found = [False] * len(at)
     todo = [(_parsed(text, language), sorted(range(len(at)), key=at.__getitem__), 0)]
@@ -78,7 +104,7 @@ def in_strings(text: str, language: str, places: Sequence[tuple[int, int]]) -> l
         kind = node.kind()
         if "comment" in kind or depth >= DEEPEST_SYNTAX:
             continue
-        if re.search(_STRING_KIND, kind):
+        if any(word in kind for word in _STRING_KINDS):
             for each in wanted:
                 found[each] = True
             continue
@@ -100,11 +126,12 @@ def _around(node: Any, wanted: list[int], at: list[int]) -> Iterator[tuple[Any, 
             yield child, wanted[first:number]
 
 
-@lru_cache(maxsize=1)
 def _parsed(text: str, language: str) -> Any:  # noqa: ANN401  ast-grep's types are optional at run time
-    from ast_grep_py import SgRoot  # noqa: PLC0415  as above
-
-    return SgRoot(text, language).root()
+    """The tree of a file; that of the last one is kept."""
+    if (text, language) not in _last:
+        _last.clear()
+        _last[text, language] = _parsers[0](text, language).root()
+    return _last[text, language]
 
 
 def _by_row(node: Any) -> Iterator[tuple[Any, int, int]]:  # noqa: ANN401
@@ -130,7 +157,8 @@ def _scope(node: Any, text: str) -> tuple[int, int, str, bool]:  # noqa: ANN401
     span = node.range()
     begin = span.start.index
     signature = " ".join(text[begin : min(_signature_end(node), begin + LONGEST_SOURCE)].split()).rstrip("{: ")
-    is_function = bool(re.search(_FUNCTION_KIND, node.kind()))
+    kind = node.kind()
+    is_function = any(word in kind for word in _FUNCTION_KINDS)
     return span.start.line + 1, span.end.line + 1, signature[:LONGEST_SIGNATURE], is_function
 
 

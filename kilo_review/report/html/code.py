@@ -91,11 +91,11 @@ class Painter:
 
     def _tokens(self, name: str, text: str) -> list[Token]:
         """What the lexer makes of it; nothing if it fails or takes too long, and then it is not asked again."""
-        answer = self._helper.ask({"name": name, "text": text}, Deadline().within(WALL_SECONDS))
-        if not isinstance(answer, list) or not all(map(_is_token, answer)):
+        answer = self._helper.ask((name, text), Deadline().within(WALL_SECONDS))
+        if answer is None or len(answer) % 2:
             self._failed.add(name)
             return []
-        return [(self._color(kind), value) for kind, value in answer]
+        return [(self._color(kind), value) for kind, value in zip(answer[::2], answer[1::2], strict=True)]
 
     def _color(self, kind: str) -> str:
         if kind not in self._colors:
@@ -103,10 +103,6 @@ class Painter:
             names = [".".join(words[:length]) for length in range(len(words), 0, -1)]
             self._colors[kind] = next((COLORS[name] for name in names if name in COLORS), "")
         return self._colors[kind]
-
-
-def _is_token(row: object) -> bool:
-    return isinstance(row, list) and [*map(type, row)] == [str, str]
 
 
 def changed_parts(old: str, new: str) -> tuple[tuple[int, int], tuple[int, int]] | None:
