@@ -41,6 +41,9 @@ class Sources:
         self.syntax = Syntax(Deadline())
         self.inputs = 0
 
+    def close(self) -> None:
+        self.syntax.close()
+
     def fresh(self) -> Syntax:
         self.inputs += 1
         if self.inputs % MOST_STARTS == 0:
@@ -78,7 +81,7 @@ def files(draw: DrawFn) -> File:
 
 
 SOURCES = Sources()
-atexit.register(lambda: SOURCES.syntax.close())
+atexit.register(SOURCES.close)
 
 
 def check_parser(file: File) -> None:

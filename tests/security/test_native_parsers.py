@@ -209,7 +209,7 @@ def test_what_is_no_answer_is_none(told: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_signature_is_short_text_whatever_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    speak(monkeypatch, READY + "tell(b'0 9 1 9 1', b'\xed\xb2\x80' + b'a' * 5000)")
+    speak(monkeypatch, READY + "tell(b'0 9 1 9 1', b'\\xed\\xb2\\x80' + b'a' * 5000)")
     syntax = Syntax(Deadline())
     told = symbol(syntax)
     assert told is not None
