@@ -34,7 +34,7 @@ def made(job: Job, file: Path, reason: str, watch: Watch, session: Session) -> t
     """
     outcome = review.run(job, watch, session)
     tree = outcome.target.head
-    decided = sieve.known(job, {}, changes.of_repository(session.repository, job.request))
+    decided = sieve.known(job, {}, changes.of_repository(session.repository, job.request), session.syntax)
     for finding in outcome.findings:
         decided.mark(revived(finding))
     assert tree

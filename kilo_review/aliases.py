@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kilo_review.finding import Finding
+    from kilo_review.plan.syntax import Syntax
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Line
 
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
 class Aliases:
     """Answers for the findings of one change; see `Known`."""
 
-    def __init__(self, change: Change | None, *, is_proposal: bool) -> None:
+    def __init__(self, change: Change | None, syntax: Syntax, *, is_proposal: bool) -> None:
         """Look at nothing yet.
 
         Args:
             change: None where it is not at hand; then nothing is known of moves, and of a proposal nothing at all.
+            syntax: knows the symbols of files.
             is_proposal: whether the change may not excuse itself.
         """
         self._change = change
+        self._syntax = syntax
         self._is_proposal = is_proposal
         self._files = {file.path: file for file in change.diff.files} if change else {}
 
@@ -53,7 +56,7 @@ class Aliases:
             yield own
         line = self._line(finding, file)
         if line is not None and line.kind == " " and line.old:
-            symbol = symbol_at(own.path, self._old_content(file), line.old)
+            symbol = symbol_at(own.path, self._old_content(file), line.old, self._syntax)
             if symbol is not None:
                 yield own._replace(symbol=printable(symbol))
 
@@ -69,7 +72,8 @@ class Aliases:
         places = [number for number, each in enumerate(old, 1) if each == text]
         if not places or new.count(text) > len(places):
             return False
-        symbols = (symbol_at(file.old_path or file.path, self._old_content(file), number) for number in places)
+        path, content = file.old_path or file.path, self._old_content(file)
+        symbols = (symbol_at(path, content, number, self._syntax) for number in places)
         return any(symbol is None or printable(symbol) == finding.symbol for symbol in symbols)
 
     def _line(self, finding: Finding, file: FileChange) -> Line | None:

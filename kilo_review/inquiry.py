@@ -88,7 +88,7 @@ class Inquiry:
         self._next_step = ""
         self._leak = ""
         self._broken = 0
-        self._sieve = Sieve(job, change, decided)
+        self._sieve = Sieve(job, change, decided, session.syntax)
         self._packer: Packer | None = None
         self._verifier: Verifier | None = None
         self._settled: dict[Hunk, list[Finding]] = {}
@@ -125,7 +125,8 @@ class Inquiry:
         self._pace.known = self._ledger.calibration(speed_of)
         meter = TokenMeter(max(TokenMeter().tokens_per_byte, self._pace.known.tokens_per_byte))
         asker = Asker(model, self._job.prompts, self._job.deadline, Usage(), meter)
-        packer = Packer(self._job, self._change, model.info.window or DEFAULT_WINDOW, meter, self._pace)
+        syntax = self._session.syntax
+        packer = Packer(self._job, self._change, model.info.window or DEFAULT_WINDOW, meter, syntax, self._pace)
         self._packer = packer
         self._verifier = Verifier(self._job, self._session, self._ledger, self._pace, asker)
         packer.room()
@@ -286,7 +287,7 @@ class Inquiry:
             return finding
         if content is None or finding.status is Status.UNANCHORED:
             return finding
-        symbol = symbol_at(finding.path, content, finding.line)
+        symbol = symbol_at(finding.path, content, finding.line, self._session.syntax)
         return finding if symbol is None else finding._replace(symbol=printable(symbol))
 
     def _fail(self, chunk: Chunk, error: ModelError) -> None:

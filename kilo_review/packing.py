@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from kilo_review.job import Job
     from kilo_review.outcome import Usage
+    from kilo_review.plan.syntax import Syntax
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Hunk
 
@@ -71,6 +72,7 @@ class Packer:
         change: the change.
         window: of the model, in tokens.
         meter: how many tokens a text takes.
+        syntax: what parses the files.
         pace: how long they take.
     """
 
@@ -78,6 +80,7 @@ class Packer:
     change: Change
     window: int
     meter: TokenMeter
+    syntax: Syntax
     pace: Pace = field(default_factory=Pace)
     shelf: Shelf = field(init=False)
     """The project's rules, as far as they are sent."""
@@ -158,7 +161,7 @@ class Packer:
             PromptTooLongError: it cannot be cut small enough.
         """
         lines = self.change.diff.lines(hunk)
-        around = context.of_hunk(hunk, lines, self.change.new_content(file))
+        around = context.of_hunk(hunk, lines, self.change.new_content(file), self.syntax)
         return pieces_of(file, hunk, lines, around, self.meter, self._room_beside_rules(file))
 
     def _pieces(
@@ -170,7 +173,7 @@ class Packer:
         for file, hunk in chosen:
             self.job.deadline.cap(1.0)  # reading and parsing count, too
             lines = self.change.diff.lines(hunk)
-            around = context.of_hunk(hunk, lines, self.change.new_content(file))
+            around = context.of_hunk(hunk, lines, self.change.new_content(file), self.syntax)
             rules = blocks(self.shelf.chosen(file.path))
             if is_known(hunk, essence(file, hunk, lines, around) + (f"\n{rules}" if rules else "")):
                 continue

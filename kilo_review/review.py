@@ -57,10 +57,11 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
     outcome = _outcome(job, change, selection)
     ledger = session.ledger if change.repo else Ledger.absent(Path())
     if selection.chosen:
+        session.syntax.expect(file.path for file, _ in selection.chosen)
         decided = _decided(job, change, session)
         _inquiry()(job, watch, change, selection, session, ledger, decided).ask(outcome)
         memory.fall_back(job, outcome, ledger, _decided(job, change, session))
-        outcome.findings += _deceptive(job, change, selection, decided)
+        outcome.findings += _deceptive(job, change, selection, session, decided)
         memory.follow_moves(decided, ledger)
     outcome.findings = mark_blocking(merged(outcome.findings), job.fail_on)
     outcome.usage.seconds = time.monotonic() - PROCESS_START
@@ -86,7 +87,7 @@ def prompts(job: Job, session: Session) -> Iterator[list[Message]]:
     """The messages of each request that `run` would begin with, as if nothing were known; contacts no server."""
     window = job.model.parameters.get("num_ctx", DEFAULT_WINDOW)
     change = _read(job, session)
-    packer = Packer(job, change, window if isinstance(window, int) else DEFAULT_WINDOW, TokenMeter())
+    packer = Packer(job, change, window if isinstance(window, int) else DEFAULT_WINDOW, TokenMeter(), session.syntax)
     for chunk in packer.chunks(_select(job, change).chosen, lambda *_: False, lambda *_: None):
         yield job.prompts.review(chunk.text, blocks(chunk.rules))
 
@@ -104,16 +105,16 @@ def _inquiry() -> type[Inquiry]:
 
 
 def _decided(job: Job, change: Change, session: Session) -> Known:
-    return sieve.known(job, session.dismissals if change.repo else {}, change)
+    return sieve.known(job, session.dismissals if change.repo else {}, change, session.syntax)
 
 
-def _deceptive(job: Job, change: Change, selection: scope.Selection, decided: Known) -> list[Finding]:
+def _deceptive(job: Job, change: Change, selection: scope.Selection, session: Session, decided: Known) -> list[Finding]:
     """Characters that show a reader something else than a compiler; no model is needed to see them."""
     suspects = [each for each in selection.chosen if not change.diff.data[each[1].begin : each[1].end].isascii()]
     if not suspects:
         return []
     unicode: Any = import_module(UNICODE)
-    judge = sieve.Sieve(job, change, decided)
+    judge = sieve.Sieve(job, change, decided, session.syntax)
     found = (each for file, hunk in suspects for each in unicode.deceptive(file.path, change.diff.lines(hunk)))
     return [judge.sift(finding) for finding in found]
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from kilo_review.job import Job, Watch
     from kilo_review.judge.baseline import Known
     from kilo_review.ledger.records import Receipt
+    from kilo_review.plan.syntax import Syntax
     from kilo_review.session import Session
     from kilo_review.source.history import Commit, Series
-    from kilo_review.source.repo import Repository
 
 MOST_ONE_BY_ONE = 100
 """More commits than this are not even measured: what they change together is looked at."""
@@ -114,7 +114,7 @@ def _is_who_would_answer(job: Job, answerer: str, session: Session) -> bool:
 
 
 def _decided(job: Job, session: Session) -> Known:
-    return sieve.known(job, session.dismissals, None)
+    return sieve.known(job, session.dismissals, None, session.syntax)
 
 
 def _one_by_one(
@@ -130,7 +130,7 @@ def _one_by_one(
                 session.ledger.leave(*rest.change, error.message, [])
             raise
         try:
-            outcome.findings = as_of_now(job, commit, outcome.findings, session.repository, tip)
+            outcome.findings = as_of_now(job, commit, outcome.findings, session, tip)
         except (DeadlineError, SourceError):  # the time is used up: what was found is told as it is
             outcome.findings = mark_blocking([_named(finding, commit) for finding in outcome.findings], job.fail_on)
         yield outcome
@@ -156,7 +156,7 @@ def _recalled(job: Job, commit: Commit, receipt: Receipt, session: Session, tip:
 def on_record(job: Job, commit: Commit, receipt: Receipt, session: Session, tip: str) -> list[Finding]:
     """What was found in a commit, as it stands at the tip, less what has been accepted since."""
     found = memory.findings_of(receipt, _decided(job, session))
-    return as_of_now(job, commit, found, session.repository, tip)
+    return as_of_now(job, commit, found, session, tip)
 
 
 def _is_net_cheaper(series: Series, missing: Sequence[Commit], session: Session) -> bool:
@@ -184,10 +184,10 @@ def _is_net_cheaper(series: Series, missing: Sequence[Commit], session: Session)
 
 
 def as_of_now(
-    job: Job, commit: Commit, findings: Sequence[Finding], repository: Repository, tip: str
+    job: Job, commit: Commit, findings: Sequence[Finding], session: Session, tip: str
 ) -> list[Finding]:  # fmt: skip
     """Findings with their commit; those that a later commit has fixed are marked and count no more."""
-    present = set(map(id, still_there(findings, commit.tree, tip, repository)))
+    present = set(map(id, still_there(findings, commit.tree, tip, session)))
     marked = [
         _named(finding, commit) if id(finding) in present else finding._replace(status=Status.SUPPRESSED, reason=FIXED)
         for finding in findings
@@ -195,15 +195,15 @@ def as_of_now(
     return mark_blocking(marked, job.fail_on)
 
 
-def still_there(findings: Sequence[Finding], tree: str, tip: str, repository: Repository) -> list[Finding]:
+def still_there(findings: Sequence[Finding], tree: str, tip: str, session: Session) -> list[Finding]:
     """Those of the findings in `tree` that nothing up to `tip` has fixed."""
     if tree == tip or not findings:
         return list(findings)
-    renamed = history.renamed(repository, tree, tip)
+    renamed = history.renamed(session.repository, tree, tip)
     return [
         finding
         for finding in findings
-        if finding.status is not Status.ACTIVE or not _is_fixed(finding, tree, tip, renamed, repository)
+        if finding.status is not Status.ACTIVE or not _is_fixed(finding, tree, tip, renamed, session)
     ]
 
 
@@ -211,23 +211,24 @@ def _named(finding: Finding, commit: Commit) -> Finding:
     return finding._replace(reason=finding.reason or f"in commit {commit.oid[:OID_DIGITS]}")
 
 
-def _is_fixed(finding: Finding, tree: str, tip: str, renamed: dict[str, str], repository: Repository) -> bool:
+def _is_fixed(finding: Finding, tree: str, tip: str, renamed: dict[str, str], session: Session) -> bool:
     """Tell whether the quoted line is gone; or, if a removed line was quoted, is there again as it was.
 
     Gone is only what is there in no spacing; back is only what is there to the letter, in the same symbol.
     """
+    repository = session.repository
     path = renamed.get(finding.path, finding.path)
     now = repository.file_in(tip, path)
     if finding.is_removed:
-        return now is not None and _is_back(finding, path, now)
+        return now is not None and _is_back(finding, path, now, session.syntax)
     then = repository.file_in(tree, finding.path)
     was_there = then is not None and memory.is_in(finding.evidence, memory.lines_of(then))
     return was_there and not (now is not None and memory.is_in(finding.evidence, memory.lines_of(now)))
 
 
-def _is_back(finding: Finding, path: str, content: bytes) -> bool:
+def _is_back(finding: Finding, path: str, content: bytes, syntax: Syntax) -> bool:
     wanted = finding.evidence.split("\n", 1)[0].rstrip()
     lines = content.decode("utf-8", "replace").split("\n")
     places = (number for number, line in enumerate(lines, 1) if printable(line).rstrip() == wanted)
-    symbols = (symbol_at(path, content, number) for number in places)
+    symbols = (symbol_at(path, content, number, syntax) for number in places)
     return any(symbol is None or printable(symbol) == finding.symbol for symbol in symbols)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from kilo_review import models
 from kilo_review.errors import ModelError
 from kilo_review.ledger.records import Ledger
+from kilo_review.plan.syntax import Syntax
 from kilo_review.source.repo import Repository
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Session:
     Attributes:
         deadline: when the run must be over.
         egress: where bytes that leave the process are booked.
+        syntax: what parses files, in a process of its own.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Session:
         """
         self.deadline = deadline
         self.egress: list[Egress] = []
+        self.syntax = Syntax(deadline)
         self._remembers = remembers
         self._directory = directory
         self._repository = repository
@@ -63,7 +66,7 @@ class Session:
 
     def __exit__(self, *exc: object) -> None:
         self.hang_up()
-        for opened in (self._ledger, self._repository):
+        for opened in (self._ledger, self._repository, self.syntax):
             if opened is not None:
                 opened.close()
 

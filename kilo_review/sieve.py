@@ -11,25 +11,26 @@ from kilo_review.finding import Finding, Status
 from kilo_review.judge.baseline import COUNTED, Known
 from kilo_review.judge.categories import Switchboard
 from kilo_review.judge.suppress import Ignore, ignores_for, ignores_in, numbered, target_of
-from kilo_review.plan.context import in_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from kilo_review.job import Job
+    from kilo_review.plan.syntax import Syntax
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Hunk
 
 
-def known(job: Job, dismissals: Mapping[str, str], change: Change | None) -> Known:
+def known(job: Job, dismissals: Mapping[str, str], change: Change | None, syntax: Syntax) -> Known:
     """Return what is accepted or dismissed, for the findings of one change.
 
     Args:
         job: with the project's baseline.
         dismissals: of this clone.
         change: that the findings are about; None where it is not at hand.
+        syntax: knows the symbols of files.
     """
-    return Known(job.baseline, dismissals, Aliases(change, is_proposal=job.is_pull_request))
+    return Known(job.baseline, dismissals, Aliases(change, syntax, is_proposal=job.is_pull_request))
 
 
 class Sieve:
@@ -39,11 +40,12 @@ class Sieve:
         notes: comments that were meant to suppress a finding and are not honoured, with the reason.
     """
 
-    def __init__(self, job: Job, change: Change, decided: Known) -> None:
+    def __init__(self, job: Job, change: Change, decided: Known, syntax: Syntax) -> None:
         self.notes: list[str] = []
         self._job = job
         self._change = change
         self._known = decided
+        self._syntax = syntax
         self._switches = Switchboard(job.categories)
         self._files = {file.path: file for file in change.diff.files}
         self._ignores: dict[str, dict[int, Ignore]] = {}
@@ -126,4 +128,5 @@ class Sieve:
             return ignores_in({line.new: line.text for line in shown if line.new is not None}, file.path)
         text = content.decode("utf-8", "replace")
         found = ignores_in(numbered(text), file.path)
-        return {line: each for line, each in found.items() if not in_string(file.path, text, line, each.column)}
+        quoted = self._syntax.in_strings(file.path, text, [(line, each.column) for line, each in found.items()])
+        return {line: each for (line, each), is_quoted in zip(found.items(), quoted, strict=True) if not is_quoted}

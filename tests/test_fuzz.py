@@ -27,6 +27,7 @@ from kilo_review.ledger import codec
 from kilo_review.ledger.records import Ledger
 from kilo_review.models import faults, locality, ollama, openai
 from kilo_review.plan import rules
+from kilo_review.plan.syntax import Syntax
 from kilo_review.source import diff, patch
 from tests.conftest import ROOT
 
@@ -73,6 +74,7 @@ DEFECTS = [
     ("ledger-rows", codec, "_check", lambda _values, _kinds: None),
     ("ollama-stream", ollama, "count_of", lambda value: value),
     ("openai-stream", openai, "_take_choice", lambda _reply, _event: True),
+    ("parser", Syntax, "in_strings", lambda *_: []),
     ("patch", patch, "_unquoted", bytes),
     ("patch-git", patches, "parse_patch", lambda data: diff.Diff(data, ())),
     ("reply", parse, "parse", gullible),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kilo_review.deadline import Deadline
 from kilo_review.errors import PromptTooLongError
 from kilo_review.outcome import State
 from kilo_review.plan import scope
@@ -15,15 +16,23 @@ from kilo_review.plan.chunk import Chunk, TokenMeter, budget, pack, pieces_of
 from kilo_review.plan.context import Context, Heading, of_hunk, trimmed
 from kilo_review.plan.patterns import ignore_list
 from kilo_review.plan.rules import Book, Shelf
+from kilo_review.plan.syntax import Syntax
 from kilo_review.source.diff import Diff, FileChange
 from kilo_review.source.patch import parse_patch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tests.conftest import Repo, Runner
 
+SYNTAX = Syntax(Deadline())
 HUNK = b"@@ -1 +1 @@\n-old\n+new\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def helper_ends() -> Iterator[None]:
+    yield
+    SYNTAX.close()
 
 
 def change(path: str, **facts: object) -> FileChange:
@@ -187,7 +196,7 @@ def hunk_at(text: str, first: int, last: int, path: str = "cart.py") -> tuple[Di
     diff = parse_patch(patch.encode())
     (hunk,) = diff.files[0].hunks
     parsed = diff.lines(hunk)
-    context = of_hunk(hunk, parsed, text.encode())
+    context = of_hunk(hunk, parsed, text.encode(), SYNTAX)
     shown = [line.new or 0 for line in (*context.before, *trimmed(parsed, context))]
     return diff, context, shown
 
@@ -219,7 +228,7 @@ def test_an_unknown_language_falls_back_to_gits_heading() -> None:
     patch = b"--- a/x.unknown\n+++ b/x.unknown\n@@ -1 +1 @@ PROC work\n-a\n+b\n"
     diff = parse_patch(patch)
     (hunk,) = diff.files[0].hunks
-    assert of_hunk(hunk, diff.lines(hunk), b"b\n").headings == (Heading(0, "PROC work"),)
+    assert of_hunk(hunk, diff.lines(hunk), b"b\n", SYNTAX).headings == (Heading(0, "PROC work"),)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +261,7 @@ def test_headings_in_many_languages(path: str, text: str, line: int, heading: st
 def test_no_file_breaks_the_context(text: str, path: str) -> None:
     diff = parse_patch(f"--- a/{path}\n+++ b/{path}\n".encode() + HUNK)
     (hunk,) = diff.files[0].hunks
-    of_hunk(hunk, diff.lines(hunk), text.encode("utf-8", "surrogatepass"))
+    of_hunk(hunk, diff.lines(hunk), text.encode("utf-8", "surrogatepass"), SYNTAX)
 
 
 # Chunks

@@ -21,6 +21,7 @@ from kilo_review.outcome import Entry, State
 from kilo_review.report.html import render
 from kilo_review.report.html.code import COLORS, LONGEST_LINE, Painter, changed_parts, html_of
 from kilo_review.report.html.limits import MOST_OF_A_FILE, MOST_OF_A_SKIPPED_FILE, MOST_OF_ALL
+from kilo_review.sandbox.process import Helper
 from tests.hostile import ALL_MARKDOWN, TEXT
 from tests.pages import Element, Page, change, finding, large, page_of, reviewed, view
 
@@ -157,34 +158,39 @@ def test_no_lexer_changes_a_line(name: str) -> None:
         "\r",
         "",
     ]
-    shown = Painter(str).paint(name, lines)
+    with Painter(str) as painter:
+        shown, plain = painter.paint(name, lines), painter.paint("no lexer", lines)
     assert len(shown) == len(lines)
-    plain = Painter(str).paint("no lexer", lines)
     assert ["".join(text for _, text in line) for line in shown] == [
         "".join(text for _, text in line) for line in plain
     ]
 
 
-@pytest.mark.parametrize("told", ["import\n", "import os\n\n", ""])
-def test_a_lexer_that_tells_another_text_is_not_believed(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
-    class Lexer:
-        def get_tokens(self, _text: str) -> list[tuple[tuple[str, ...], str]]:
-            return [(("Keyword",), told)]
-
-    monkeypatch.setattr("kilo_review.report.html.code._lexer_for", lambda _name: Lexer())
+@pytest.mark.parametrize(
+    "told",
+    [
+        ["Keyword", "import\n"],
+        ["Keyword", "import os\n\n"],
+        ["Keyword", "import os\n", ""],
+        ["import os\n"],
+        [],
+        None,
+    ],
+)
+def test_a_lexer_that_tells_another_text_or_nothing_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch, told: object
+) -> None:
+    monkeypatch.setattr(Helper, "ask", lambda *_: told)
     assert Painter(str).paint("a.py", ["import os"]) == [[("", "import os")]]
 
 
-def test_a_lexer_that_is_slow_or_stumbles_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Lexer:
-        def get_tokens(self, text: str) -> None:
-            raise IndexError
-
-    monkeypatch.setattr("kilo_review.report.html.code._lexer_for", lambda _name: Lexer())
-    assert Painter(str).paint("a.py", ["import os"]) == [[("", "import os")]]
-    monkeypatch.undo()
-    monkeypatch.setattr("kilo_review.report.html.code.LONGEST_SECONDS", -1.0)
-    assert Painter(str).paint("a.py", ["import os"]) == [[("", "import os")]]
+def test_a_lexer_that_fails_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(Helper, "ask", lambda _self, request, _deadline: asked.append(request))
+    painter = Painter(str)
+    for name in ("a.py", "a.py", "b.py"):
+        assert painter.paint(name, ["import os"]) == [[("", "import os")]]
+    assert len(asked) == 2
 
 
 def test_a_huge_line_is_cut_and_says_so() -> None:

@@ -26,6 +26,7 @@ PLACES = {
     "ledger-rows": "memories",
     "ollama-stream": "streams",
     "openai-stream": "streams",
+    "parser": "parsers",
     "patch": "patches",
     "patch-git": "patches",
     "reply": "replies",

@@ -136,7 +136,7 @@ def _tell_what_the_background_found(session: Session) -> None:
         return
     tip = session.repository.head_tree()
     for receipt in receipts:
-        for finding in series.still_there(receipt.findings, receipt.head, tip, session.repository):
+        for finding in series.still_there(receipt.findings, receipt.head, tip, session):
             place = f"{escaped_path(finding.path)}:{finding.line}"
             say(f"kilo-review: found in the background: {place}: {finding.severity}: {one_line(finding.title)}")
     session.ledger.seen(receipts)

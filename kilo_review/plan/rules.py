@@ -15,8 +15,8 @@ from kilo_review.display import escaped_path, one_line
 from kilo_review.errors import ConfigError
 from kilo_review.finding import Severity
 from kilo_review.inert import inert
-from kilo_review.plan.context import LANGUAGES
 from kilo_review.plan.patterns import ignore_list
+from kilo_review.plan.syntax import LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -34,7 +34,9 @@ def render(view: View) -> str:
     diff = view.diff()
     files = arrange(view.outcome, diff)
     articles = Articles(words, anchors(finding for file in files for finding in file.findings))
-    sections = Sections(words, articles, Painter(view.mask), diff, files)
+    with Painter(view.mask) as painter:
+        sections = Sections(words, articles, painter, diff, files)
+        shown = list(map(sections.section, range(len(files))))
     style, script = _asset("page.css"), _asset("page.js")
     return Template(_asset("page.html")).substitute(
         policy=POLICY.format(style=_digest(style), script=_digest(script)),
@@ -43,7 +45,7 @@ def render(view: View) -> str:
         script=script,
         summary=summary(view, words),
         filters=filters(view.outcome),
-        files="\n".join(map(sections.section, range(len(files)))) + others(files, diff),
+        files="\n".join(shown) + others(files, diff),
         index="\n".join(map(sections.entry, range(len(files)))),
     )
 

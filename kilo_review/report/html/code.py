@@ -1,7 +1,7 @@
-"""Lines of code → tokens with a colour, by Pygments; the only module that imports it.
+"""Lines of code → tokens with a colour, by Pygments.
 
-A lexer is other people's code, run on hostile text: its input is bounded, and what it makes of it counts only if it is
-the same text.
+A lexer is other people's code, run on hostile text: one regular expression can take for ever. So it runs in a helper
+process with limits, its input is bounded, and what it makes of it counts only if it is the same text.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import time
 from html import escape
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self
 
+from kilo_review.deadline import Deadline
 from kilo_review.display import for_terminal
+from kilo_review.sandbox.limits import WALL_SECONDS
+from kilo_review.sandbox.process import Helper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,12 +28,8 @@ LONGEST_PAINTED_LINE = 600
 """Longer lines are data or minified code, and what a lexer is slow with."""
 LONGEST_PAINTED = 20_000
 """Characters of one side of a hunk: some lexers take the square of that."""
-LONGEST_SECONDS = 1.0
-"""For one side of a hunk; then its lexer is not asked again."""
 MOST_SECONDS = 15.0
 """For the whole page. Some hundred thousand characters are painted in a second."""
-FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a lexer may stumble with."""
 COLORS = {
     "Comment": "c",
     "Keyword": "k",
@@ -50,13 +49,23 @@ COLORS = {
 
 
 class Painter:
-    """Makes lines fit to be shown, and colours them as long as there is time."""
+    """Makes lines fit to be shown, and colours them as long as there is time.
+
+    Use it as a context manager: the helper process ends with it.
+    """
 
     def __init__(self, mask: Callable[[str], str]) -> None:
         self._mask = mask
         self._seconds = MOST_SECONDS
-        self._lexers: dict[str, Any] = {}
-        self._colors: dict[Any, str] = {}
+        self._helper = Helper("coloring", "pygments")
+        self._failed: set[str] = set()
+        self._colors: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._helper.close()
 
     def paint(self, path: str, lines: Sequence[str]) -> list[list[Token]]:
         """One list of tokens for each of these lines, which follow each other in a file."""
@@ -77,28 +86,21 @@ class Painter:
         if len(text) > LONGEST_PAINTED or max(map(len, lines), default=0) > LONGEST_PAINTED_LINE:
             return None
         name = PurePosixPath(path).name
-        if name not in self._lexers:
-            self._lexers[name] = _lexer_for(name)
-        tokens = self._tokens(name, text)
+        tokens = self._tokens(name, text) if name not in self._failed else []
         return _by_line(tokens) if "".join(value for _, value in tokens) == text else None
 
     def _tokens(self, name: str, text: str) -> list[Token]:
-        """What the lexer makes of it, as far as it comes."""
-        lexer, tokens = self._lexers[name], []
-        until = time.monotonic() + LONGEST_SECONDS
-        try:
-            for kind, value in lexer.get_tokens(text) if lexer else ():
-                tokens.append((self._color(kind), value))
-                if time.monotonic() > until:
-                    self._lexers[name] = None
-                    break
-        except FAILURES:
-            self._lexers[name] = None
-        return tokens
+        """What the lexer makes of it; nothing if it fails or takes too long, and then it is not asked again."""
+        answer = self._helper.ask((name, text), Deadline().within(WALL_SECONDS))
+        if answer is None or len(answer) % 2:
+            self._failed.add(name)
+            return []
+        return [(self._color(kind), value) for kind, value in zip(answer[::2], answer[1::2], strict=True)]
 
-    def _color(self, kind: Any) -> str:  # noqa: ANN401
+    def _color(self, kind: str) -> str:
         if kind not in self._colors:
-            names = [".".join(kind[:length]) for length in range(len(kind), 0, -1)]
+            words = kind.split(".")
+            names = [".".join(words[:length]) for length in range(len(words), 0, -1)]
             self._colors[kind] = next((COLORS[name] for name in names if name in COLORS), "")
         return self._colors[kind]
 
@@ -165,13 +167,3 @@ def _extend(line: list[Token], color: str, text: str) -> None:
 def _cut(line: str) -> str:
     rest = len(line) - LONGEST_LINE
     return line if rest <= 0 else f"{line[:LONGEST_LINE]} … {rest:,} more characters"
-
-
-def _lexer_for(name: str) -> Any:  # noqa: ANN401
-    from pygments.lexers import get_lexer_for_filename  # noqa: PLC0415  40 ms, for those who want a page
-    from pygments.util import ClassNotFound  # noqa: PLC0415
-
-    try:
-        return get_lexer_for_filename(name, stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return None
