@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kilo_review.errors import SourceError
 from kilo_review.judge.baseline import is_current, revived
-from kilo_review.ledger.records import Ledger, Receipt
+from kilo_review.ledger.records import NEXT_COMMIT, Ledger, Receipt
 from kilo_review.outcome import ModelInfo, Outcome, State, TargetKind
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kilo_review.finding import Finding
     from kilo_review.job import Job
     from kilo_review.judge.baseline import Known
+    from kilo_review.outcome import Target
     from kilo_review.source.change import Change
 
 FORWARD = frozenset({TargetKind.STAGED, TargetKind.UNCOMMITTED})
@@ -55,6 +56,13 @@ def fall_back(job: Job, outcome: Outcome, ledger: Ledger, decided: Known) -> Non
         outcome.notes.append(f"{reason}; but this very change was reviewed before")
         outcome.next_step = ""
         recalled(receipt, outcome, decided)
+
+
+def begin(job: Job, target: Target, ledger: Ledger) -> None:
+    """Put a commit on record as not reviewed, before its review: `record` takes that back, and a killed one cannot."""
+    known_by = target.change
+    if job.request.in_commit and known_by is not None and target.base != target.head:
+        ledger.begin([known_by])
 
 
 def record(job: Job, change: Change, outcome: Outcome, ledger: Ledger) -> None:
@@ -101,6 +109,8 @@ def _notice_a_changed_index(change: Change, outcome: Outcome, ledger: Ledger) ->
         index = change.repo.index_since()
     except SourceError as error:  # what was found before is told all the same
         outcome.failure = f"the index may have changed during the review: {error}"
+        if known_by is not None:
+            ledger.leave(known_by[0], NEXT_COMMIT, outcome.failure, [])
         return
     if index is None or known_by is None:
         return

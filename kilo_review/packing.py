@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kilo_review.errors import LARGER_WINDOW, PromptTooLongError
-from kilo_review.ledger.records import Calibration
+from kilo_review.ledger.calibration import Calibration
 from kilo_review.plan import context, risk
 from kilo_review.plan.chunk import ANSWER_TOKENS, Chunk, Piece, TokenMeter, budget, essence, pack, pieces_of, too_small
 from kilo_review.plan.rules import Shelf, blocks

@@ -21,6 +21,7 @@ from kilo_review.plan.chunk import TokenMeter, budget
 from kilo_review.plan.rules import blocks
 from kilo_review.source import change as changes
 from kilo_review.source import governing
+from kilo_review.source.target import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
         UsageError: what was asked for does not exist.
         SourceError: git could not tell what the change is.
     """
-    change = _read(job, session)
+    change = _read(_begun(job, session), session)
     selection = _select(job, change)
     outcome = _outcome(job, change, selection)
     ledger = session.ledger if change.repo else Ledger.absent(Path())
@@ -85,6 +86,15 @@ def prompts(job: Job, session: Session) -> Iterator[list[Message]]:
     packer = Packer(job, change, window if isinstance(window, int) else DEFAULT_WINDOW, TokenMeter())
     for chunk in packer.chunks(_select(job, change).chosen, lambda *_: False, lambda *_: None):
         yield job.prompts.review(chunk.text, blocks(chunk.rules))
+
+
+def _begun(job: Job, session: Session) -> Job:
+    """Of a commit, the same for its two trees, which are on record as not reviewed from now on."""
+    if not job.request.in_commit or job.patch is not None:
+        return job
+    target = resolve(session.repository, job.request)
+    memory.begin(job, target, session.ledger)
+    return job._replace(request=job.request._replace(target=target))
 
 
 def _read(job: Job, session: Session) -> Change:

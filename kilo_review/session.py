@@ -105,6 +105,11 @@ class Session:
         return self._ledger
 
     @property
+    def ledger_so_far(self) -> Ledger | None:
+        """The ledger, if it has been needed."""
+        return self._ledger
+
+    @property
     def dismissals(self) -> dict[str, str]:
         """What was dismissed in this clone, by `Finding.kin`; read once."""
         if self._dismissals is None:

@@ -12,6 +12,7 @@ from kilo_review import series, standing
 from kilo_review.background import Turn
 from kilo_review.cli.options import CONTEXT, with_options, with_reports
 from kilo_review.cli.run import Caller, Run, prepare
+from kilo_review.cli.trail import Trail, last_commit
 from kilo_review.hooks.post_commit import MAX_SECONDS, NICENESS
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report import deliver
@@ -52,7 +53,10 @@ def catch_up_command(ctx: click.Context, /, in_background: bool, **flags: Any) -
     """Review the commits that no review has seen yet; can be stopped and resumed at any point."""
     if in_background:
         os.nice(NICENESS)
-        return _until_no_word_is_left(prepare(ctx, flags, BACKGROUND))
+        ctx.obj.trail = trail = Trail(last_commit, remembers=not flags["no_cache"])
+        run = prepare(ctx, flags, BACKGROUND)
+        trail.remembers = run.settings.cache
+        return _until_no_word_is_left(run)
     run = prepare(ctx, flags)
     with run.session() as session:
         _let_the_background_finish(run, session)

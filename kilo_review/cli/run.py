@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     import click
 
+    from kilo_review.cli.trail import Trail
     from kilo_review.config import Settings
     from kilo_review.outcome import Target
     from kilo_review.source.diff import Diff
@@ -65,6 +66,8 @@ class Boundary:
 
     on_unavailable: OnUnavailable = OnUnavailable.BLOCK
     held: str = ""
+    trail: Trail | None = None
+    """Where a hook leaves on record that it has not reviewed."""
 
 
 def _nothing(view: View) -> None:
