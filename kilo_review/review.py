@@ -20,7 +20,7 @@ from kilo_review.plan import merges, scope
 from kilo_review.plan.chunk import TokenMeter, budget
 from kilo_review.plan.rules import blocks
 from kilo_review.source import change as changes
-from kilo_review.source import governing
+from kilo_review.source import governing, scratch
 from kilo_review.source.target import resolve
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
     outcome.usage.seconds = time.monotonic() - PROCESS_START
     if outcome.entries:
         memory.record(job, change, outcome, ledger)
+        scratch.remove_leftovers(job.deadline)
     return outcome
 
 

@@ -15,7 +15,9 @@ import pytest
 
 import kilo_review.cli.hook
 import kilo_review.cli.run
+import kilo_review.config
 import kilo_review.deadline
+import kilo_review.hooks.post_commit
 import kilo_review.hooks.pre_push
 import kilo_review.inquiry
 import kilo_review.memory
@@ -56,7 +58,7 @@ REVIEW = (
 )
 """What a review does, in its order."""
 AT_COMMIT = (
-    (kilo_review.cli.run.config, "load"),
+    (kilo_review.config, "load"),
     (Commits, "_read_layout"),
     (kilo_review.cli.hook, "_tell_what_the_background_found"),
     (kilo_review.cli.run.Run, "job"),
@@ -67,7 +69,7 @@ AT_COMMIT = (
     *REVIEW[1:],
 )
 AT_PUSH = (
-    (kilo_review.cli.run.config, "load"),
+    (kilo_review.config, "load"),
     (Commits, "_read_layout"),
     (kilo_review.hooks.pre_push, "read"),
     (kilo_review.hooks.pre_push, "series"),
@@ -265,7 +267,7 @@ def test_a_review_in_the_background_that_never_began_is_on_record(
     pushed: Repo, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any
 ) -> None:
     pushed.commit("one", a__py="a = 1\n")
-    monkeypatch.setattr(kilo_review.cli.hook.post_commit, "start", lambda *_: None)  # as if killed at once
+    monkeypatch.setattr(kilo_review.hooks.post_commit, "start", lambda *_: None)  # as if killed at once
     run_here(capsysbinary, "hook", "post-commit")
     pushed.git("push", "-q")
     assert "(pushed already)" in lines_about(run_here(capsysbinary, "status"), pushed)[0]
