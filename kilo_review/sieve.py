@@ -13,13 +13,15 @@ from kilo_review.judge.suppress import Ignore, ignores_for, ignores_in, numbered
 from kilo_review.plan.context import in_string
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from kilo_review.job import Job
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Hunk
     from kilo_review.source.repo import Repository
 
+MOST_SHOWN = 1 << 18
+"""Bytes of a file's hunks that are looked through for comments where the file itself cannot be read."""
 ESCAPE = "\\x"
 
 
@@ -45,6 +47,16 @@ def texts(repository: Repository | None, tree: str | None) -> Callable[[str], Te
         return known[path]
 
     return text_of
+
+
+def _first(hunks: Iterable[Hunk]) -> Iterator[Hunk]:
+    """As many as are read in no time."""
+    size = 0
+    for hunk in hunks:
+        size += hunk.end - hunk.begin
+        if size > MOST_SHOWN:
+            return
+        yield hunk
 
 
 class Sieve:
@@ -137,7 +149,7 @@ class Sieve:
         except SourceError:  # the time is used up: what was found is judged by what the hunks show
             content = None
         if content is None:
-            shown = (line for hunk in file.hunks for line in self._change.diff.lines(hunk))
+            shown = (line for hunk in _first(file.hunks) for line in self._change.diff.lines(hunk))
             return ignores_in({line.new: line.text for line in shown if line.new is not None}, file.path)
         text = content.decode("utf-8", "replace")
         found = ignores_in(numbered(text), file.path)

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 30.0
 """For git to show the change to those formats that show it."""
+HELD_SECONDS = 0.5
+"""The same while a commit or push waits."""
 
 
 class Caller(NamedTuple):
@@ -182,7 +184,7 @@ class Run(NamedTuple):
             verbosity=-1 if self.flags["quiet"] else int(self.flags["verbose"]),
             held=self.caller.held,
             mask=mask,
-            diff=lambda: _diff(outcome.target, session, patch),
+            diff=lambda: _diff(outcome.target, session, patch, HELD_SECONDS if self.caller.held else REPORT_SECONDS),
         )
         result = int(code)
         for form, path in self.reports:
@@ -193,13 +195,13 @@ class Run(NamedTuple):
         return result
 
 
-def _diff(target: Target, session: Session | None, patch: bytes | None) -> Diff | None:
+def _diff(target: Target, session: Session | None, patch: bytes | None, seconds: float) -> Diff | None:
     """The change once more, for a report that shows it; None where it has no two ends, or cannot be read again."""
     if patch is not None:
         return changes.of_patch(patch).diff
     if session is None or not (target.base and target.head):
         return None
-    session.repository.deadline = Deadline().within(REPORT_SECONDS)  # a report is due when the time is over, too
+    session.repository.deadline = Deadline().within(seconds)  # a report is due when the time is over, too
     try:
         return changes.of_repository(session.repository, Request(target=target)).diff
     except (SourceError, DeadlineError):
