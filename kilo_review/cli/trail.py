@@ -51,7 +51,7 @@ class Trail:
             return not_on_record(SWITCHED_OFF)
         own = self.session.ledger_so_far if self.session else None
         if own is not None and own.is_concluded and not own.begun:
-            return ""
+            return (not_on_record(own.off) if own.off else ON_RECORD) if own.has_left else ""
         # Opened anew: the run's own may be what failed, and its time may be over.
         with Repository(Path.cwd(), Deadline().within(LAST_SECONDS)) as repo:
             ledger = Ledger.of(repo.layout.common_dir, Deadline().within(LAST_SECONDS))

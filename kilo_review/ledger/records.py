@@ -104,6 +104,8 @@ class Ledger:
     """Changes (base, head) that this run has put on record as not reviewed yet, and has not come to the end of."""
     is_concluded: bool = False
     """Whether this run has recorded what came of a review."""
+    has_left: bool = False
+    """Whether that is, of one of them at least, that something was not reviewed."""
 
     @classmethod
     def of(cls, git_folder: Path, deadline: Deadline, *, is_used: bool = True) -> Ledger:
@@ -208,6 +210,7 @@ class Ledger:
         blob, now = entries_to_blob(entries), time.time()
         rows = [(base, head, printable(reason), blob, now) for base, head in changes]
         self._conclude(changes)
+        self.has_left = True
         # A review that got as far as the hunks knows more than one that did not.
         return self.store.write((LEAVE if entries else LEAVE_UNLESS_MORE_IS_KNOWN, rows))
 

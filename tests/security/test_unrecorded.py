@@ -51,7 +51,7 @@ REVIEW = (
     (kilo_review.inquiry.Inquiry, "ask"),
     (kilo_review.inquiry.Inquiry, "_ask_all"),
     (kilo_review.memory, "fall_back"),
-    (kilo_review.review, "_deceptive"),
+    (kilo_review.review, "_look_for_deceit"),
     (kilo_review.review, "merged"),
     (kilo_review.review, "mark_blocking"),
     (kilo_review.memory, "record"),
