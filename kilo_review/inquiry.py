@@ -179,7 +179,7 @@ class Inquiry:
         twins = self._hunks_of.setdefault(key, [])
         twins.append(hunk)
         if len(twins) > 1:
-            self._copy_to_twins(twins[0])
+            self._copy(twins[0], hunk)
             return True
         remembered = self._ledger.verdict(key, hunk.start)
         if remembered is None:
@@ -191,17 +191,20 @@ class Inquiry:
     def _copy_to_twins(self, first: Hunk) -> None:
         """What is true of a hunk is true of the same code elsewhere in the file, also if it fails."""
         for twin in self._hunks_of[self._keys[first]]:
-            if twin == first or twin in self._states or twin in self._failed:
-                continue
-            if first in self._states:
-                move = twin.start - first.start
-                self._states[twin] = State.CACHED
-                self._found[twin] = [
-                    finding._replace(line=finding.line + move, end_line=finding.end_line + move)
-                    for finding in self._found.get(first, ())
-                ]
-            elif first in self._failed:
-                self._failed[twin] = self._failed[first]
+            self._copy(first, twin)
+
+    def _copy(self, first: Hunk, twin: Hunk) -> None:
+        if twin == first or twin in self._states or twin in self._failed:
+            return
+        if first in self._states:
+            move = twin.start - first.start
+            self._states[twin] = State.CACHED
+            self._found[twin] = [
+                finding._replace(line=finding.line + move, end_line=finding.end_line + move)
+                for finding in self._found.get(first, ())
+            ]
+        elif first in self._failed:
+            self._failed[twin] = self._failed[first]
 
     def _remember(self, hunks: list[Hunk]) -> None:
         done = [hunk for hunk in hunks if self._states.get(hunk) is State.REVIEWED]
@@ -329,6 +332,9 @@ class Inquiry:
             pieces = self._packer.pieces(file, hunk)
         except PromptTooLongError as error:
             return unverified(finding, error.message)
+        except (DeadlineError, SourceError) as error:  # the hunk is too large for what is left of the time
+            self._verifier.give_up(error)
+            return unverified(finding, self._verifier.left)
         return self._verifier.settle(finding, holding(finding, pieces), self._keys[hunk], rules)
 
     def _give_up(self, outcome: Outcome, reason: str) -> None:

@@ -6,17 +6,19 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kilo_review.errors import SourceError
+from kilo_review.errors import DeadlineError, SourceError
 from kilo_review.judge.baseline import is_current, revived
-from kilo_review.ledger.records import Ledger, Receipt
+from kilo_review.ledger.records import NEXT_COMMIT, Ledger, Receipt
 from kilo_review.outcome import ModelInfo, Outcome, State, TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kilo_review.deadline import Deadline
     from kilo_review.finding import Finding
     from kilo_review.job import Job
     from kilo_review.judge.baseline import Known
+    from kilo_review.outcome import Target
     from kilo_review.source.change import Change
 
 FORWARD = frozenset({TargetKind.STAGED, TargetKind.UNCOMMITTED})
@@ -74,6 +76,13 @@ def fall_back(job: Job, outcome: Outcome, ledger: Ledger, decided: Known) -> Non
         recalled(receipt, outcome, decided)
 
 
+def begin(job: Job, target: Target, ledger: Ledger) -> None:
+    """Put a commit on record as not reviewed, before its review: `record` takes that back, and a killed one cannot."""
+    known_by = target.change
+    if job.request.in_commit and known_by is not None and target.base != target.head:
+        ledger.begin([known_by])
+
+
 def record(job: Job, change: Change, outcome: Outcome, ledger: Ledger) -> None:
     """Leave a receipt for a change that was wholly reviewed, or else what of it was not."""
     known_by = change.target.change
@@ -90,8 +99,8 @@ def record(job: Job, change: Change, outcome: Outcome, ledger: Ledger) -> None:
     if job.request.in_commit:
         _notice_a_changed_index(change, outcome, ledger)
     if change.target.kind in FORWARD:
-        with suppress(SourceError):  # the time is used up; the next review will see that they are gone
-            ledger.fixed(_fixed(change, outcome, ledger))
+        with suppress(SourceError, DeadlineError):  # the time is used up; the next review will see that they are gone
+            ledger.fixed(list(_fixed(change, outcome, ledger, job.deadline)))
     outcome.unremembered = ledger.store.off
     outcome.notes += [note for note in ledger.store.notes if note not in outcome.notes]
 
@@ -119,6 +128,8 @@ def _notice_a_changed_index(change: Change, outcome: Outcome, ledger: Ledger) ->
         index = change.repo.index_since()
     except SourceError as error:  # what was found before is told all the same
         outcome.failure = f"the index may have changed during the review: {error}"
+        if known_by is not None:
+            ledger.leave(known_by[0], NEXT_COMMIT, outcome.failure, [])
         return
     if index is None or known_by is None:
         return
@@ -126,7 +137,7 @@ def _notice_a_changed_index(change: Change, outcome: Outcome, ledger: Ledger) ->
     ledger.leave(known_by[0], index, INDEX_CHANGED, [])
 
 
-def _fixed(change: Change, outcome: Outcome, ledger: Ledger) -> Iterable[str]:
+def _fixed(change: Change, outcome: Outcome, ledger: Ledger, deadline: Deadline) -> Iterable[str]:
     """Fingerprints of findings of earlier reviews whose lines are gone, or were looked at again without being found."""
     reviewed = {entry.path for entry in outcome.entries if entry.state in {State.REVIEWED, State.CACHED}}
     reviewed -= {entry.path for entry in outcome.entries if entry.state is State.NOT_REVIEWED}
@@ -136,8 +147,9 @@ def _fixed(change: Change, outcome: Outcome, ledger: Ledger) -> Iterable[str]:
         sightings = [each for each in known.get(file.path, ()) if each[0] not in still_there]
         if not sightings:
             continue
+        hunks = deadline.paced(file.hunks)
+        asked = {_folded(line.text) for hunk in hunks for line in change.diff.lines(hunk) if line.kind != "-"}
         everywhere = lines_of(change.new_content(file) or b"")
-        asked = {_folded(line.text) for hunk in file.hunks for line in change.diff.lines(hunk) if line.kind != "-"}
         for fingerprint, evidence in sightings:
             if not is_in(evidence, everywhere) or is_in(evidence, asked):
                 yield fingerprint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
@@ -279,6 +278,8 @@ class Outcome:
         return self._by_reason(State.SKIPPED)
 
     def _by_reason(self, state: State) -> dict[str, list[Entry]]:
-        rows = [entry for entry in self.entries if entry.state is state]
-        order = Counter(entry.reason or "" for entry in rows).most_common()
-        return {reason: [entry for entry in rows if entry.reason == reason] for reason, _ in order}
+        rows: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            if entry.state is state:
+                rows.setdefault(entry.reason or "", []).append(entry)
+        return dict(sorted(rows.items(), key=lambda row: -len(row[1])))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kilo_review.errors import LARGER_WINDOW, PromptTooLongError
-from kilo_review.ledger.records import Calibration
+from kilo_review.ledger.calibration import Calibration
 from kilo_review.plan import context, risk
 from kilo_review.plan.chunk import ANSWER_TOKENS, Chunk, Piece, TokenMeter, budget, essence, pack, pieces_of, too_small
 from kilo_review.plan.rules import Shelf, blocks
@@ -152,17 +152,21 @@ class Packer:
         """Under a deadline the riskiest first; else as they stand, which shows the model what belongs together."""
         if self.job.deadline.seconds is None:
             return chosen
-        return sorted(chosen, key=lambda each: risk.rank(each[0], each[1], self.change.diff.data))
+        paced = self.job.deadline.paced(chosen)
+        ranked = [(risk.rank(file, hunk, self.change.diff.data), (file, hunk)) for file, hunk in paced]
+        return [each for _, each in sorted(ranked, key=lambda each: each[0])]
 
     def pieces(self, file: FileChange, hunk: Hunk) -> list[Piece]:
         """The pieces of one hunk.
 
         Raises:
             PromptTooLongError: it cannot be cut small enough.
+            SourceError: the time is used up.
+            DeadlineError: the time is used up.
         """
         lines = self.change.diff.lines(hunk)
         around = context.of_hunk(hunk, lines, self.change.new_content(file), self.syntax)
-        return pieces_of(file, hunk, lines, around, self.meter, self._room_beside_rules(file))
+        return pieces_of(file, hunk, lines, around, self.meter, self._room_beside_rules(file), self.job.deadline)
 
     def _pieces(
         self,
@@ -175,11 +179,12 @@ class Packer:
             lines = self.change.diff.lines(hunk)
             around = context.of_hunk(hunk, lines, self.change.new_content(file), self.syntax)
             rules = blocks(self.shelf.chosen(file.path))
-            if is_known(hunk, essence(file, hunk, lines, around) + (f"\n{rules}" if rules else "")):
+            shown = essence(file, hunk, lines, around, self.job.deadline)
+            if is_known(hunk, shown + (f"\n{rules}" if rules else "")):
                 continue
             try:
                 room = self._room_beside_rules(file)
-                yield from pieces_of(file, hunk, lines, around, self.meter, room)
+                yield from pieces_of(file, hunk, lines, around, self.meter, room, self.job.deadline)
             except PromptTooLongError as error:
                 too_long(hunk, error)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kilo_review import memory, sieve
-from kilo_review.deadline import PROCESS_START
+from kilo_review.deadline import PROCESS_START, Deadline
 from kilo_review.display import escaped_path
+from kilo_review.errors import DeadlineError, SourceError
 from kilo_review.judge.anchor import merged
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import Ledger
@@ -21,10 +24,11 @@ from kilo_review.plan.chunk import TokenMeter, budget
 from kilo_review.plan.patterns import ignore_list, is_within_limits
 from kilo_review.plan.rules import blocks
 from kilo_review.source import change as changes
-from kilo_review.source import governing
+from kilo_review.source import governing, scratch
+from kilo_review.source.target import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from kilo_review.finding import Finding
     from kilo_review.inquiry import Inquiry
@@ -33,12 +37,23 @@ if TYPE_CHECKING:
     from kilo_review.prompts import Message
     from kilo_review.session import Session
     from kilo_review.source.change import Change
+    from kilo_review.source.diff import FileChange, Hunk
 
 INQUIRY = "kilo_review.inquiry"
 """Loaded where there is something to ask, with all that it asks by."""
 UNICODE = "kilo_review.judge.unicode"
 """Loaded for the first hunk that is not ASCII; most commits have none, and start-up is a feature."""
 TOO_LONG = "its path is too long or too deep to be held against ignore lists"
+UNSEEN = "characters that deceive a reader were not looked for"
+MANY_HUNKS = 10_000
+SECONDS_A_HUNK = 40e-6
+"""To note, keep and tell what became of it."""
+LATE_SECONDS = 0.3
+"""For that search, where the time limit is used up."""
+LARGEST_LATE = 1 << 16
+"""Bytes of a hunk that is still looked through then."""
+MOST_FINDINGS = 1000
+"""More are of no use to a reader, and take their time in every step that follows."""
 RULING_FILES = frozenset({".kilocodeignore", ".kilo-review.toml", ".gitattributes"})
 
 
@@ -52,7 +67,8 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
         UsageError: what was asked for does not exist.
         SourceError: git could not tell what the change is.
     """
-    change = _read(job, session)
+    change = _read(_begun(job, session), session)
+    job = _with_time_to_conclude(job, change)
     selection = _select(job, change)
     outcome = _outcome(job, change, selection)
     ledger = session.ledger if change.repo else Ledger.absent(Path())
@@ -61,12 +77,13 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
         decided = _decided(job, change, session)
         _inquiry()(job, watch, change, selection, session, ledger, decided).ask(outcome)
         memory.fall_back(job, outcome, ledger, _decided(job, change, session))
-        outcome.findings += _deceptive(job, change, selection, session, decided)
+        _look_for_deceit(job, change, selection, sieve.Sieve(job, change, decided, session.syntax), outcome)
         memory.follow_moves(decided, ledger)
     outcome.findings = mark_blocking(merged(outcome.findings), job.fail_on)
     outcome.usage.seconds = time.monotonic() - PROCESS_START
     if outcome.entries:
         memory.record(job, change, outcome, ledger)
+        scratch.remove_leftovers(job.deadline)
     return outcome
 
 
@@ -92,6 +109,29 @@ def prompts(job: Job, session: Session) -> Iterator[list[Message]]:
         yield job.prompts.review(chunk.text, blocks(chunk.rules))
 
 
+def _begun(job: Job, session: Session) -> Job:
+    """Of a commit, the same for its two trees, which are on record as not reviewed from now on."""
+    if not job.request.in_commit or job.patch is not None:
+        return job
+    target = resolve(session.repository, job.request)
+    memory.begin(job, target, session.ledger)
+    return job._replace(request=job.request._replace(target=target))
+
+
+def _with_time_to_conclude(job: Job, change: Change) -> Job:
+    """Of a change with very many hunks, the same with time kept for what is done with each of them at the end.
+
+    Raises:
+        DeadlineError: there is not that much left.
+    """
+    number = sum(len(file.hunks) for file in change.diff.files)
+    if number <= MANY_HUNKS or job.deadline.seconds is None:
+        return job
+    job = job._replace(deadline=replace(job.deadline, reserved=number * SECONDS_A_HUNK))
+    job.deadline.cap(1.0)
+    return job
+
+
 def _read(job: Job, session: Session) -> Change:
     if job.patch is not None:
         return changes.of_patch(job.patch)
@@ -108,15 +148,52 @@ def _decided(job: Job, change: Change, session: Session) -> Known:
     return sieve.known(job, session.dismissals if change.repo else {}, change, session.syntax)
 
 
-def _deceptive(job: Job, change: Change, selection: scope.Selection, session: Session, decided: Known) -> list[Finding]:
-    """Characters that show a reader something else than a compiler; no model is needed to see them."""
+def _look_for_deceit(
+    job: Job, change: Change, selection: scope.Selection, judge: sieve.Sieve, outcome: Outcome
+) -> None:
+    """Characters that show a reader something else than a compiler; no model is needed to see them.
+
+    They can block, so a hunk that was not looked through to its end is not reviewed, whatever the model said of it.
+    """
     suspects = [each for each in selection.chosen if not change.diff.data[each[1].begin : each[1].end].isascii()]
     if not suspects:
-        return []
+        return
+    left = job.deadline.remaining()
+    # Small hunks are looked through also where the model has used up the time.
+    late = job.deadline if left is None or left > LATE_SECONDS else Deadline().within(LATE_SECONDS)
+    rest = deque(sorted(suspects, key=lambda each: each[1].end - each[1].begin))
+    try:
+        while rest:
+            file, hunk = rest[0]
+            deadline = late if hunk.end - hunk.begin <= LARGEST_LATE else job.deadline
+            for finding in _deceptive(file, hunk, change, deadline):
+                _refuse_more(outcome.findings)
+                outcome.findings.append(judge.sift(finding))
+            rest.popleft()
+    except (DeadlineError, SourceError) as error:
+        outcome.next_step = outcome.next_step or error.hint
+        _not_looked_through(outcome, {hunk for _, hunk in rest}, error.message)
+
+
+def _deceptive(file: FileChange, hunk: Hunk, change: Change, deadline: Deadline) -> Iterator[Finding]:
+    deadline.cap(1.0)
     unicode: Any = import_module(UNICODE)
-    judge = sieve.Sieve(job, change, decided, session.syntax)
-    found = (each for file, hunk in suspects for each in unicode.deceptive(file.path, change.diff.lines(hunk)))
-    return [judge.sift(finding) for finding in found]
+    found: Iterator[Finding] = unicode.search(file.path, change.diff.lines(hunk), deadline=deadline)
+    return found
+
+
+def _refuse_more(findings: Sequence[Finding]) -> None:
+    if len(findings) >= MOST_FINDINGS:
+        raise DeadlineError(f"more than {MOST_FINDINGS} findings are not listed")
+
+
+def _not_looked_through(outcome: Outcome, hunks: set[Hunk], why: str) -> None:
+    places = {(hunk.path, hunk.start, hunk.last): hunk for hunk in hunks}
+    reason = f"{UNSEEN}: {why}"
+    for number, entry in enumerate(outcome.entries):
+        hunk = places.get((entry.path, entry.start, entry.end)) if entry.is_hunk else None
+        if hunk is not None and entry.state in {State.REVIEWED, State.CACHED}:
+            outcome.entries[number] = scope.hunk_entry(hunk, State.NOT_REVIEWED, reason)
 
 
 def _outcome(job: Job, change: Change, selection: scope.Selection) -> Outcome:
@@ -159,9 +236,14 @@ def _select(job: Job, change: Change) -> scope.Selection:
     lists = [ignore_list(name, patterns, job.deadline) for name, patterns in job.ignore_lists.items()]
     files = change.diff.files
     too_long = [each for each in files if not (is_within_limits(each.path) and is_within_limits(each.old_path or ""))]
+
+    def ignored(path: str) -> str | None:
+        change.diff.check()
+        return next((name for matches in lists if (name := matches(path))), None)
+
     selection = scope.select(
         [each for each in files if each not in too_long] if too_long else files,
-        ignored=lambda path: next((name for matches in lists if (name := matches(path))), None),
+        ignored=ignored,
         attributes=change.attributes(scope.ATTRIBUTES) if change.diff.files else {},
         read=change.start_of,
         exempts_itself=not job.is_pull_request,

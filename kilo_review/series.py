@@ -9,6 +9,7 @@ from kilo_review.display import printable
 from kilo_review.errors import DeadlineError, ModelError, SourceError
 from kilo_review.finding import Finding, Status
 from kilo_review.judge.policy import mark_blocking
+from kilo_review.ledger.records import NEXT_COMMIT
 from kilo_review.models.base import answer_identity
 from kilo_review.outcome import Outcome, State
 from kilo_review.plan.context import symbol_at
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from kilo_review.job import Job, Watch
     from kilo_review.judge.baseline import Known
-    from kilo_review.ledger.records import Receipt
+    from kilo_review.ledger.records import Ledger, Receipt
     from kilo_review.plan.syntax import Syntax
     from kilo_review.session import Session
     from kilo_review.source.history import Commit, Series
@@ -28,6 +29,28 @@ MOST_ONE_BY_ONE = 100
 """More commits than this are not even measured: what they change together is looked at."""
 FIXED = "fixed by a later commit"
 OID_DIGITS = 12
+
+
+def begin(job: Job, found: Sequence[Series], session: Session) -> None:
+    """Put on record as not reviewed what has no receipt yet, before any of it is looked at."""
+    for each in found:
+        receipts, _ = valid_receipts(job, {commit.change for commit in each.commits}, session)
+        missing = [commit for commit in each.commits if commit.change not in receipts and not commit.is_empty]
+        resolve(missing, session.ledger)
+        if missing and not _net_receipt(job, each, session)[0]:
+            session.ledger.begin(commit.change for commit in missing)
+
+
+def resolve(commits: Sequence[Commit], ledger: Ledger) -> None:
+    """Find the commits of which a hook could only note upon which tree they would be made."""
+    for row in ledger.unresolved():
+        made = {commit.change for commit in commits if row[1] == NEXT_COMMIT and _is_made_on(commit, row[0])}
+        if missing := made - ledger.reviewed(made):
+            ledger.resolve(row, missing)
+
+
+def _is_made_on(commit: Commit, base: str) -> bool:
+    return not commit.is_empty and base in {commit.change[0], *commit.bases[:1]}
 
 
 def run(job: Job, series: Series, watch: Watch, session: Session) -> Iterator[Outcome]:
@@ -50,8 +73,10 @@ def run(job: Job, series: Series, watch: Watch, session: Session) -> Iterator[Ou
         return
     if missing and _is_net_cheaper(series, missing, session):
         outcome = review.run(job.of(series.net), watch, session)
-        if not outcome.count(State.NOT_REVIEWED):  # what was left of one of them is a part of this, or gone
-            session.ledger.settle(commit.change for commit in series.commits)
+        changes = {commit.change for commit in series.commits}
+        # What was left of one of them is a part of this, or gone; what was begun is on record as a part of this.
+        begun = session.ledger.begun if outcome.count(State.NOT_REVIEWED) else changes
+        session.ledger.settle(changes & begun)
         yield outcome
         return
     for commit in series.commits:
@@ -126,8 +151,7 @@ def _one_by_one(
             job.deadline.cap(1.0)
             outcome = review.run(job.of(commit.target), watch, session)
         except (DeadlineError, SourceError) as error:
-            for rest in missing[number:]:
-                session.ledger.leave(*rest.change, error.message, [])
+            session.ledger.leave_all([rest.change for rest in missing[number:]], error.message)
             raise
         try:
             outcome.findings = as_of_now(job, commit, outcome.findings, session, tip)

@@ -60,6 +60,7 @@ class Session:
         self._dismissals: dict[str, str] | None = None
         self._models: list[tuple[ModelRequest, Model | ModelError]] = []
         self._ended: ModelError | None = None
+        self._unidentified: ModelError | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +113,11 @@ class Session:
         return self._ledger
 
     @property
+    def ledger_so_far(self) -> Ledger | None:
+        """The ledger, if it has been needed."""
+        return self._ledger
+
+    @property
     def dismissals(self) -> dict[str, str]:
         """What was dismissed in this clone, by `Finding.fingerprint`; read once."""
         if self._dismissals is None:
@@ -125,12 +131,17 @@ class Session:
             ModelError: none can be asked, or it does not say so in time. A later review tries again.
         """
         known = next((found for wanted, found in self._models if wanted == request), None)
+        known = known or self._unidentified
         if isinstance(known, ModelError):
             raise known
         if known is not None:
             return known
         wanted = request._replace(starts_nothing=True)
-        found = models.connect(wanted, self.egress, self.deadline.within(IDENTIFY_SECONDS))
+        try:
+            found = models.connect(wanted, self.egress, self.deadline.within(IDENTIFY_SECONDS))
+        except ModelError as error:
+            self._unidentified = error  # each further question would wait as long
+            raise
         self._models.append((request if found.info.provider != "embedded" else wanted, found))
         return found
 

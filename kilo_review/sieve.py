@@ -13,12 +13,15 @@ from kilo_review.judge.categories import Switchboard
 from kilo_review.judge.suppress import Ignore, ignores_for, ignores_in, numbered, target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from kilo_review.job import Job
     from kilo_review.plan.syntax import Syntax
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Hunk
+
+MOST_SHOWN = 1 << 18
+"""Bytes of a file's hunks that are looked through for comments where the file itself cannot be read."""
 
 
 def known(job: Job, dismissals: Mapping[str, str], change: Change | None, syntax: Syntax) -> Known:
@@ -31,6 +34,16 @@ def known(job: Job, dismissals: Mapping[str, str], change: Change | None, syntax
         syntax: knows the symbols of files.
     """
     return Known(job.baseline, dismissals, Aliases(change, syntax, is_proposal=job.is_pull_request))
+
+
+def _first(hunks: Iterable[Hunk]) -> Iterator[Hunk]:
+    """As many as are read in no time."""
+    size = 0
+    for hunk in hunks:
+        size += hunk.end - hunk.begin
+        if size > MOST_SHOWN:
+            return
+        yield hunk
 
 
 class Sieve:
@@ -124,7 +137,7 @@ class Sieve:
         except SourceError:  # the time is used up: what was found is judged by what the hunks show
             content = None
         if content is None:
-            shown = (line for hunk in file.hunks for line in self._change.diff.lines(hunk))
+            shown = (line for hunk in _first(file.hunks) for line in self._change.diff.lines(hunk))
             return ignores_in({line.new: line.text for line in shown if line.new is not None}, file.path)
         text = content.decode("utf-8", "replace")
         found = ignores_in(numbered(text), file.path)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from kilo_review.finding import Finding, Status
 from kilo_review.judge.policy import mark_blocking
-from kilo_review.series import on_record, receipts_on_record
+from kilo_review.ledger.records import PUSHED
+from kilo_review.series import on_record, receipts_on_record, resolve
 from kilo_review.source import history
 
 if TYPE_CHECKING:
@@ -76,21 +77,33 @@ def pushed_unreviewed(series: Series | None, session: Session) -> list[Commit]:
     A push that its deadline cut short is on record as one change from the first commit's parent to the last one.
     """
     head = session.repository.head()
-    rows = session.ledger.all_unreviewed()
-    if not rows or head is None:
+    if head is None or not session.ledger.all_unreviewed():
         return []
     waiting = {commit.change for commit in series.commits} if series else set()
     waiting |= {series.net.change} if series and series.net.change else set()
     by_tree: dict[str, list[Commit]] = {}
-    for commit in history.commits(session.repository, [head], [], f"--max-count={MOST_RECENT}"):
+    recent = history.commits(session.repository, [head], [], f"--max-count={MOST_RECENT}")
+    _resolve_pushes(session)
+    resolve(recent, session.ledger)
+    for commit in recent:
         by_tree.setdefault(commit.tree, []).append(commit)
     found = []
-    for base, tree in rows:
+    for base, tree in session.ledger.all_unreviewed():
         if not base or (base, tree) in waiting or tree not in by_tree:
             continue  # no commit at all; or it was staged once and committed otherwise
         own = next((commit for commit in by_tree[tree] if commit.change == (base, tree)), None)
         found.append(own or by_tree[tree][-1]._replace(bases=tuple(base.split("+"))))
     return found
+
+
+def _resolve_pushes(session: Session) -> None:
+    """List the commits of pushes that could not be listed when they were made."""
+    for row in session.ledger.unresolved():
+        known, tip, _ = row
+        if known.startswith(PUSHED):
+            made = history.pushed(session.repository, known.removeprefix(PUSHED), tip)
+            changes = {commit.change for commit in made if not commit.is_empty}
+            session.ledger.resolve(row, changes - session.ledger.reviewed(changes))
 
 
 def _reviewed(job: Job, commit: Commit, receipt: Receipt, session: Session, series: Series | None) -> Standing:

@@ -12,6 +12,7 @@ from kilo_review.errors import (
     ModelError,
     NotLocalError,
     PromptTooLongError,
+    SourceError,
 )
 from kilo_review.finding import Finding, Status
 from kilo_review.judge.verify import claim_of, is_due, ruled, unverified
@@ -95,7 +96,7 @@ class Verifier:
             self.give_up(error)
         return unverified(finding, self.left)
 
-    def give_up(self, error: ModelError) -> None:
+    def give_up(self, error: ModelError | SourceError) -> None:
         """Ask no more; what is due from now on is unverified for this reason."""
         self._gave_up = True
         self.left = NO_TIME if isinstance(error, DeadlineError) else error.message

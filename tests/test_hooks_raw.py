@@ -498,13 +498,18 @@ def test_trap_66_a_tag_is_reviewed_as_its_commit(pushing: Repo, hooks: Hooks, ho
     assert hooks.trees() == trees(pushing, "main^", "main")
 
 
-@pytest.mark.parametrize("what", ["HEAD", "HEAD^{tree}", "HEAD:app.py"])
-def test_trap_66_a_tag_of_something_that_is_there_or_no_commit_adds_nothing(
-    pushing: Repo, hooks: Hooks, what: str
-) -> None:
-    pushing.git("tag", "-a", "-m", "annotated", "v1", what)
+def test_trap_66_a_tag_of_something_that_is_there_adds_nothing(pushing: Repo, hooks: Hooks) -> None:
+    pushing.git("tag", "-a", "-m", "annotated", "v1", "HEAD")
     assert talk(push(pushing, "origin", "v1")) == [NOTHING_NEW]
     assert hooks.codes() == [0]
+    assert at_remote(pushing, "refs/tags/v1")
+
+
+@pytest.mark.parametrize("what", ["HEAD^{tree}", "HEAD:app.py"])
+def test_trap_66_a_tag_of_no_commit_is_not_reviewed_and_goes_on(pushing: Repo, hooks: Hooks, what: str) -> None:
+    pushing.git("tag", "-a", "-m", "annotated", "v1", what)
+    push(pushing, "origin", "v1")
+    assert (hooks.codes(), hooks.report()["outcome"]) == ([0], "not_reviewed")
     assert at_remote(pushing, "refs/tags/v1")
 
 
@@ -659,6 +664,7 @@ def test_sha256_pushes(make_repo: Callable[..., Repo], hooks: Hooks, division: d
     assert hooks.trees() == trees(repo, "main^", "main")
     assert push(repo, "origin", "main", check=False).returncode == 1  # nothing has changed, and no model is asked
     assert hooks.report()["usage"]["requests"] == 0
+    hooks.answer()
     push(repo, "origin", "main", "main:refs/heads/new", env={"KILO_REVIEW_NO_CACHE": "1"})
     assert hooks.trees() == trees(repo, "main^", "main")
     assert talk(push(repo, "origin", ":new")) == [NOTHING_NEW]
@@ -973,7 +979,7 @@ def test_trap_54_a_name_of_nothing_is_a_wrong_use(ahead: Repo, variables: dict[s
     done = by_variables(ahead, **variables)
     assert done.returncode == 2
     (line,) = done.stderr.decode().splitlines()
-    assert line.endswith("which the hook framework names, is not a commit here (the push is stopped)")
+    assert line.endswith("which the hook framework names, is not here (the push is stopped)")
 
 
 def test_the_program_by_hand_and_the_hook_agree(ahead: Repo, hooks: Hooks, kilo: Runner) -> None:

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from kilo_review.deadline import Deadline
 from kilo_review.finding import Category, Finding, Severity, Status
 from kilo_review.ledger import codec, store
-from kilo_review.ledger.records import Calibration, Ledger, Receipt
+from kilo_review.ledger.calibration import Calibration
+from kilo_review.ledger.records import Ledger, Receipt
 from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind, Usage
 from tests.conftest import heed_interrupts
 from tests.fakes.base import NOTHING_FOUND
@@ -693,4 +694,4 @@ def test_files_of_the_background_are_for_their_owner_alone(kilo: Runner, repo: R
     finally:
         os.close(lock)
     found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in path_of(repo).parent.iterdir()}
-    assert found == {"background.lock": 0o600, "background.wanted": 0o600}
+    assert found == dict.fromkeys(("background.lock", "background.wanted", "ledger.sqlite3", "lock"), 0o600)

@@ -343,7 +343,7 @@ def test_trap_32_a_repository_of_another_user_stops_no_commit(two_edits: Repo, k
     subprocess.run(["chown", "-R", "12345", str(two_edits.path)], check=True)
     done = kilo("hook", "pre-commit")
     assert done.code == 0
-    assert "(the commit goes on)" in done.talk
+    assert "the commit goes on; left out, and not on record: git refuses to read" in done.talk
 
 
 def test_trap_33_nothing_that_is_sent_or_reported_has_a_lone_surrogate(repo: Repo, kilo: Runner) -> None:

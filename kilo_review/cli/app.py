@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
@@ -97,11 +98,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; its exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
-            signal.signal(number, _as_interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _heed_signals()
     boundary = Boundary()
     publish_log(is_public=is_ci(config.environment()))
     try:
@@ -111,8 +108,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
         say("kilo-review: interrupted")
+        _leave(boundary, "interrupted")
         code = ExitCode.INTERRUPTED
     except UsageError as error:
+        if not boundary.held:  # else there will be no commit to catch up with
+            _leave(boundary, str(error))
         stopped = f" ({boundary.held} is stopped)" if boundary.held else ""
         say(f"kilo-review: {for_terminal(str(error))}{stopped}")
         code = error.exit_code
@@ -123,19 +123,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  the one boundary: a bug of ours must not stop a commit
         import traceback  # noqa: PLC0415
 
-        say(for_terminal(traceback.format_exc()).rstrip())
+        with suppress(OSError, ValueError):  # standard error may be gone, too
+            say(for_terminal(traceback.format_exc()).rstrip())
         code = _not_reviewed(
             boundary, f"internal error ({type(error).__name__}); please report it with the lines above"
         )
     return int(code or 0)
 
 
+def _heed_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, _as_interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _as_interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001
     raise KeyboardInterrupt
 
 
+def _leave(boundary: Boundary, reason: str) -> str:
+    """Put on record that there was no review, if a hook ran; what became of that."""
+    return boundary.trail.leave(reason) if boundary.trail else ""
+
+
 def _not_reviewed(boundary: Boundary, reason: str) -> int:
     goes_on = boundary.on_unavailable is OnUnavailable.ALLOW
-    tail = f" ({boundary.held} goes on)" if goes_on and boundary.held else ""
+    words = [f"{boundary.held} goes on"] if goes_on and boundary.held else []
+    words += filter(None, [_leave(boundary, reason)])
+    tail = f" ({'; '.join(words)})" if words else ""
     say(f"kilo-review: not reviewed: {reason}{tail}")
     return ExitCode.PASS if goes_on else ExitCode.NOT_REVIEWED

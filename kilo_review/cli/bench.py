@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from kilo_review.errors import KiloReviewError, UsageError
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report import deliver
 from kilo_review.report.progress import say
+from kilo_review.source import scratch
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def _measured(run: Run, cases: list[Case], own: dict[str, Any]) -> tuple[list[Sc
         deadline = Deadline(run.settings.max_seconds or None)
         job = run._replace(settings=settings).job(Request())._replace(deadline=deadline)
         telling = Telling(quiet=run.flags["quiet"])
-        with tempfile.TemporaryDirectory(prefix="kilo-review-bench-") as folder:
+        with scratch.folder() as folder:
             try:
-                done = Bench(job, cases, Path(folder), telling).run(_kept(own), jobs=own["jobs"])
+                done = Bench(job, cases, folder, telling).run(_kept(own), jobs=own["jobs"])
             except KiloReviewError as error:
                 if len(own["names"]) <= 1:
                     raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +20,7 @@ from kilo_review.outcome import MOST_SHARDS, Outcome, Target, TargetKind
 from kilo_review.readiness import wait_for_model
 from kilo_review.report.progress import say
 from kilo_review.source import ci as systems
-from kilo_review.source import governing, proposal, worktree
+from kilo_review.source import governing, proposal, scratch, worktree
 from kilo_review.source.ci import Pipeline
 from kilo_review.source.fetch import Fetcher
 from kilo_review.source.repo import Repository
@@ -154,15 +153,15 @@ def _on_trial(base: str | None, seconds: float | None, *, may_fetch: bool) -> It
         pipeline = pipeline._replace(is_proposal=True)
     with (
         Repository(Path.cwd(), Deadline(seconds or None)) as repo,
-        tempfile.TemporaryDirectory(prefix="kilo-review-") as folder,
+        scratch.folder() as folder,
     ):
         found = proposal.find(pipeline, repo, Fetcher(repo, is_allowed=may_fetch), base)
         if not pipeline.is_proposal:
             yield Trial(pipeline, found, repo, repo.top())
             return
-        governing.lay_out(repo, repo.tree(found.base), Path(folder))
+        governing.lay_out(repo, repo.tree(found.base), folder)
         repo.stand_apart(repo.tree(found.base))
-        yield Trial(pipeline, found, repo, Path(folder))
+        yield Trial(pipeline, found, repo, folder)
 
 
 def _prepared(ctx: click.Context, flags: dict[str, Any], trial: Trial) -> Run:

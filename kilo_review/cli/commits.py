@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from kilo_review.background import Turn
 from kilo_review.cli.options import CONTEXT, with_options, with_reports
 from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.cli.tell import tell
+from kilo_review.cli.trail import Trail, last_commit
 from kilo_review.hooks.post_commit import MAX_SECONDS, NICENESS
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report import status as report
@@ -52,20 +54,26 @@ def catch_up_command(ctx: click.Context, /, in_background: bool, **flags: Any) -
     """Review the commits that no review has seen yet; can be stopped and resumed at any point."""
     if in_background:
         os.nice(NICENESS)
-        return _until_no_word_is_left(prepare(ctx, flags, BACKGROUND))
+        ctx.obj.trail = trail = Trail(last_commit, remembers=not flags["no_cache"])
+        run = prepare(ctx, flags, BACKGROUND)
+        trail.remembers = run.settings.cache
+        return _until_no_word_is_left(run)
     run = prepare(ctx, flags)
-    with run.session() as session:
-        _let_the_background_finish(run, session)
+    with run.session() as session, _instead_of_the_background(run, session):
         return _catch_up(run, session)
 
 
-def _let_the_background_finish(run: Run, session: Session) -> None:
+@contextmanager
+def _instead_of_the_background(run: Run, session: Session) -> Iterator[None]:
     """Two reviews of the same commits would only slow each other down; what the other one finds is known then."""
     turn = Turn(session.ledger.store.folder)
-    if not run.settings.cache or not session.ledger.store.folder.exists() or turn.take():
-        return
-    say("kilo-review: a review is at work in the background; waiting for it (Ctrl-C ends the waiting)")
-    turn.take(run.deadline.cap(LONGEST_WAIT))
+    try:
+        if run.settings.cache and session.ledger.store.folder.exists() and not turn.take():
+            say("kilo-review: a review is at work in the background; waiting for it (Ctrl-C ends the waiting)")
+            turn.take(run.deadline.cap(LONGEST_WAIT))
+        yield
+    finally:
+        turn.give_back()
 
 
 def _until_no_word_is_left(run: Run) -> int:

@@ -11,24 +11,24 @@ from kilo_review import config, review, series
 from kilo_review.background import Turn
 from kilo_review.cli.options import CONTEXT, with_reports
 from kilo_review.cli.run import Caller, Run, prepare
+from kilo_review.cli.trail import LAST_SECONDS, ON_RECORD, Trail, last_commit, next_commit, not_on_record
 from kilo_review.deadline import Deadline
 from kilo_review.display import escaped_path, one_line
+from kilo_review.errors import KiloReviewError
 from kilo_review.hooks import post_commit, pre_commit, pre_push
 from kilo_review.judge.policy import ExitCode
+from kilo_review.ledger.records import PUSHED
 from kilo_review.outcome import Outcome, State
 from kilo_review.report.progress import say
 from kilo_review.source import underway
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from kilo_review.hooks.pre_push import Pushed
     from kilo_review.session import Session
-
-ON_RECORD = "left for kilo-review catch-up"
-LAST_SECONDS = 0.5
-"""For a last question to git, when the time is used up."""
+    from kilo_review.source.repo import Repository
 
 
 COMMIT = Caller("commit", "the commit", pre_commit.MAX_SECONDS)
@@ -55,8 +55,9 @@ def hook() -> None:
 @click.pass_context
 def hook_pre_commit(ctx: click.Context, /, ignored: Sequence[str], **flags: Any) -> int:  # noqa: ANN401, ARG001
     """Review what is being committed."""
-    run = prepare(ctx, flags, COMMIT)
+    run, trail = _prepared(ctx, flags, COMMIT, next_commit)
     with run.session() as session:
+        trail.session = session
         _tell_what_the_background_found(session)
         return run.conclude(_committed(run, session), session)
 
@@ -64,10 +65,25 @@ def hook_pre_commit(ctx: click.Context, /, ignored: Sequence[str], **flags: Any)
 def _committed(run: Run, session: Session) -> Iterator[Outcome]:
     outcome = review.run(run.job(pre_commit.request()), run.talk, session)
     is_left = outcome.count(State.NOT_REVIEWED) or outcome.failure or outcome.target.postponed
-    if is_left and session.ledger.is_used and not session.ledger.store.off:
+    if is_left:
         is_followed = pre_commit.is_followed_by_pre_push(Deadline().within(LAST_SECONDS))
-        outcome.afterwards = "will be reviewed at push" if is_followed else ON_RECORD
+        outcome.afterwards = "will be reviewed at push" if is_followed else _what_becomes(session)
     yield outcome
+
+
+def _what_becomes(session: Session) -> str:
+    """What will become of that which was left out."""
+    return not_on_record(session.ledger.off) if session.ledger.off else ON_RECORD
+
+
+def _prepared(
+    ctx: click.Context, flags: dict[str, Any], caller: Caller, find: Callable[[Repository], list[tuple[str, str]]]
+) -> tuple[Run, Trail]:
+    """Read all settings, with the boundary told first what to put on record if that fails."""
+    ctx.obj.trail = trail = Trail(find, remembers=not flags["no_cache"])
+    run = prepare(ctx, flags, caller)
+    trail.remembers = run.settings.cache
+    return run, trail
 
 
 def _pushed(run: Run, found: Pushed, session: Session) -> Iterator[Outcome]:
@@ -77,11 +93,15 @@ def _pushed(run: Run, found: Pushed, session: Session) -> Iterator[Outcome]:
     if not found.series:
         return
     job = run.job(Request())
-    for each in found.series:
-        for outcome in series.run(job, each, run.talk, session):
-            if outcome.count(State.NOT_REVIEWED) and session.ledger.is_used and not session.ledger.store.off:
-                outcome.afterwards = ON_RECORD
-            yield outcome
+    try:
+        for each in found.series:
+            for outcome in series.run(job, each, run.talk, session):
+                if outcome.count(State.NOT_REVIEWED):
+                    outcome.afterwards = _what_becomes(session)
+                yield outcome
+    except KiloReviewError as error:
+        session.ledger.leave_all(list(session.ledger.begun), error.message)
+        raise
 
 
 @hook.command("pre-push", context_settings=CONTEXT)
@@ -90,18 +110,32 @@ def _pushed(run: Run, found: Pushed, session: Session) -> Iterator[Outcome]:
 @click.pass_context
 def hook_pre_push(ctx: click.Context, /, arguments: Sequence[str], **flags: Any) -> int:  # noqa: ANN401
     """Review what is being pushed."""
-    run = prepare(ctx, flags, PUSH)
+    stdin = sys.stdin.buffer if sys.stdin else None  # None where it was closed
+    told: list[bytes] = []
+
+    def updates(repo: Repository, deadline: Deadline) -> list[pre_push.Update]:
+        if not told:  # it can be read once
+            told.append(pre_push.read(stdin, deadline))
+        return pre_push.updates(repo, arguments, config.environment(), told[0])
+
+    def pushed(repo: Repository) -> list[tuple[str, str]]:
+        every = updates(repo, Deadline().within(LAST_SECONDS))
+        return [(PUSHED + each.remote_oid, each.local_oid) for each in every if each.local_oid.strip("0")]
+
+    run, trail = _prepared(ctx, flags, PUSH, pushed)
     with run.session() as session:
-        stdin = sys.stdin.buffer if sys.stdin else None  # None where it was closed
-        found = pre_push.pushed(session.repository, arguments, config.environment(), stdin)
+        trail.session = session
+        found = pre_push.pushed(session.repository, updates(session.repository, run.deadline))
         if not found.series and not found.others:
             if not run.flags["quiet"]:
                 say("kilo-review: nothing new is pushed")
             return ExitCode.PASS
+        if found.series:
+            series.begin(run.job(Request()), found.series, session)
         whole = found.series[0].net if len(found.series) == 1 and not found.others else None
         code = run.conclude(_pushed(run, found, session), session, whole=whole)
-        pushed = {commit.change for each in found.series for commit in each.commits}
-        session.ledger.seen(each for each in session.ledger.unseen() if (each.base, each.head) in pushed)
+        changes = {commit.change for each in found.series for commit in each.commits}
+        session.ledger.seen(each for each in session.ledger.unseen() if (each.base, each.head) in changes)
         return code
 
 
@@ -110,8 +144,9 @@ def hook_pre_push(ctx: click.Context, /, arguments: Sequence[str], **flags: Any)
 @click.pass_context
 def hook_post_commit(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
     """Review the new commit in the background, so that the push need not wait."""
-    run = prepare(ctx, flags, AFTER_COMMIT)
+    run, trail = _prepared(ctx, flags, AFTER_COMMIT, last_commit)
     with run.session() as session:
+        trail.session = session
         _tell_what_the_background_found(session)
         layout = session.repository.layout
         if underway.sequence(session.repository):  # its commits may be replayed once more
@@ -119,6 +154,8 @@ def hook_post_commit(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN40
         if not run.settings.cache:  # nothing of it could be kept
             return ExitCode.PASS
         session.ledger.store.check_owner()
+        made = set(last_commit(session.repository))
+        session.ledger.begin(made - session.ledger.reviewed(made))
         turn = Turn(session.ledger.store.folder)
         turn.leave_word()
         if turn.take():  # else the one who has it will read the word

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     import click
 
+    from kilo_review.cli.trail import Trail
     from kilo_review.config import Settings
     from kilo_review.finding import Finding
     from kilo_review.outcome import Target
@@ -44,6 +45,8 @@ MOST_SEARCHED = 1 << 20
 """Bytes of the change that are searched for secrets which the model may name without quoting them."""
 REPORT_SECONDS = 30.0
 """For git to show the change to those formats that show it."""
+HELD_SECONDS = 0.5
+"""The same while a commit or push waits."""
 
 
 class Caller(NamedTuple):
@@ -70,6 +73,8 @@ class Boundary:
 
     on_unavailable: OnUnavailable = OnUnavailable.BLOCK
     held: str = ""
+    trail: Trail | None = None
+    """Where a hook leaves on record that it has not reviewed."""
 
 
 def _nothing(view: View) -> None:
@@ -176,7 +181,8 @@ class Run(NamedTuple):
             held = code == ExitCode.BLOCKED and bool(self.caller.held)
             session.ledger.count(self.caller.kind, outcome, held=held)
         is_public = self.caller.is_public or is_ci(config.environment())
-        diff = cache(lambda: _diff(outcome.target, session, patch))
+        seconds = HELD_SECONDS if self.caller.held else REPORT_SECONDS
+        diff = cache(lambda: _diff(outcome.target, session, patch, seconds))
         shown_code = _code_of(outcome.findings, diff()) if is_public and outcome.findings else ()
         mask = mask_for(outcome.findings, shown_code, is_public=is_public)
         told = published(outcome, mask) if is_public else outcome
@@ -200,13 +206,13 @@ class Run(NamedTuple):
         return result
 
 
-def _diff(target: Target, session: Session | None, patch: bytes | None) -> Diff | None:
+def _diff(target: Target, session: Session | None, patch: bytes | None, seconds: float) -> Diff | None:
     """The change once more, for a report that shows it; None where it has no two ends, or cannot be read again."""
     if patch is not None:
         return changes.of_patch(patch).diff
     if session is None or not (target.base and target.head):
         return None
-    session.repository.deadline = Deadline().within(REPORT_SECONDS)  # a report is due when the time is over, too
+    session.repository.deadline = Deadline().within(seconds)  # a report is due when the time is over, too
     try:
         return changes.of_repository(session.repository, Request(target=target)).diff
     except (SourceError, DeadlineError):

@@ -16,6 +16,7 @@ from kilo_review.source import history
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from kilo_review.deadline import Deadline
     from kilo_review.source.history import Series
     from kilo_review.source.repo import Repository
 
@@ -86,10 +87,10 @@ class Pushed(NamedTuple):
     others: list[Other]
 
 
-def pushed(
-    repo: Repository, arguments: Sequence[str], environment: Mapping[str, str], stdin: BinaryIO | None
-) -> Pushed:
-    """What is new at the remote.
+def updates(
+    repo: Repository, arguments: Sequence[str], environment: Mapping[str, str], text: bytes
+) -> list[Update]:  # fmt: skip
+    """Return the references of the push.
 
     Precedence: the framework's variables; git's lines on standard input; else what the upstream lacks.
 
@@ -97,16 +98,23 @@ def pushed(
         repo: the repository.
         arguments: git's: the remote's name and its URL.
         environment: where `PRE_COMMIT_*` may be.
-        stdin: where git's lines may be.
+        text: git's lines, if there are any.
 
     Raises:
         TargetError: a line or variable names something that is not here.
     """
-    updates = _from_framework(repo, environment)
-    if updates is None:
-        updates = _from_git(stdin, arguments[0] if arguments else "origin")
-    if updates is None:
-        updates = _from_upstream(repo)
+    found = _from_framework(repo, environment)
+    if found is None:
+        found = _from_git(text, arguments[0] if arguments else "origin")
+    return _from_upstream(repo) if found is None else found
+
+
+def pushed(repo: Repository, updates: Sequence[Update]) -> Pushed:
+    """Return what is new at the remote.
+
+    Raises:
+        SourceError: git cannot tell.
+    """
     found, heads = Pushed([], []), list[str]()
     ways = {update[:3]: update for update in reversed(updates)}  # the first name of each
     for update in updates:
@@ -132,18 +140,17 @@ def _from_framework(repo: Repository, environment: Mapping[str, str]) -> list[Up
     return None
 
 
-def _from_git(stdin: BinaryIO | None, remote: str) -> list[Update] | None:
+def _from_git(text: bytes, remote: str) -> list[Update] | None:
     """`<local ref> <local oid> <remote ref> <remote oid>` lines, one for each reference."""
-    text = _read_quickly(stdin)
     if not text:
         return None
-    updates = []
+    found = []
     for line in text.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n"):
         match = re.match(_LINE, line)
         if match is None:
             raise TargetError(f"standard input is not what git gives a pre-push hook: {line[:80]!a}")
-        updates.append(Update(match[2], match[4], remote, match[3]))
-    return updates
+        found.append(Update(match[2], match[4], remote, match[3]))
+    return found
 
 
 def _from_upstream(repo: Repository) -> list[Update]:
@@ -195,15 +202,21 @@ def _oid(repo: Repository, name: str) -> str:
     return found
 
 
-def _read_quickly(stdin: BinaryIO | None) -> bytes:
-    """All of standard input, if somebody writes to it; a terminal or silence means nothing."""
+def read(stdin: BinaryIO | None, deadline: Deadline) -> bytes:
+    """All of standard input, if a process writes to it; a terminal or silence means nothing.
+
+    Raises:
+        TargetError: it has no end.
+    """
     if stdin is None or stdin.closed or stdin.isatty():
         return b""
     pieces: list[bytes] = []
+    left = deadline.remaining()
+    patience = STDIN_SECONDS if left is None else min(STDIN_SECONDS, left)
     size, end = 0, time.monotonic() + LONGEST_SECONDS
     descriptor = stdin.fileno()
     while size <= LONGEST_STDIN and time.monotonic() < end:
-        silent = not select.select([descriptor], [], [], STDIN_SECONDS)[0]
+        silent = not select.select([descriptor], [], [], patience)[0]
         piece = b"" if silent else os.read(descriptor, 65536)
         if not piece:
             return b"".join(pieces)

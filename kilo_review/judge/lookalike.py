@@ -19,6 +19,7 @@ from kilo_review.judge.places import MATHEMATICAL, TEMPLATES, Place
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from kilo_review.deadline import Deadline
     from kilo_review.judge.places import Row
     from kilo_review.source.diff import Line
 
@@ -90,8 +91,9 @@ class _Word(NamedTuple):
 class Names:
     """The ASCII words of some lines: what another name could be taken for."""
 
-    def __init__(self, lines: Sequence[Line]) -> None:
+    def __init__(self, lines: Sequence[Line], deadline: Deadline) -> None:
         self._lines = lines
+        self._deadline = deadline
 
     def has(self, word: str) -> bool:
         """Whether a word, or one that looks the same in ASCII, is among them."""
@@ -100,7 +102,7 @@ class Names:
     @cached_property
     def _folded(self) -> frozenset[str]:
         words: set[str] = set()
-        for line in self._lines:
+        for line in self._deadline.paced(self._lines):
             if line.kind != "-":
                 words.update(re.findall(r"[A-Za-z0-9]+", line.text))
         return frozenset(word.translate(_FOLD) for word in words if not word.isdigit())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from kilo_review.deadline import Deadline
 from kilo_review.display import printable
 from kilo_review.finding import Category, Finding
 from kilo_review.judge import bidi, invisible, lookalike
@@ -21,30 +22,38 @@ if TYPE_CHECKING:
     from kilo_review.judge.places import Row
     from kilo_review.source.diff import Line
 
+NO_LIMIT = Deadline()
 _UNUSUAL = f"[{BIDI}{INVISIBLE}{SPACES}{PRIVATE}]"
 _LETTERS = f"[{lookalike.LETTERS}]"
 
 
 def deceptive(path: str, lines: Sequence[Line], symbol: str = "") -> list[Finding]:
+    """All that `search` finds."""
+    return list(search(path, lines, symbol))
+
+
+def search(
+    path: str, lines: Sequence[Line], symbol: str = "", deadline: Deadline = NO_LIMIT
+) -> Iterator[Finding]:  # fmt: skip
     """Find characters in added lines that show a reader something else than the compiler gets.
 
     Args:
         path: the file's path; its ending tells programs from prose and data.
         lines: lines of a hunk. Those that are not added serve as context.
         symbol: the enclosing function or class heading, or "".
+        deadline: when the search must be over.
 
-    Returns:
+    Yields:
         For each line at most one finding of each kind of deceit, in order.
+
+    Raises:
+        DeadlineError: the time is used up; what was found so far has been yielded.
     """
     suspects = [index for index, line in enumerate(lines) if line.kind == "+" and not line.text.isascii()]
-    if not suspects:
-        return []
-    page, names = Page(path, lines), lookalike.Names(lines)
-    return [
-        _finding(path, lines[index], deceit, symbol)
-        for index in suspects
-        for deceit in _deceits(page.row(index), names)
-    ]
+    page, names = Page(path, lines), lookalike.Names(lines, deadline)
+    for index in deadline.paced(suspects):
+        for deceit in _deceits(page.row(index), names):
+            yield _finding(path, lines[index], deceit, symbol)
 
 
 def _deceits(row: Row, names: lookalike.Names) -> Iterator[Deceit]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review.deadline import Deadline
 from kilo_review.display import json_path, printable
 from kilo_review.finding import Status
+from kilo_review.ledger.calibration import Calibration
 from kilo_review.ledger.codec import (
     UNREADABLE,
     entries_from_blob,
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 500
 """Values in one query; SQLite takes 999 in its oldest builds."""
-HALF = 0.5
-"""Weight of the newest measurement of a speed: the machine of today counts."""
+BEGUN = "its review was begun and did not end"
+SWITCHED_OFF = "nothing is remembered (cache = false)"
+NEXT_COMMIT = ""
+"""In place of a new tree that is not known: the commit that was about to be made on the old one."""
+PUSHED = "push "
+"""Before the id of the remote's commit, in place of an old tree, where the commits of a push could not be listed."""
 
 
 class Receipt(NamedTuple):
@@ -89,51 +94,6 @@ class Shown(NamedTuple):
     head: str
 
 
-class Calibration(NamedTuple):
-    """What is known of a model's speed and tokenizer; 0 where nothing is known.
-
-    Attributes:
-        tokens_per_byte: the highest ratio seen.
-        reading: prompt tokens a second.
-        writing: answer tokens a second.
-        answer: tokens of a usual answer.
-    """
-
-    tokens_per_byte: float = 0.0
-    reading: float = 0.0
-    writing: float = 0.0
-    answer: float = 0.0
-
-    def seconds(self, prompt_tokens: int) -> float:
-        """How long one request will probably take; 0 if nothing is known."""
-        reading = prompt_tokens / self.reading if self.reading else 0.0
-        return reading + (self.answer / self.writing if self.writing else 0.0)
-
-    def tokens_within(self, seconds: float) -> int | None:
-        """Prompt tokens that fit a time; None if nothing is known."""
-        if not self.reading:
-            return None
-        return max(0, int((seconds - self.seconds(0)) * self.reading))
-
-    def mixed(self, new: Calibration) -> Calibration:
-        """This one, corrected by a newer measurement."""
-        return Calibration(
-            max(self.tokens_per_byte, new.tokens_per_byte),
-            *(
-                _mixed(old, fresh)
-                for old, fresh in (
-                    (self.reading, new.reading),
-                    (self.writing, new.writing),
-                    (self.answer, new.answer),
-                )
-            ),
-        )
-
-
-def _mixed(old: float, new: float) -> float:
-    return HALF * old + HALF * new if old and new else old or new
-
-
 @dataclass(slots=True)
 class Ledger:
     """Asks and fills the store. See `Store` for what happens where there is none."""
@@ -142,6 +102,12 @@ class Ledger:
     is_used: bool = True
     """False under --no-cache: nothing is looked up and nothing is kept, but for decisions."""
     is_absent: bool = False
+    begun: set[tuple[str, str]] = field(default_factory=set)
+    """Changes (base, head) that this run has put on record as not reviewed yet, and has not come to the end of."""
+    is_concluded: bool = False
+    """Whether this run has recorded what came of a review."""
+    has_left: bool = False
+    """Whether that is, of one of them at least, that something was not reviewed."""
 
     @classmethod
     def of(cls, git_folder: Path, deadline: Deadline, *, is_used: bool = True) -> Ledger:
@@ -156,6 +122,11 @@ class Ledger:
     def close(self) -> None:
         """Let go of the file."""
         self.store.close()
+
+    @property
+    def off(self) -> str:
+        """Why nothing is kept in this run; "" as long as all is well."""
+        return self.store.off if self.is_used else SWITCHED_OFF
 
     # Verdicts
 
@@ -220,14 +191,34 @@ class Ledger:
             ("INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [row]),
             ("DELETE FROM unreviewed WHERE base = ? AND head = ?", [(receipt.base, receipt.head)]),
         )
+        self._conclude([(receipt.base, receipt.head)])
+
+    def begin(self, changes: Iterable[tuple[str, str]]) -> None:
+        """Put on record that changes are not reviewed yet: so a killed review has left its record already."""
+        if not self.is_used:
+            return
+        rows = [(base, head, BEGUN, entries_to_blob(()), time.time()) for base, head in changes]
+        if rows and self.store.write((LEAVE_UNLESS_KNOWN, rows)):
+            self.begun |= {(row[0], row[1]) for row in rows}
 
     def leave(self, base: str, head: str, reason: str, entries: Sequence[Entry]) -> bool:
         """Put on record what of a change was not reviewed; whether it is on record."""
+        return self.leave_all([(base, head)], reason, entries)
+
+    def leave_all(self, changes: Collection[tuple[str, str]], reason: str, entries: Sequence[Entry] = ()) -> bool:
+        """The same of several changes, for one reason."""
         if not self.is_used:
             return False
-        row = (base, head, printable(reason), entries_to_blob(entries), time.time())
+        blob, now = entries_to_blob(entries), time.time()
+        rows = [(base, head, printable(reason), blob, now) for base, head in changes]
+        self._conclude(changes)
+        self.has_left = True
         # A review that got as far as the hunks knows more than one that did not.
-        return self.store.write((LEAVE if entries else LEAVE_UNLESS_KNOWN, [row]))
+        return self.store.write((LEAVE if entries else LEAVE_UNLESS_MORE_IS_KNOWN, rows))
+
+    def _conclude(self, changes: Iterable[tuple[str, str]]) -> None:
+        self.begun.difference_update(changes)
+        self.is_concluded = True
 
     def unreviewed(self, changes: Collection[tuple[str, str]]) -> dict[tuple[str, str], Unreviewed]:
         """What is on record as not reviewed, of these changes (base, head)."""
@@ -242,8 +233,32 @@ class Ledger:
 
     def settle(self, changes: Iterable[tuple[str, str]]) -> None:
         """Nothing is left of these changes (base, head): they were reviewed as parts of a larger one."""
+        gone = list(changes)
+        self.begun.difference_update(gone)
         if self.is_used:
-            self.store.write(("DELETE FROM unreviewed WHERE base = ? AND head = ?", changes))
+            self.store.write(("DELETE FROM unreviewed WHERE base = ? AND head = ?", gone))
+
+    def reviewed(self, changes: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of the changes (base, head) that have a receipt, by whichever settings."""
+        wanted = set(changes)
+        rows = self.store.rows("SELECT base, head FROM receipts") if self.is_used and wanted else []
+        return wanted.intersection((base, head) for base, head in rows)
+
+    def unresolved(self) -> list[tuple[str, str, str]]:
+        """Base, head and reason of what was left out before it was known which change it is."""
+        query = "SELECT base, head, reason FROM unreviewed WHERE head = ? OR substr(base, 1, ?) = ? ORDER BY at"
+        rows = self.store.rows(query, NEXT_COMMIT, len(PUSHED), PUSHED) if self.is_used else []
+        return [(base, head, reason) for base, head, reason in rows]
+
+    def resolve(self, row: tuple[str, str, str], changes: Iterable[tuple[str, str]]) -> None:
+        """Replace such a row (base, head, reason) by rows of the changes that it turned out to be."""
+        base, head, reason = row
+        rows = [(*change, reason, entries_to_blob(()), time.time()) for change in changes]
+        if self.is_used:
+            self.store.write(
+                (LEAVE_UNLESS_KNOWN, rows),
+                ("DELETE FROM unreviewed WHERE base = ? AND head = ?", [(base, head)]),
+            )
 
     def all_unreviewed(self) -> list[tuple[str, str]]:
         """Every change (base, head) of which something is on record as not reviewed, the oldest first."""
@@ -360,6 +375,8 @@ class Ledger:
 
 LEAVE = "INSERT OR REPLACE INTO unreviewed VALUES (?, ?, ?, ?, ?)"
 LEAVE_UNLESS_KNOWN = "INSERT OR IGNORE INTO unreviewed VALUES (?, ?, ?, ?, ?)"
+LEAVE_UNLESS_MORE_IS_KNOWN = """INSERT INTO unreviewed VALUES (?, ?, ?, ?, ?) ON CONFLICT (base, head) DO UPDATE
+    SET reason = excluded.reason, at = excluded.at WHERE entries = excluded.entries"""
 SIGHTING = "INSERT INTO sightings VALUES (?, ?, ?, ?, NULL, ?) ON CONFLICT (fingerprint) DO UPDATE SET fixed_at = NULL"
 _COLUMNS = "base, head, identity, provider, model, prompts, outcome, findings, entries, at, answerer"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from kilo_review.deadline import Deadline
 from kilo_review.display import escaped_path
 from kilo_review.errors import PromptTooLongError
 from kilo_review.inert import inert
@@ -26,8 +27,11 @@ ANSWER_TOKENS = 1024
 """Reserved for the answer: about ten findings."""
 LARGEST_CHUNK = 4000
 """Tokens of change in one request, whatever the window: recall falls as prompts grow (docs/prompts.md)."""
+LONGEST_LINE = 1 << 16
+"""Characters; a longer line takes more than `LARGEST_CHUNK` tokens by any estimate."""
 SAFETY_TOKENS = 64
 """The chat template's own tokens, which no server tells."""
+NO_LIMIT = Deadline()
 
 
 @dataclass(slots=True)
@@ -151,27 +155,48 @@ def pack(pieces: Iterable[Piece], meter: TokenMeter, room: Callable[[], int], sh
 
 
 def pieces_of(
-    change: FileChange, hunk: Hunk, lines: list[Line], context: Context, meter: TokenMeter, room: int
+    change: FileChange,
+    hunk: Hunk,
+    lines: list[Line],
+    context: Context,
+    meter: TokenMeter,
+    room: int,
+    deadline: Deadline = NO_LIMIT,
 ) -> list[Piece]:
     """One piece, or several if the hunk alone exceeds the budget.
 
     Raises:
         PromptTooLongError: a single line does not fit.
+        DeadlineError: the time is used up.
     """
     shown = tuple(trimmed(lines, context))
-    whole = _piece(change, hunk, shown, context, len(shown), hunk.new_start)
-    if meter.estimate(whole.text) <= room:
-        return [whole]
+    if meter.estimate_bytes(sum(_least(line) for line in deadline.paced(shown))) <= room:
+        whole = _piece(change, hunk, shown, context, len(shown), hunk.new_start)
+        if meter.estimate(whole.text) <= room:
+            return [whole]
     pieces, begin = [], hunk.new_start
-    for part in _parts(change, hunk, shown, context, meter, room):
+    for part in _parts(change, hunk, deadline.paced(shown), context, meter, room):
         pieces.append(_piece(change, hunk, part, context, len(shown), begin))
         begin = _next_new(part, begin)
     return pieces
 
 
-def essence(change: FileChange, hunk: Hunk, lines: list[Line], context: Context) -> str:
-    """All that a model is shown of a hunk, but for the numbers of its lines: code that moves is the same code."""
-    rows = (f"{line.kind}{inert(line.text)}" for line in (*context.before, *trimmed(lines, context)))
+def _least(line: Line) -> int:
+    """Bytes that a line takes at least, told without a look at each character."""
+    return max(0, len(line.text.rstrip()) - 1)  # a byte order mark is left out
+
+
+def essence(
+    change: FileChange, hunk: Hunk, lines: list[Line], context: Context, deadline: Deadline = NO_LIMIT
+) -> str:  # fmt: skip
+    """All that a model is shown of a hunk, but for the numbers of its lines: code that moves is the same code.
+
+    Raises:
+        DeadlineError: the time is used up.
+    """
+    shown = deadline.paced((*context.before, *trimmed(lines, context)))
+    # A line that fits no request need not be made fit for one, to be known again.
+    rows = (f"{line.kind}{inert(line.text) if len(line.text) <= LONGEST_LINE else line.text}" for line in shown)
     return "\n".join([*_head(change, hunk, context), *rows])
 
 
@@ -187,7 +212,9 @@ def _parts(
     part: list[Line] = []
     used = head
     for line in lines:
-        size = meter.estimate(_row(line)) + 1
+        size = meter.estimate_bytes(_least(line))  # a line of megabytes need not be made fit for a model to be refused
+        if head + size <= room:
+            size = meter.estimate(_row(line)) + 1
         if head + size > room:
             raise _too_long(line, head + size, room)
         if part and used + size > room:

@@ -45,6 +45,7 @@ EVERYTHING = (0, 1 << 62)
 
 def _regions(diff: Diff, hunk: Hunk) -> Iterator[Region]:
     """Runs of changed lines on the new side, in halves of lines, so that a removal has a place between two lines."""
+    diff.check()
     last, begin, is_run = hunk.new_start - 1, 0, False
     for line in diff.lines(hunk):
         if line.kind != " " and not is_run:

@@ -44,6 +44,8 @@ _CONTROL_WORDS = (
     rb"|lock|unlock|mutex|atomic|synchronized|thread|async|await|yield|select|close|open|null|nil|None|undefined)\b"
     rb"|&&|\|\||[<>!=]=|\?)"
 )
+LONGEST_BODY = 1 << 16
+"""Bytes of a hunk that are looked through; the order of larger ones is not worth more time."""
 
 
 def rank(change: FileChange, hunk: Hunk, data: bytes) -> Risk:
@@ -59,7 +61,7 @@ def rank(change: FileChange, hunk: Hunk, data: bytes) -> Risk:
         return Risk.PROSE
     if re.search(_TEST_PATHS, path):
         return Risk.TEST
-    body = data[hunk.begin : hunk.end]
+    body = data[hunk.begin : min(hunk.end, hunk.begin + LONGEST_BODY)]
     if re.search(_SENSITIVE_PATHS, path) or re.search(_SENSITIVE_WORDS, body):
         return Risk.SENSITIVE
     return Risk.CONTROL_FLOW if re.search(_CONTROL_WORDS, body) else Risk.CODE

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.hooks.post_commit import REPOSITORY_VARIABLES
@@ -12,9 +10,11 @@ from kilo_review.outcome import Egress
 from kilo_review.proof import change
 from kilo_review.proof.verdict import Proof, Reviewed
 from kilo_review.proof.watch import Surroundings, watch
+from kilo_review.source import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from kilo_review.deadline import Deadline
 
@@ -34,8 +34,8 @@ def prove(arguments: Sequence[str], deadline: Deadline, environment: Mapping[str
     """
     kept = {name: value for name, value in environment.items() if name not in REPOSITORY_VARIABLES}
     marker = change.new_marker()
-    with tempfile.TemporaryDirectory(prefix="kilo-review-proof-") as made:
-        repository, report = Path(made) / "repository", Path(made) / "report.json"
+    with scratch.folder() as made:
+        repository, report = made / "repository", made / "report.json"
         change.staged(repository, marker, kept)
         # After the user's own, so that these win.
         own = ("--format", "json", "--output", str(report))

@@ -74,4 +74,5 @@ def of_repository(repo: Repository, request: Request) -> Change:
 
 def _diff(repo: Repository, base: str, head: str, paths: tuple[str, ...]) -> Diff:
     """Equal trees need no git: the commonest case of a hook (a message-only amend) ends here."""
-    return parse_diff_tree(*((b"", b"") if base == head else repo.diff(base, head, paths)))
+    output = (b"", b"") if base == head else repo.diff(base, head, paths)
+    return parse_diff_tree(*output, check=repo.check_time)

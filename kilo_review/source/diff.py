@@ -8,13 +8,19 @@ are wanted, and never sees a file name: its header pattern fails on names that c
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.errors import DiffMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@ ?([^\n]*)\n?")
 _PLUS, _MINUS, _SPACE, _BACKSLASH, _NEWLINE, _RETURN = b"+- \\\n\r"
 REPORT = "This is a bug in kilo-review; please report it with the output of git diff --stat"
+SLICE_BYTES = 1 << 18
+"""A larger hunk is read in parts, with a look at the clock between them."""
+HUNKS_BETWEEN = 256
 SUBMODULE, SYMLINK, NO_MODE = "160000", "120000", "000000"
 
 
@@ -82,19 +88,36 @@ class FileChange(NamedTuple):
     hunks: tuple[Hunk, ...]
 
 
+def unlimited() -> None:
+    """There is always time."""
+
+
 class Diff(NamedTuple):
     """A parsed diff and the bytes that its hunks point into."""
 
     data: bytes
     files: tuple[FileChange, ...]
+    check: Callable[[], None] = unlimited
+    """Raises `SourceError` where the time is over; asked between the parts of what takes long."""
 
     def lines(self, hunk: Hunk) -> list[Line]:
         """The hunk's lines with their numbers on both sides.
 
         Raises:
             DiffMismatchError: unidiff reads other counts than the scanner did.
+            SourceError: the time is over in the middle of a large hunk.
         """
-        return parse_hunk(self.data[hunk.begin : hunk.end], hunk)
+        if hunk.end - hunk.begin <= SLICE_BYTES:
+            return parse_hunk(self.data[hunk.begin : hunk.end], hunk)
+        lines: list[Line] = []
+        for data, part in _slices(self.data, hunk):
+            if lines:
+                self.check()
+            lines += parse_hunk(data, part)
+        added, removed = (sum(line.kind == kind for line in lines) for kind in "+-")
+        if (added, removed) != (hunk.added, hunk.removed):
+            raise _miscounted(hunk)
+        return lines
 
 
 def decode_path(raw: bytes) -> str:
@@ -121,7 +144,7 @@ def parse_hunk(data: bytes, hunk: Hunk) -> list[Line]:
     except (UnidiffParseError, ValueError) as error:
         raise DiffMismatchError(f"{hunk.path!a}: the hunk at line {hunk.start} cannot be parsed ({error})") from None
     if (parsed.added, parsed.removed) != (hunk.added, hunk.removed):
-        raise DiffMismatchError(f"{hunk.path!a}: the hunk at line {hunk.start} was parsed with other counts than git's")
+        raise _miscounted(hunk)
     return [
         Line(line.line_type, line.source_line_no, line.target_line_no, line.value.removesuffix("\n"))
         for line in parsed
@@ -129,27 +152,87 @@ def parse_hunk(data: bytes, hunk: Hunk) -> list[Line]:
     ]
 
 
-def scan_hunks(data: bytes, position: int, path: str) -> tuple[list[Hunk], int]:
+def _miscounted(hunk: Hunk) -> DiffMismatchError:
+    return DiffMismatchError(f"{hunk.path!a}: the hunk at line {hunk.start} was parsed with other counts than git's")
+
+
+def _slices(data: bytes, hunk: Hunk) -> Iterator[tuple[bytes, Hunk]]:
+    """A large hunk as several that follow each other without a gap, each with a header of its own."""
+    position, old, new = data.index(b"\n", hunk.begin) + 1, hunk.old_start, hunk.new_start
+    while position < hunk.end:
+        end = data.find(b"\n", position + SLICE_BYTES, hunk.end) + 1 or hunk.end
+        if data[end : end + 1] == b"\\" and end < hunk.end:  # the note that a line has no end belongs to that line
+            end = data.find(b"\n", end, hunk.end) + 1 or hunk.end
+        body = data[position:end]
+        added, removed, notes = ((b"\n" + body).count(b"\n" + mark) for mark in (b"+", b"-", b"\\"))
+        shared = body.count(b"\n") + (not body.endswith(b"\n")) - added - removed - notes
+        lengths = shared + removed, shared + added
+        header = b"@@ -%d,%d +%d,%d @@\n" % (old, lengths[0], new, lengths[1])
+        yield (
+            header + body,
+            hunk._replace(
+                old_start=old,
+                old_length=lengths[0],
+                new_start=new,
+                new_length=lengths[1],
+                added=added,
+                removed=removed,
+            ),
+        )
+        position, old, new = end, old + lengths[0], new + lengths[1]
+
+
+def scan_hunks(
+    data: bytes, position: int, path: str, check: Callable[[], None] = unlimited
+) -> tuple[list[Hunk], int]:  # fmt: skip
     """All hunks that follow each other from `position` on; also where they end."""
-    hunks = []
+    hunks: list[Hunk] = []
     while header := _HUNK.match(data, position):
         old_start, old_length, new_start, new_length = (
             int(number) if number is not None else 1 for number in header.groups()[:4]
         )
+        if not len(hunks) % HUNKS_BETWEEN:
+            check()
         begin, position = position, header.end()
-        added, removed, position = _scan_body(data, position, old_length, new_length, path)
+        added, removed, position = _scan_body(data, position, (old_length, new_length), path, check)
         heading = header.group(5).decode("utf-8", "replace").strip()
         hunks.append(Hunk(path, old_start, old_length, new_start, new_length, added, removed, heading, begin, position))
     return hunks, position
 
 
-def _scan_body(data: bytes, position: int, old: int, new: int, path: str) -> tuple[int, int, int]:
-    """Count lines until both sides are used up. This loop runs once for each line of the change."""
+def _scan_body(
+    data: bytes, position: int, left: tuple[int, int], path: str, check: Callable[[], None]
+) -> tuple[int, int, int]:
+    """Count lines until both sides are used up."""
     added = removed = 0
-    find, size = data.find, len(data)
+    size, (old, new) = len(data), left
     while old > 0 or new > 0:
         if position >= size:
             raise DiffMismatchError(f"{path!a}: the diff ends inside a hunk", hint="Is the patch complete?")
+        if added or removed:
+            check()
+        more, fewer, shared, end = _count(data, position, (old, new), min(size, position + SLICE_BYTES))
+        added, removed, old, new = added + more, removed + fewer, old - fewer - shared, new - more - shared
+        if end == position:
+            break
+        position = end
+    if old or new:
+        raise DiffMismatchError(
+            f"{path!a}: a hunk does not have the length that its header states", hint="Is the patch damaged?"
+        )
+    if position < size and data[position] == _BACKSLASH:
+        position = data.find(b"\n", position) + 1 or size
+    return added, removed, position
+
+
+def _count(data: bytes, position: int, left: tuple[int, int], stop: int) -> tuple[int, int, int, int]:
+    """Added, removed and shared lines up to about `stop`, and where they end.
+
+    This loop runs once for each line of the change.
+    """
+    added = removed = shared = 0
+    find, size, (old, new) = data.find, len(data), left
+    while (old > 0 or new > 0) and position < stop:
         kind = data[position]
         if kind == _PLUS:
             new -= 1
@@ -160,16 +243,11 @@ def _scan_body(data: bytes, position: int, old: int, new: int, path: str) -> tup
         elif kind in (_SPACE, _NEWLINE, _RETURN):
             old -= 1
             new -= 1
+            shared += 1
         elif kind != _BACKSLASH:
             break
         position = find(b"\n", position) + 1 or size
-    if old or new:
-        raise DiffMismatchError(
-            f"{path!a}: a hunk does not have the length that its header states", hint="Is the patch damaged?"
-        )
-    if position < size and data[position] == _BACKSLASH:
-        position = find(b"\n", position) + 1 or size
-    return added, removed, position
+    return added, removed, shared, position
 
 
 # The output of `diff-tree --raw -z -p`, and of `diff-tree --numstat -z`
@@ -185,12 +263,13 @@ class _Raw(NamedTuple):
     old_path: str | None
 
 
-def parse_diff_tree(data: bytes, counted: bytes) -> Diff:
+def parse_diff_tree(data: bytes, counted: bytes, check: Callable[[], None] = unlimited) -> Diff:
     """Parse one `diff-tree --raw -z -p` and hold it against git's own counts.
 
     Args:
         data: its output.
         counted: the output of `diff-tree --numstat -z` for the same trees.
+        check: raises `SourceError` where the time is over.
 
     Raises:
         DiffMismatchError: files, added or removed lines differ from the raw records or from the counts, or what
@@ -204,15 +283,16 @@ def parse_diff_tree(data: bytes, counted: bytes) -> Diff:
         raise DiffMismatchError("git's file list and its counts name different files")
     files = []
     for record in records:
+        check()
         sections = 2 if record.status == "T" else 1
         hunks: list[Hunk] = []
         for _ in range(sections):
-            found, position = _read_section(data, position, record.path)
+            found, position = _read_section(data, position, record.path, check)
             hunks += found
         files.append(_checked(record, hunks, counts[record.path]))
     if position != len(data):
         raise DiffMismatchError("git's patch holds more than its file list")
-    return Diff(data, tuple(files))
+    return Diff(data, tuple(files), check)
 
 
 def _read_raw(data: bytes) -> tuple[list[_Raw], int]:
@@ -252,7 +332,9 @@ def _until_nul(data: bytes, position: int) -> tuple[str, int]:
     return decode_path(data[position:end]), end + 1
 
 
-def _read_section(data: bytes, position: int, path: str) -> tuple[list[Hunk], int]:
+def _read_section(
+    data: bytes, position: int, path: str, check: Callable[[], None]
+) -> tuple[list[Hunk], int]:  # fmt: skip
     """One `diff --git` section; its header lines are passed over, since the raw record tells more."""
     if not data.startswith(b"diff --git ", position):
         raise DiffMismatchError(f"{path!a}: git lists this file but shows no patch for it")
@@ -261,7 +343,7 @@ def _read_section(data: bytes, position: int, path: str) -> tuple[list[Hunk], in
         if position == 0 or position >= len(data):
             return [], len(data)
         if data.startswith(b"@@ ", position):
-            return scan_hunks(data, position, path)
+            return scan_hunks(data, position, path, check)
         if data.startswith(b"diff --git ", position):
             return [], position
 

@@ -158,6 +158,14 @@ class Git:
             self._watch(started.proc, limit)
         return started
 
+    def check_time(self) -> None:
+        """See whether there is time left.
+
+        Raises:
+            SourceError: the deadline is over.
+        """
+        self._limit()
+
     def _limit(self) -> float | None:
         """Seconds for one command; None for as many as it takes.
 

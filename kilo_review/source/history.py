@@ -143,6 +143,26 @@ def unpushed(repo: Repository) -> Series | None:
     return series(repo, found, lambda: repo.merge_base(head, upstream) if upstream else None) if found else None
 
 
+def pushed(repo: Repository, known: str, tip: str) -> list[Commit]:
+    """What a push from `known` to `tip` has added to the remote, as far as that can be told afterwards.
+
+    Args:
+        repo: the repository.
+        known: the commit that the remote had, zeros for none.
+        tip: the commit that was pushed.
+
+    Returns:
+        The commits, parents before children; none if `tip` is here no more.
+    """
+    head = repo.commit(tip)
+    if head is None:
+        return []
+    before = repo.commit(known) if known.strip("0") else None
+    others = repo.run("for-each-ref", "--format=%(objectname)", f"--no-contains={head}", "refs/remotes")
+    old = [*filter(None, [before]), *others.decode("ascii").split()]
+    return commits(repo, [head], old, *([] if old else [f"--max-count={MOST_WITHOUT_BASE}"]))
+
+
 def lines_changed(repo: Repository, trees: Iterable[tuple[str, str]]) -> int:
     """Added and removed lines of several changes together, as git counts them without looking for renames."""
     total = 0

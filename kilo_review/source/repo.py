@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from kilo_review.errors import SourceError
 from kilo_review.source.commits import Commits, oid_in
 from kilo_review.source.faults import explain, too_slow
 from kilo_review.source.git import REACHING, drained, end
+from kilo_review.source.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +44,7 @@ class Repository(Commits):
 
     def __init__(self, directory: Path, deadline: Deadline | None = None) -> None:
         super().__init__(directory, deadline)
-        self._temporary: Path | None = None
+        self._temporary: Scratch | None = None
         self._blobs: Any = None
         self._last_blob: tuple[str, bytes] = ("", b"")
         self._index_tree = ""  # the tree that our private index holds
@@ -60,7 +60,7 @@ class Repository(Commits):
             end(self._blobs)
             self._blobs = None
         if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary.close()
             self._temporary = None
 
     # For CI
@@ -154,15 +154,16 @@ class Repository(Commits):
     def _temporary_exclusion(self) -> list[str]:
         """A pathspec for our own folder, which lies in the worktree if TMPDIR does."""
         top = str(self.top())
-        ours, worktree = (self._temporary or Path("/")).resolve(), Path(top).resolve()
+        assert self._temporary
+        ours, worktree = self._temporary.path.resolve(), Path(top).resolve()
         if not ours.is_relative_to(worktree):
             return []
         return [f":(exclude,top,literal){ours.relative_to(worktree)}"]
 
     def _lay_over(self, *, copy_index: bool) -> Path:
         if self._temporary is None:
-            self._temporary = Path(tempfile.mkdtemp(prefix="kilo-review-"))
-        index, objects = self._temporary / "index", self._temporary / "objects"
+            self._temporary = Scratch()
+        index, objects = self._temporary.path / "index", self._temporary.path / "objects"
         objects.mkdir(exist_ok=True)
         if copy_index and self.layout.index_file.exists():
             # With its time: by it git knows which files may have changed in the second of their staging.

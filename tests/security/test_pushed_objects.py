@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import pytest
@@ -142,9 +141,9 @@ def test_the_frameworks_variables_may_name_it(pushing: Hooked, kilo: Runner, end
 
 def found(repo: Repo, *lines: str, remote: str = "origin") -> tuple[list[list[str]], list[str]]:
     """The subjects of each series, and the names of what is no commit."""
-    with Repository(repo.path) as opened, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pre_push, "_read_quickly", lambda stream: stream.read())
-        pushed = pre_push.pushed(opened, (remote,), {}, io.BytesIO("".join(f"{each}\n" for each in lines).encode()))
+    with Repository(repo.path) as opened:
+        told = "".join(f"{each}\n" for each in lines).encode()
+        pushed = pre_push.pushed(opened, pre_push.updates(opened, (remote,), {}, told))
     return [[commit.subject for commit in each.commits] for each in pushed.series], [
         each.name for each in pushed.others
     ]
