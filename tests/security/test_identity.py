@@ -1,0 +1,186 @@
+"""Identity by one line of text: a decision about one place hides the same line in another."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.fakes.base import AFFIRMED
+from tests.fakes.ollama import Model, Ollama
+from tests.hooked import Hooked, by_server, environment_of
+from tests.proposals import Proposal, claim
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Repo, Result, Runner
+
+LINE = "rows = db.execute(query).fetchall()"
+TEST = f"def test_rows():\n    query = 'SELECT 1'\n    {LINE}\n    assert rows\n"
+WEB = f"def rows(request):\n    query = 'SELECT ' + request.args['name']\n    {LINE}\n    return rows\n"
+
+
+def statuses(done: Result) -> list[str]:
+    return [each["status"] for each in done.json()["findings"]]
+
+
+def review(kilo: Runner, *claims: dict[str, Any]) -> Result:
+    return kilo(*kilo.scripted({"findings": list(claims)}), "--format", "json")
+
+
+def dismiss(kilo: Runner, repo: Repo, name: str, content: str, *shared: str) -> None:
+    """Dismiss the finding about `LINE` in this file, and commit the file."""
+    repo.stage(name, content)
+    (found,) = review(kilo, claim(name, LINE)).json()["findings"]
+    assert kilo("dismiss", found["fingerprint"][:8], "--reason", "a constant", *shared).code == 0
+    assert statuses(review(kilo, claim(name, LINE))) == ["dismissed"]
+    repo.git("add", "-A")
+    repo.commit("dismissed")
+
+
+@pytest.mark.parametrize("shared", [(), ("--shared",)], ids=["own", "shared"])
+def test_a_dismissal_hides_no_such_line_in_another_file(kilo: Runner, repo: Repo, shared: tuple[str, ...]) -> None:
+    dismiss(kilo, repo, "test_db.py", TEST, *shared)
+    repo.stage("web.py", WEB)
+    assert statuses(review(kilo, claim("web.py", LINE))) == ["active"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TEST + "\n\ndef rows(request):\n    query = request.args['q']\n    " + LINE + "\n    return rows\n",
+        TEST.replace("    rows = db", "    rows  = db"),
+        TEST.replace(f"    {LINE}", f"    if user:\n        {LINE}"),
+    ],
+    ids=["another function", "white space", "indentation"],
+)
+def test_a_dismissal_hides_no_other_place_of_its_file(kilo: Runner, repo: Repo, content: str) -> None:
+    dismiss(kilo, repo, "test_db.py", TEST)
+    repo.stage("test_db.py", content)
+    number = content.count("\n") - 1
+    line = next(row.strip() for row in reversed(content.splitlines()) if "db.execute" in row)
+    assert statuses(review(kilo, claim("test_db.py", line, line=number))) == ["active"]
+
+
+def test_a_dismissed_line_does_not_excuse_its_removal(kilo: Runner, repo: Repo) -> None:
+    check = "check_admin(user)"
+    repo.stage("app.py", f"def f(user):\n    {check}\n    delete(user)\n")
+    (found,) = review(kilo, claim("app.py", check)).json()["findings"]
+    assert kilo("dismiss", found["fingerprint"][:8]).code == 0
+    repo.commit("dismissed")
+    repo.stage("app.py", "def f(user):\n    delete(user)\n")
+    assert statuses(review(kilo, claim("app.py", check))) == ["active"]
+
+
+def test_a_dismissal_holds_where_nothing_has_changed_but_lines_above(kilo: Runner, repo: Repo) -> None:
+    dismiss(kilo, repo, "test_db.py", TEST)
+    repo.stage("test_db.py", "import db\n\n\n" + TEST.replace("assert rows", "assert len(rows) == 1"))
+    assert statuses(review(kilo, claim("test_db.py", LINE))) == ["dismissed"]
+
+
+def test_a_file_that_git_sees_renamed_keeps_its_dismissal(kilo: Runner, repo: Repo) -> None:
+    dismiss(kilo, repo, "test_db.py", TEST)
+    repo.git("mv", "test_db.py", "test_rows.py")
+    repo.stage("test_rows.py", TEST.replace("assert rows", "assert len(rows) == 1"))
+    assert statuses(review(kilo, claim("test_rows.py", LINE))) == ["dismissed"]
+
+
+# In a proposal, only for places that the base has
+
+
+def accepted(proposal: Proposal, name: str, content: str, *arguments: str) -> None:
+    """Have the base accept the finding about `LINE` in this file."""
+    proposal.base({name: content})
+    proposal.claims = [claim(name, LINE)]
+    hub, kilo = proposal.hub, proposal.kilo
+    answer = json.dumps({"findings": proposal.claims})
+    with Ollama(models=[Model("m:1", loaded_window=32768)], ruling=AFFIRMED, answer=answer) as server:
+        assert kilo("baseline", "create", "--target", "HEAD", cwd=hub.path, env=by_server(server)).code == 0
+    hub.git("add", "-A")
+    hub.commit("baseline")
+
+
+@pytest.mark.parametrize("gone", [(), ("test_db.py",)], ids=["kept", "deleted"])
+def test_a_proposal_claims_no_entry_for_another_file(proposal: Proposal, gone: tuple[str, ...]) -> None:
+    accepted(proposal, "test_db.py", TEST)
+    proposal.claims = [claim("web.py", LINE)]
+    assert statuses(proposal.review({"web.py": WEB}, gone=gone)) == ["active"]
+
+
+def test_a_proposal_claims_no_entry_by_a_second_line_in_the_same_function(proposal: Proposal) -> None:
+    accepted(proposal, "test_db.py", TEST)
+    again = TEST.replace("    assert rows", f"    query = input()\n    {LINE}\n    assert rows")
+    proposal.claims = [claim("test_db.py", LINE, line=5)]
+    assert statuses(proposal.review({"test_db.py": again})) == ["active"]
+
+
+def test_a_proposal_claims_no_entry_by_taking_a_line_out_of_its_guard(proposal: Proposal) -> None:
+    guarded = TEST.replace(f"    {LINE}", f"    if trusted:\n        {LINE}")
+    accepted(proposal, "test_db.py", guarded)
+    assert statuses(proposal.review({"test_db.py": TEST})) == ["active"]
+
+
+def test_in_a_proposal_an_entry_holds_for_the_place_that_the_base_has(proposal: Proposal) -> None:
+    accepted(proposal, "test_db.py", TEST)
+    assert statuses(proposal.review({"test_db.py": TEST.replace("assert rows", "assert len(rows) == 1")})) == [
+        "baseline"
+    ]
+
+
+def test_in_a_proposal_an_entry_follows_a_rename(proposal: Proposal) -> None:
+    accepted(proposal, "test_db.py", TEST)
+    proposal.claims = [claim("test_rows.py", LINE)]
+    renamed = TEST.replace("assert rows", "assert len(rows) == 1")
+    assert statuses(proposal.review({"test_rows.py": renamed}, gone=("test_db.py",))) == ["baseline"]
+
+
+# Between the commits of a push
+
+
+@pytest.fixture
+def pushing(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hooked:
+    folder = tmp_path / "hooked"
+    folder.mkdir()
+    for name, value in environment_of(folder).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("KILO_REVIEW_MODEL")
+    repo.stage("app.py", "def f(user):\n    check_admin(user)\n    delete(user)\n")
+    repo.commit("second")
+    repo.git("init", "-q", "--bare", "../remote.git")
+    repo.git("remote", "add", "origin", "../remote.git")
+    repo.git("push", "-q", "-u", "origin", "main")
+    hooked = Hooked(repo, folder)
+    hooked.install("pre-push")
+    return hooked
+
+
+@pytest.mark.parametrize(
+    ("later", "is_fixed"),
+    [
+        ("def f(user):\n    delete(user)\n\n\ndef unused(user):\n    check_admin(user)\n", False),
+        ("def f(user):\n    if False:\n        check_admin(user)\n    delete(user)\n", False),
+        ("def f(user):\n    check_admin(user)\n    delete(user)\n", True),
+    ],
+    ids=["elsewhere", "never run", "as it was"],
+)
+def test_a_later_commit_fixes_a_removal_only_where_it_was(
+    pushing: Hooked, monkeypatch: pytest.MonkeyPatch, later: str, is_fixed: bool
+) -> None:
+    finding = claim("app.py", "check_admin(user)", line=2)
+
+    def answer(body: dict[str, Any]) -> str:
+        removed = "- " in str(body) and "check_admin" in str(body).partition("The change:")[2]
+        return json.dumps({"findings": [finding] if removed and "+     check_admin" not in str(body) else []})
+
+    with Ollama(models=[Model("m:1", loaded_window=8192)], ruling=AFFIRMED, answer=answer) as server:
+        for name, value in by_server(server).items():
+            monkeypatch.setenv(name, value)
+        pushing.repo.commit("removed", app__py="def f(user):\n    delete(user)\n")
+        pushing.repo.commit("later", app__py=later, other__py="".join(f"x{n} = {n}\n" for n in range(9)))
+        pushing.push(check=False)
+        report = pushing.report()
+    found = [each["status"] for each in report["findings"] if each["evidence"].strip() == "check_admin(user)"]
+    assert ("active" in found) != is_fixed
+    assert is_fixed or "suppressed" not in found

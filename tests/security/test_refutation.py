@@ -1,0 +1,170 @@
+"""A change talks the program out of a finding: by filling the place of what it removed, or by white space."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kilo_review.judge.anchor import anchor
+from kilo_review.judge.parse import parse
+from kilo_review.plan.chunk import Piece
+from kilo_review.plan.context import Context
+from kilo_review.source.patch import parse_patch
+from tests.proposals import Proposal, claim
+
+if TYPE_CHECKING:
+    from kilo_review.finding import Finding
+
+HEAD = "diff --git a/{0} b/{0}\n--- a/{0}\n+++ b/{0}\n@@ -1,{1} +1,{2} @@\n"
+
+
+def found(body: str, *claims: dict[str, Any], path: str = "app.py") -> list[Finding]:
+    """What the program makes of these claims about a hunk, before a model is asked again."""
+    lines = body.splitlines()
+    old, new = (sum(line[0] in kinds for line in lines) for kinds in ("- ", "+ "))
+    diff = parse_patch((HEAD.format(path, old, new) + body).encode())
+    pieces = [
+        Piece(change, hunk, tuple(diff.lines(hunk)), Context(), "", len(diff.lines(hunk)))
+        for change in diff.files
+        for hunk in change.hunks
+    ]
+    return [each.finding for each in anchor(parse(json.dumps({"findings": list(claims)})), pieces)]
+
+
+REMOVED = "-    check_admin(user)\n"
+REPLACEMENTS = {
+    "a comment": "+    # check_admin(user) is done elsewhere\n",
+    "a block comment": "+    /* checked */\n",
+    "a blank line": "+\n",
+    "a doc string": '+    """Checked elsewhere."""\n',
+    "a statement that does nothing": "+    pass\n",
+    "code": "+    log('checked')\n",
+    "more code": "+    log('checked')\n+    log('really')\n+    # and more\n",
+    "a look-alike": "+    check_adm\u0456n(user)\n",
+    "the same in a string": "+    note = 'check_admin(user)'\n",
+}
+
+
+@pytest.mark.parametrize("added", REPLACEMENTS.values(), ids=REPLACEMENTS)
+@pytest.mark.parametrize("code", ["check_admin(user)", "delete(user)"], ids=["the removed line", "what follows it"])
+def test_the_program_refutes_no_removed_check_whatever_takes_its_place(added: str, code: str) -> None:
+    body = f" def f(user):\n{REMOVED}{added}     delete(user)\n"
+    (finding,) = found(body, claim("app.py", code))
+    assert (finding.status, finding.reason) == ("active", None)
+
+
+@pytest.mark.parametrize(
+    ("removed", "added"),
+    [
+        ("    lock.acquire()", "    # the lock is not needed"),
+        ("    stream.close()", "    counter += 1"),
+        ("    if not valid(x): raise ValueError", "    # valid"),
+        ("    except OSError: rollback()", "    except OSError: pass"),
+    ],
+    ids=["locking", "cleanup", "validation", "error handling"],
+)
+def test_what_guards_is_not_refuted_either(removed: str, added: str) -> None:
+    (finding,) = found(f" def f(x):\n-{removed}\n+{added}\n     use(x)\n", claim("app.py", removed.strip()))
+    assert finding.status == "active"
+
+
+def test_a_removal_that_something_replaced_is_asked_about(proposal: Proposal) -> None:
+    before, after = (
+        "def f(user):\n    check_admin(user)\n    delete(user)\n",
+        "def f(user):\n    # ok\n    delete(user)\n",
+    )
+    proposal.base({"app.py": before})
+    proposal.claims = [claim("app.py", "check_admin(user)")]
+    report = proposal.review({"app.py": after}, seen=2).json()
+    assert [(each["status"], each["blocking"]) for each in report["findings"]] == [("active", True)]
+
+
+@pytest.mark.parametrize(
+    ("line", "fix"),
+    [
+        ('os.system("rm -rf " + d + "/ tmp")', 'os.system("rm -rf " + d + "/tmp")'),
+        ("x = a - -b", "x = a --b"),
+        ('query = "SELECT" + name', 'query = "SELECT " + name'),
+        ("return  total", "\treturn  total"),
+        ("    return total", "        return total"),
+        ("path = r'a b'", "path = r'ab'"),
+    ],
+    ids=["string", "operator", "end of a string", "tab", "indentation", "raw string"],
+)
+def test_a_remedy_that_differs_in_white_space_refutes_nothing(line: str, fix: str) -> None:
+    (finding,) = found(f" def f(d):\n+{line}\n", claim("app.py", line, fix=fix))
+    assert finding.status == "active"
+    words = claim("app.py", line, problem=f"It should be `{fix}`.")
+    (finding,) = found(f" def f(d):\n+{line}\n", words)
+    assert (finding.status, finding.doubt) == ("active", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "fix"), [("    x = 1", "    x = 1"), ("x = 1", "x = 1"), ("    x = 1", "    x = 1  ")]
+)
+def test_a_remedy_that_is_the_code_itself_still_refutes(code: str, fix: str) -> None:
+    (finding,) = found(" def f(d):\n+    x = 1\n", claim("app.py", code, fix=fix))
+    assert (finding.status, finding.reason) == ("refuted", "what it proposes is what stands there")
+
+
+def test_words_of_the_instructions_refute_only_where_there_are_no_others(proposal: Proposal) -> None:
+    proposal.base({"app.py": "def f(user):\n    check_admin(user)\n    delete(user)\n"})
+    repeated = "A removed check can be a defect too."
+    proposal.claims = [
+        claim("app.py", "check_admin(user)", title="check_admin was removed", problem=repeated),
+        claim("app.py", "delete(user)", title="The defect in at most ten words", problem=repeated),
+    ]
+    report = proposal.review({"app.py": "def f(user):\n    delete(user)\n"}).json()
+    assert {each["title"]: each["status"] for each in report["findings"]} == {
+        "check_admin was removed": "active",
+        "The defect in at most ten words": "refuted",
+    }
+
+
+# What a model says of one file or line, and the program must not lose
+
+
+def test_a_quote_is_found_in_another_file_of_the_request(proposal: Proposal) -> None:
+    proposal.base({"a.py": "x = 1\n", "b.py": "y = 1\n"})
+    proposal.claims = [claim("a.py", "y = eval(data)"), claim("nowhere.py", "x = input()")]
+    report = proposal.review({"a.py": "x = input()\n", "b.py": "y = eval(data)\n"}).json()
+    places = sorted((each["path"], each["line"], each["status"]) for each in report["findings"])
+    assert places == [("a.py", 1, "active"), ("b.py", 1, "active")]
+
+
+def test_a_quote_that_stands_in_several_other_files_belongs_to_none(proposal: Proposal) -> None:
+    proposal.base({"a.py": "x = 1\n", "b.py": "y = 1\n", "c.py": "z = 1\n"})
+    proposal.claims = [claim("a.py", "y = eval(data)")]
+    changed: dict[str, str | bytes] = {"a.py": "x = 2\n", "b.py": "y = eval(data)\n", "c.py": "y = eval(data)\n"}
+    (finding,) = proposal.review(changed).json()["findings"]
+    assert finding["status"] == "unanchored"
+
+
+def test_the_named_file_comes_first() -> None:
+    (finding,) = found(" a = 1\n+y = eval(data)\n", claim("app.py", "y = eval(data)"))
+    assert (finding.path, finding.status) == ("app.py", "active")
+
+
+@pytest.mark.parametrize(
+    ("other", "number"),
+    [
+        ({"title": "Wrong tenant", "problem": "The tenant is not checked."}, 2),
+        ({"title": "no  CHECK", "problem": "In other words: nobody looks."}, 1),
+        ({"title": "Any user", "problem": "Anyone may do it!"}, 1),
+    ],
+    ids=["another defect", "the same title", "the same message"],
+)
+def test_two_defects_of_one_line_are_both_kept(proposal: Proposal, other: dict[str, Any], number: int) -> None:
+    proposal.base({"app.py": "x = 1\n"})
+    proposal.claims = [claim("app.py", "x = load(user)"), claim("app.py", "x = load(user)", **other)]
+    report = proposal.review({"app.py": "x = load(user)\n"}).json()
+    assert [each["status"] for each in report["findings"]] == ["active"] * number
+
+
+@pytest.mark.parametrize("line", [1, 2, 9])
+def test_moved_code_is_found_where_it_stands_now(line: int) -> None:
+    body = " def f():\n-    lock.release()\n     a()\n     b()\n     c()\n     d()\n     e()\n+    lock.release()\n"
+    (finding,) = found(body, claim("app.py", "lock.release()", line=line))
+    assert (finding.line, finding.is_removed) == (7, False)
