@@ -2,7 +2,7 @@
 
 A decision about a finding holds for one place: a category, a file, a symbol and a line of code. Git sees two moves of a
 place: its file is renamed, or the line stands unchanged below a heading that changed. In a proposal a decision holds
-only for places that the base already has, since the proposal chooses where its own lines stand.
+only in functions that the proposal does not touch: it chooses where its own lines stand, and what they do to others.
 """
 
 from __future__ import annotations
@@ -42,12 +42,41 @@ class Aliases:
         """Return the fingerprints by which the finding may be known; none if nothing may hide it."""
         file = self._files.get(finding.path)
         try:
-            if self._is_proposal and (file is None or not self._base_has(finding, file)):
-                return ()
-            places = [finding] if file is None else [finding, *self._earlier(finding, file)]
+            if self._is_proposal:
+                places = self._in_base(finding)
+            else:
+                places = [finding] if file is None else [finding, *self._earlier(finding, file)]
         except SourceError:  # the time is used up: what is not known to be there already is shown
             places = [] if self._is_proposal else [finding]
         return tuple(dict.fromkeys(place.fingerprint for place in places))
+
+    def is_untouched(self, finding: Finding) -> bool:
+        """Tell whether the change leaves the enclosing function as it was: nothing in it is new, and nothing is gone.
+
+        What a line does depends on those around it. Where it is not known what encloses it, it counts as touched.
+        """
+        file = self._files.get(finding.path)
+        line = None if file is None else self._line(finding, file)
+        if file is None or line is None or line.kind != " " or line.old is None or finding.is_removed:
+            return False
+        assert self._change
+        content = self._new_content(file)
+        text = content.decode("utf-8", "replace")
+        scopes = self._syntax.scopes(file.path, text, finding.line)
+        if not scopes or not scopes[-1].first <= finding.end_line <= scopes[-1].last:
+            return False
+        first = _with_what_is_above(text.split("\n"), scopes[-1].first)
+        if any(self._change.diff.touches(hunk, first - 1, scopes[-1].last) for hunk in file.hunks):
+            return False
+        old = symbol_at(file.old_path or file.path, self._old_content(file), line.old, self._syntax)
+        return old is not None and old == symbol_at(file.path, content, finding.line, self._syntax)
+
+    def _in_base(self, finding: Finding) -> list[Finding]:
+        """Return the place of a finding in a proposal under the names that it has in the base; none if it is new."""
+        if not self.is_untouched(finding):
+            return []
+        file = self._files[finding.path]
+        return [finding._replace(path=file.old_path or file.path, known_as="")]
 
     def _earlier(self, finding: Finding, file: FileChange) -> Iterator[Finding]:
         """Where the finding stood before: under the file's old name, and under the heading that its line had there."""
@@ -59,22 +88,6 @@ class Aliases:
             symbol = symbol_at(own.path, self._old_content(file), line.old, self._syntax)
             if symbol is not None:
                 yield own._replace(symbol=printable(symbol))
-
-    def _base_has(self, finding: Finding, file: FileChange) -> bool:
-        """Tell whether the base has the place: an untouched line, or one that stands as often there, in its symbol."""
-        line = self._line(finding, file)
-        if finding.is_removed or line is None:
-            return False
-        if line.kind == " ":
-            return True
-        old, new = (_lines(content) for content in (self._old_content(file), self._new_content(file)))
-        text = printable(line.text).rstrip()
-        places = [number for number, each in enumerate(old, 1) if each == text]
-        if not places or new.count(text) > len(places):
-            return False
-        path, content = file.old_path or file.path, self._old_content(file)
-        symbols = (symbol_at(path, content, number, self._syntax) for number in places)
-        return any(symbol is None or printable(symbol) == finding.symbol for symbol in symbols)
 
     def _line(self, finding: Finding, file: FileChange) -> Line | None:
         assert self._change
@@ -91,5 +104,8 @@ class Aliases:
         return self._change.new_content(file) or b""
 
 
-def _lines(content: bytes) -> list[str]:
-    return [printable(line).rstrip() for line in content.decode("utf-8", "replace").split("\n")]
+def _with_what_is_above(lines: Sequence[str], first: int) -> int:
+    """Return the first line of a function with its decorators, attributes and comments: up to a blank line."""
+    while first > 1 and lines[first - 2].strip():
+        first -= 1
+    return first

@@ -77,6 +77,7 @@ class Finding(NamedTuple):
         known_as: its fingerprint, of one that was read from a report, which does not hold all that it is made of.
         is_removed: the evidence is code that the change removes.
         doubt: why the model must confirm it before it counts, whatever its severity; "" for no such reason.
+        rest: the lines that complete the evidence's first line where brackets are left open in it.
     """
 
     path: str
@@ -96,6 +97,7 @@ class Finding(NamedTuple):
     known_as: str = ""
     is_removed: bool = False
     doubt: str = ""
+    rest: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -108,7 +110,7 @@ class Finding(NamedTuple):
         if self.known_as:
             return self.known_as
         parts = (self.category.value, self.path, deciding(self.path, self.evidence), " ".join(self.symbol.split()))
-        return digest(*parts, *(("removed",) if self.is_removed else ()))
+        return digest(*parts, *(("removed",) if self.is_removed else ()), *((self.rest,) if self.rest else ()))
 
     @property
     def short_id(self) -> str:
@@ -134,9 +136,8 @@ def deciding(path: str, evidence: str) -> str:
 
 
 def say_the_same(one: Finding, other: Finding) -> bool:
-    """Tell whether two findings about one place have the same title or the same message, but for case and spacing."""
-    pairs = ((one.title, other.title), (one.message, other.message))
-    return any(_words(left) and _words(left) == _words(right) for left, right in pairs)
+    """Tell whether two findings about one place have the same words, but for case, spacing and punctuation."""
+    return _words(one.title) == _words(other.title) and _words(one.message) == _words(other.message)
 
 
 def _words(text: str) -> list[str]:

@@ -55,8 +55,9 @@ def changed_from(*trees: str) -> str:
 
 
 BINARY, MINIFIED = "binary file", "minified file"
+SUBMODULE = "submodule"
 GENERATED_HEADER, GENERATED_NAME = "generated file (by its header)", "generated file (by its name)"
-FORMS = frozenset({BINARY, MINIFIED, GENERATED_HEADER, GENERATED_NAME})
+FORMS = frozenset({BINARY, MINIFIED, GENERATED_HEADER, GENERATED_NAME, SUBMODULE})
 """Reasons to skip a file that lie in its form; the report names these files first."""
 
 
@@ -180,6 +181,12 @@ def summed(rows: Sequence[Egress]) -> list[Egress]:
     return list(found.values())
 
 
+def _said(finding: Finding) -> tuple[object, ...]:
+    """What a finding says and where: two that agree in it are one that was seen twice."""
+    about = (finding.fingerprint, finding.status, finding.severity, finding.blocking)
+    return (*about, finding.title, finding.message, finding.evidence, finding.line)
+
+
 @dataclass(slots=True)
 class Outcome:
     """All that a report needs, and nothing about how it is shown."""
@@ -236,8 +243,8 @@ class Outcome:
                 whole.model = each.model  # where the code went is not hidden by where else it went
             # A later commit may show the same line again; but what counts is never hidden by what does not.
             told = () if are_disjoint else whole.findings
-            known = {(finding.fingerprint, finding.status, finding.title) for finding in told}
-            whole.findings += [new for new in each.findings if (new.fingerprint, new.status, new.title) not in known]
+            known = {_said(finding) for finding in told}
+            whole.findings += [new for new in each.findings if _said(new) not in known]
             whole.entries += each.entries
             whole.usage.add(each.usage)
             whole.interrupted |= each.interrupted

@@ -236,13 +236,14 @@ def _select(job: Job, change: Change) -> scope.Selection:
     lists = [ignore_list(name, patterns, job.deadline) for name, patterns in job.ignore_lists.items()]
     files = change.diff.files
     too_long = [each for each in files if not (is_within_limits(each.path) and is_within_limits(each.old_path or ""))]
+    refused = {each.path for each in too_long}
 
     def ignored(path: str) -> str | None:
         change.diff.check()
         return next((name for matches in lists if (name := matches(path))), None)
 
     selection = scope.select(
-        [each for each in files if each not in too_long] if too_long else files,
+        [each for each in files if each.path not in refused] if refused else files,
         ignored=ignored,
         attributes=change.attributes(scope.ATTRIBUTES) if change.diff.files else {},
         read=change.start_of,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from kilo_review import memory, review, sieve
 from kilo_review.display import printable
 from kilo_review.errors import DeadlineError, ModelError, SourceError
-from kilo_review.finding import Finding, Status
+from kilo_review.finding import Finding, Status, fold
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import NEXT_COMMIT
 from kilo_review.models.base import answer_identity
 from kilo_review.outcome import Outcome, State
-from kilo_review.plan.context import symbol_at
 from kilo_review.source import history
 
 if TYPE_CHECKING:
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from kilo_review.job import Job, Watch
     from kilo_review.judge.baseline import Known
     from kilo_review.ledger.records import Ledger, Receipt
-    from kilo_review.plan.syntax import Syntax
     from kilo_review.session import Session
     from kilo_review.source.history import Commit, Series
+    from kilo_review.source.repo import Repository
 
 MOST_ONE_BY_ONE = 100
 """More commits than this are not even measured: what they change together is looked at."""
 FIXED = "fixed by a later commit"
 OID_DIGITS = 12
+TELLING = 12
+"""Characters of code, without white space, that hardly stand in two files by chance."""
+COMMENTS = ("#", "//", "/*", "--", ";", "%", "<!--")
 
 
 def begin(job: Job, found: Sequence[Series], session: Session) -> None:
@@ -211,7 +214,7 @@ def as_of_now(
     job: Job, commit: Commit, findings: Sequence[Finding], session: Session, tip: str
 ) -> list[Finding]:  # fmt: skip
     """Findings with their commit; those that a later commit has fixed are marked and count no more."""
-    present = set(map(id, still_there(findings, commit.tree, tip, session)))
+    present = set(map(id, still_there(findings, commit.tree, tip, session, commit)))
     marked = [
         _named(finding, commit) if id(finding) in present else finding._replace(status=Status.SUPPRESSED, reason=FIXED)
         for finding in findings
@@ -219,7 +222,9 @@ def as_of_now(
     return mark_blocking(marked, job.fail_on)
 
 
-def still_there(findings: Sequence[Finding], tree: str, tip: str, session: Session) -> list[Finding]:
+def still_there(
+    findings: Sequence[Finding], tree: str, tip: str, session: Session, commit: Commit | None = None
+) -> list[Finding]:
     """Those of the findings in `tree` that nothing up to `tip` has fixed."""
     if tree == tip or not findings:
         return list(findings)
@@ -227,7 +232,7 @@ def still_there(findings: Sequence[Finding], tree: str, tip: str, session: Sessi
     return [
         finding
         for finding in findings
-        if finding.status is not Status.ACTIVE or not _is_fixed(finding, tree, tip, renamed, session)
+        if finding.status is not Status.ACTIVE or not _is_fixed(finding, commit, tree, tip, renamed, session)
     ]
 
 
@@ -235,24 +240,45 @@ def _named(finding: Finding, commit: Commit) -> Finding:
     return finding._replace(reason=finding.reason or f"in commit {commit.oid[:OID_DIGITS]}")
 
 
-def _is_fixed(finding: Finding, tree: str, tip: str, renamed: dict[str, str], session: Session) -> bool:
-    """Tell whether the quoted line is gone; or, if a removed line was quoted, is there again as it was.
+def _is_fixed(
+    finding: Finding, commit: Commit | None, tree: str, tip: str, renamed: dict[str, str], session: Session
+) -> bool:
+    """Tell whether later commits undid what a finding is about. In doubt they did not, and the finding counts.
 
-    Gone is only what is there in no spacing; back is only what is there to the letter, in the same symbol.
+    Code that was removed is back if it stands as often as before, between the same lines. Code that was there is gone
+    if none of its lines is left, in any spacing, before a comment, or moved to another file.
     """
     repository = session.repository
-    path = renamed.get(finding.path, finding.path)
-    now = repository.file_in(tip, path)
+    now = repository.file_in(tip, renamed.get(finding.path, finding.path)) or b""
     if finding.is_removed:
-        return now is not None and _is_back(finding, path, now, session.syntax)
-    then = repository.file_in(tree, finding.path)
-    was_there = then is not None and memory.is_in(finding.evidence, memory.lines_of(then))
-    return was_there and not (now is not None and memory.is_in(finding.evidence, memory.lines_of(now)))
+        before = repository.file_in(commit.bases[0], finding.path) if commit and commit.bases else None
+        return before is not None and _is_back(finding, before, now)
+    then = repository.file_in(tree, finding.path) or b""
+    lines = [line for line in finding.evidence.split("\n") if line.strip()]
+    if not any(memory.is_in(line, memory.lines_of(then)) for line in lines):
+        return False
+    return not any(_is_left(line, now) or _has_moved(line, tree, tip, repository) for line in lines)
 
 
-def _is_back(finding: Finding, path: str, content: bytes, syntax: Syntax) -> bool:
-    wanted = finding.evidence.split("\n", 1)[0].rstrip()
-    lines = content.decode("utf-8", "replace").split("\n")
-    places = (number for number, line in enumerate(lines, 1) if printable(line).rstrip() == wanted)
-    symbols = (symbol_at(path, content, number, syntax) for number in places)
-    return any(symbol is None or printable(symbol) == finding.symbol for symbol in symbols)
+def _is_back(finding: Finding, before: bytes, now: bytes) -> bool:
+    wanted = [line.rstrip() for line in finding.evidence.split("\n")]
+    return not (_neighbours(wanted, before) - _neighbours(wanted, now))
+
+
+def _neighbours(wanted: Sequence[str], content: bytes) -> Counter[tuple[str, str]]:
+    """Count the places of some lines in a file by the lines above and below."""
+    lines = ["", *(printable(line).rstrip() for line in content.decode("utf-8", "replace").split("\n")), ""]
+    places = (at for at in range(1, len(lines) - len(wanted)) if lines[at : at + len(wanted)] == wanted)
+    return Counter((lines[at - 1], lines[at + len(wanted)]) for at in places)
+
+
+def _is_left(line: str, content: bytes) -> bool:
+    """Tell whether a line is still in a file, alone or before a comment."""
+    folded = fold(line)
+    rest = (each[len(folded) :] for each in memory.lines_of(content) if each.startswith(folded))
+    return any(not each or each.startswith(COMMENTS) for each in rest)
+
+
+def _has_moved(line: str, tree: str, tip: str, repository: Repository) -> bool:
+    """Tell whether a line is in more files than its own at the tip, and was in no other one before."""
+    return len(fold(line)) >= TELLING and repository.holds(tip, line) and repository.count(tree, line) <= 1

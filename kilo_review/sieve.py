@@ -59,6 +59,7 @@ class Sieve:
         self._change = change
         self._known = decided
         self._syntax = syntax
+        self._aliases = Aliases(change, syntax, is_proposal=job.is_pull_request)
         self._switches = Switchboard(job.categories)
         self._files = {file.path: file for file in change.diff.files}
         self._ignores: dict[str, dict[int, Ignore]] = {}
@@ -109,21 +110,10 @@ class Sieve:
         if any(ignore.line in self._added(hunk) for hunk in hunks):
             return "is not honoured, since this pull request brings it in"
         first, last = min(ignore.line, finding.line), max(ignore.line, finding.line, finding.end_line)
-        is_changed = any(self._changes(hunk, first, last) for hunk in hunks)
-        return "is not honoured, since this pull request changes what it speaks of" if is_changed else ""
-
-    def _changes(self, hunk: Hunk, first: int, last: int) -> bool:
-        """Whether one of these new lines was not there, or something that stood between them is gone."""
-        above = hunk.start - 1
-        for line in self._change.diff.lines(hunk):
-            if line.new is None:
-                if first <= above < last:
-                    return True
-                continue
-            above = line.new
-            if line.kind == "+" and first <= above <= last:
-                return True
-        return False
+        is_changed = any(self._change.diff.touches(hunk, first, last) for hunk in hunks)
+        if is_changed or not self._aliases.is_untouched(finding):
+            return "is not honoured, since this pull request changes the code that it speaks of, or what is around it"
+        return ""
 
     def _ignores_of(self, file: FileChange) -> dict[int, Ignore]:
         if file.path not in self._ignores:

@@ -155,7 +155,7 @@ def test_a_baseline_of_the_base_is_honoured_wherever_the_base_keeps_it(
     hub.commit("accepted")
     hub.git("branch", "-f", "topic", "main")
     hub.git("checkout", "-q", "topic")
-    done = review({"qa/accepted.json": "{}", "app.py": f"# The mean.\n{BUGGY}"}, "--format", "json")
+    done = review({"qa/accepted.json": "{}", "app.py": f"{BUGGY}\n\nx = 1\n"}, "--format", "json")
     assert done.code == 0, done.talk
     assert [each["status"] for each in done.json()["findings"]] == ["baseline"]
 

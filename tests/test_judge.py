@@ -280,10 +280,12 @@ def test_an_unanchored_finding_keeps_a_line_inside_of_its_hunk() -> None:
 
 def test_duplicates_are_merged_and_the_worst_stays() -> None:
     minor = Claim("total = sum(items)", "src/a.py", 11, "p", Severity.MINOR, "one", Category.BUG)
-    critical = minor._replace(severity=Severity.CRITICAL, title="two", line=None)
+    critical = minor._replace(severity=Severity.CRITICAL, title="One.", line=None)
     other = minor._replace(category=Category.SECURITY)
-    findings = merged(each.finding for each in anchor([minor, critical, other], pieces()))
-    assert [(finding.title, finding.category) for finding in findings] == [("two", "bug"), ("one", "security")]
+    more = minor._replace(title="two")
+    findings = merged(each.finding for each in anchor([minor, critical, other, more], pieces()))
+    told = [(finding.title, finding.category) for finding in findings]
+    assert told == [("One.", "bug"), ("one", "security"), ("two", "bug")]
 
 
 @given(st.text(), st.text(), st.none() | st.integers())

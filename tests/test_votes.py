@@ -59,9 +59,26 @@ def test_what_few_see_is_kept_and_does_not_count(
     assert not any(asks_again(body) for body in server.asked("/api/chat"))
 
 
-def test_another_category_is_another_finding(vote: Callable[..., Result], division: dict[str, Any]) -> None:
+def test_answers_that_class_a_defect_differently_have_seen_the_same(
+    vote: Callable[..., Result], division: dict[str, Any]
+) -> None:
     done = vote(saying(division), saying(division | {"type": "security"}), saying(division | {"type": "api"}))
-    assert [found["status"] for found in done.json()["findings"]] == ["refuted"] * 3
+    assert [found["status"] for found in done.json()["findings"]] == ["active"]
+
+
+def test_of_two_defects_of_one_line_each_has_its_own_votes(
+    vote: Callable[..., Result], division: dict[str, Any]
+) -> None:
+    other = division | {
+        "title": "Wrong tenant",
+        "problem": "The tenant of the items is not checked.",
+        "type": "security",
+    }
+    done = vote(saying(division, other), saying(other), saying(other, division | {"title": "It may divide by zero"}))
+    assert {found["title"]: found["status"] for found in done.json()["findings"]} == {
+        "Division by zero": "active",
+        "Wrong tenant": "active",
+    }
 
 
 def test_no_more_answers_are_asked_for_than_can_change_anything(

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SHORTEST_SUBSTRING = 6
 """Characters without white space; `x` or `);` occurs everywhere."""
 FAR = 10**9
+LONGEST_STATEMENT = 20
+"""Lines of a statement that tell it from another one with the same first line."""
 UNANCHORED = "the quoted code is not in the reviewed hunks"
 _NOTE = r" \((?:new file|deleted file|renamed|copied)\)\Z"
 """What the prompt puts behind a path, and a model may copy along."""
@@ -67,7 +69,7 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
 
 def _finding(claim: Claim, pieces: Sequence[Piece]) -> Anchored:
     candidates = _spoken_of(claim.file, pieces)
-    place = _locate(claim, candidates) or _only_place(claim, pieces)
+    place = _whole(claim, candidates) or _only_place(claim, pieces) or _part(claim, candidates)
     if place is None:
         return _unanchored(claim, candidates)
     piece = place.piece
@@ -87,9 +89,28 @@ def _finding(claim: Claim, pieces: Sequence[Piece]) -> Anchored:
         status=Status.REFUTED if objection else Status.ACTIVE,
         reason=objection or None,
         is_removed=_kind(place) == "-",
+        rest=_rest(place),
         doubt=claim.doubt or doubt(claim, piece.lines, place.first, place.last),
     )
     return Anchored(finding, piece.hunk)
+
+
+def _rest(place: _Place) -> str:
+    """Return the lines below a place's first line that close the brackets which it leaves open; "" for none."""
+    side = "-" if _kind(place) == "-" else "+"
+    texts = [printable(line.text) for line in place.piece.lines[place.first :] if line.kind in {" ", side}]
+    depth = _open_brackets(texts[0])
+    rest: list[str] = []
+    for text in texts[1:LONGEST_STATEMENT]:
+        if depth <= 0:
+            break
+        rest.append(text.rstrip())
+        depth += _open_brackets(text)
+    return "\n".join(rest)
+
+
+def _open_brackets(text: str) -> int:
+    return sum(map(text.count, "([{")) - sum(map(text.count, ")]}"))
 
 
 def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Anchored:
@@ -130,20 +151,31 @@ def _names(path: str) -> set[str]:
     return {path, escaped_path(path), inert(escaped_path(path))}
 
 
-def _locate(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
-    """Exact, then without white space, then as the only line that contains the quote or is contained in it."""
+def _whole(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
+    """Return where all lines of the quote stand, exactly or else without white space."""
+    return _nearest_run(claim, pieces, _quote_lines(claim.code))
+
+
+def _part(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
+    """Return where the quote's first line stands, or the only line that contains it or is contained in it."""
     quotes = _quote_lines(claim.code)
     if not quotes:
         return None
-    for wanted in (quotes, quotes[:1]):  # all lines of the quote, or where there is no such run, its first
-        exact, folded = (
-            [place for piece in pieces for place in _runs(piece, wanted, match)] for match in (_exact, _folded)
-        )
-        if places := _standing(exact or folded, folded):
-            return _nearest(places, claim.line)
+    if place := _nearest_run(claim, pieces, quotes[:1]):
+        return place
     parts = [place for piece in pieces for place in _substrings(piece, quotes[0])]
     places = _standing(parts, parts)
     return places[0] if len(places) == 1 else None
+
+
+def _nearest_run(claim: Claim, pieces: Sequence[Piece], wanted: Sequence[str]) -> _Place | None:
+    if not wanted:
+        return None
+    exact, folded = (
+        [place for piece in pieces for place in _runs(piece, wanted, match)] for match in (_exact, _folded)
+    )
+    places = _standing(exact or folded, folded)
+    return _nearest(places, claim.line) if places else None
 
 
 def _only_place(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:

@@ -93,11 +93,11 @@ def _is_written(proposal: str, claim: Claim, quoted: Sequence[Line]) -> bool:
     Models often quote a line without its indentation. A remedy may leave it out in the same way, and in no other:
     where indentation decides, a remedy that moves a line is a remedy.
     """
-    written = [printable(line.text).rstrip() for line in quoted]
+    written = [printable(line.text) for line in quoted]
     proposed, shown = _lines(proposal), _lines(claim.code)
     is_shifted = [line.lstrip() for line in shown] == [line.lstrip() for line in written]
     return bool("".join(written).strip()) and (proposed == written or (is_shifted and proposed == shown))
 
 
 def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in printable(text).strip("\r\n").split("\n")]
+    return printable(text).strip("\n").split("\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.finding import Category, Status, say_the_same
+from kilo_review.finding import Status, say_the_same
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _Place(NamedTuple):
-    """Where a finding stands and of what kind it is.
+    """Where a finding stands.
 
     Removed lines beside one gap, and all lines of a deleted file, have the same number: the code tells them apart.
     """
@@ -25,7 +25,6 @@ class _Place(NamedTuple):
     hunk: Hunk
     path: str
     line: int
-    category: Category
     quote: str
 
 
@@ -63,8 +62,8 @@ def is_decided(samples: Sequence[Sample], votes: int, left: int) -> bool:
 def _defects(samples: Sequence[Sample]) -> list[_Defect]:
     """Group the findings of all answers by what they are about.
 
-    Answers word the same defect differently, so one finding of each answer at a place is the same defect. Where an
-    answer has several there, they are as many defects, and each goes with the one that it shares most words with.
+    Answers word and class the same defect differently, so one finding of each answer at a place is the same defect.
+    Where an answer has several there, they are as many defects, and each goes with the one that it is most like.
     """
     by_place: dict[_Place, list[_Defect]] = {}
     for number, sample in enumerate(samples):
@@ -106,9 +105,9 @@ def _by_place(sample: Sample) -> dict[_Place, list[Anchored]]:
 
 
 def _likeness(one: Anchored, other: Anchored) -> float:
-    """Return the share of words that two findings have in common, from 0 to 1."""
+    """Return the share of words that two findings have in common, from 0 to 1, and 1 more for the same category."""
     left, right = _words(one), _words(other)
-    return len(left & right) / max(1, len(left | right))
+    return len(left & right) / max(1, len(left | right)) + (one.finding.category is other.finding.category)
 
 
 def _words(each: Anchored) -> set[str]:
@@ -125,7 +124,7 @@ def _is_refuted(each: Anchored) -> bool:
 
 def _place(each: Anchored) -> _Place:
     finding = each.finding
-    return _Place(each.hunk, finding.path, finding.line, finding.category, finding.code)
+    return _Place(each.hunk, finding.path, finding.line, finding.code)
 
 
 def _outvoted(each: Anchored, number: int, answers: int, *, is_open: bool) -> Anchored:

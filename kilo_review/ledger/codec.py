@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 # Not `blocking`: whether a finding blocks is decided anew each time.
 FINDING_FIELDS = (
     *("path", "line", "end_line", "severity", "category", "title", "message", "evidence", "symbol"),
-    *("status", "suggestion", "reason", "rule", "is_removed", "doubt"),
+    *("status", "suggestion", "reason", "rule", "is_removed", "doubt", "rest"),
 )
-ADDED_LATER = 2
+ADDED_LATER = 3
 """Of these fields, counted from the end: rows of an earlier version lack them."""
 
 KINDS: dict[str, type | types.UnionType] = {

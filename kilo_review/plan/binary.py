@@ -18,7 +18,8 @@ REPLACES_BINARY = "a text file that takes the place of a binary one"
 BY_ATTRIBUTE = "a text file that git attributes (-diff or binary) hide as binary"
 BECOMES_BINARY = "a text file that the change makes binary: it holds NUL bytes now"
 HOLDS_NUL = "text with NUL bytes, which git takes for binary"
-NAMED_AS_CODE = "a binary file that is named like a program"
+MAY_BE_CODE = "a binary file that may be a program"
+EXECUTABLE = "100755"
 TEXT_SHARE = 0.95
 """Share of a file's bytes, NULs aside, that must be text for it to be text with a few NULs."""
 PROPOSED_TEXT_SHARE = 0.85
@@ -28,26 +29,21 @@ NUL_SHARE = 0.55
 BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 TEXT_BYTES = bytes(sorted({9, 10, 12, 13, *range(0x20, 0x7F), *range(0x80, 0x100)}))
 MAGIC = (
-    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM", b"\0\0\1\0", b"II*\0", b"MM\0*"),
-    *(b"%PDF-", b"PK\3\4", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"7z\xbc\xaf", b"\x28\xb5\x2f\xfd", b"Rar!"),
-    *(b"\x7fELF", b"MZ", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\0asm", b"!<arch>\n"),
-    *(b"SQLite format 3\0", b"wOFF", b"wOF2", b"\0\1\0\0", b"OTTO", b"ttcf", b"RIFF", b"ID3", b"OggS", b"fLaC"),
-    *(b"\xd0\xcf\x11\xe0", b"bplist00", b"\x93NUMPY", b"\xde\x12\x04\x95", b"PAR1", b"\x80\4", b"\x80\5"),
-    *(b"\x1aE\xdf\xa3", b"b0VIM", b"\0\0\0\1Bud1", b"8BPS", b"GGUF", b"\x89HDF\r\n"),
+    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\0\0\1\0", b"II*\0", b"MM\0*", b"PK\3\4", b"\x1f\x8b"),
+    *(b"\xfd7zXZ\0", b"7z\xbc\xaf", b"\x28\xb5\x2f\xfd", b"\x7fELF", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe"),
+    *(b"\xce\xfa\xed\xfe", b"\0asm", b"SQLite format 3\0", b"\0\1\0\0", b"\xd0\xcf\x11\xe0", b"\x93NUMPY"),
+    *(b"\xde\x12\x04\x95", b"\x80\4", b"\x80\5", b"\x1aE\xdf\xa3", b"\0\0\0\1Bud1", b"\x89HDF\r\n"),
 )
-"""What well-known binary formats begin with (the file utility's database has them all)."""
-MAGIC_WITHIN = ((4, b"ftyp"), (257, b"ustar"))
-CODE = frozenset({
-    *(".py", ".pyi", ".pyx", ".js", ".mjs", ".cjs", ".jsx", ".mts", ".cts", ".tsx", ".vue", ".svelte", ".astro"),
-    *(".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx", ".inl", ".m", ".mm", ".cs", ".java", ".kt", ".kts"),
-    *(".go", ".rs", ".swift", ".scala", ".sc", ".groovy", ".gradle", ".clj", ".cljs", ".erl", ".ex", ".exs", ".hs"),
-    *(".rb", ".php", ".phtml", ".pl", ".pm", ".lua", ".r", ".jl", ".dart", ".zig", ".nim", ".sol", ".vb", ".vbs"),
-    *(".sh", ".bash", ".zsh", ".fish", ".ksh", ".ps1", ".psm1", ".bat", ".cmd", ".awk", ".tcl", ".sql", ".cmake"),
-    *(".mk", ".tf", ".hcl", ".nix", ".bzl", ".star", ".yml", ".yaml", ".json", ".json5", ".toml", ".ini", ".cfg"),
-    *(".xml", ".html", ".htm", ".xhtml", ".css", ".scss", ".less", ".sass", ".proto", ".graphql", ".ts", ".conf"),
-    *(".erb", ".ejs", ".hbs", ".jinja", ".j2", ".twig", ".jsp", ".aspx", ".cshtml", ".asm", ".s", ".ipynb", ".env"),
+"""What well-known binary formats begin with, as far as no text does (the file utility's database has them all)."""
+MAGIC_WITHIN = ((257, b"ustar\0"),)
+DATA = frozenset({
+    *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".bmp", ".ico", ".icns", ".tif", ".tiff", ".psd", ".heic"),
+    *(".mp3", ".ogg", ".oga", ".opus", ".wav", ".flac", ".m4a", ".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi"),
+    *(".woff", ".woff2", ".ttf", ".otf", ".eot", ".pdf", ".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".tar"),
+    *(".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".sqlite", ".sqlite3", ".db", ".npy", ".npz"),
+    *(".parquet", ".h5", ".hdf5", ".onnx", ".gguf", ".safetensors", ".mo", ".glb", ".stl", ".blend"),
 })  # fmt: skip
-"""Endings of what is run, built or interpreted."""
+"""Endings of what is looked at or listened to, and not run."""
 
 
 def verdict(change: FileChange, read: Callable[[str], bytes], *, exempts_itself: bool) -> tuple[State, str]:
@@ -63,25 +59,26 @@ def verdict(change: FileChange, read: Callable[[str], bytes], *, exempts_itself:
     """
     sides = [read(oid) for oid in (change.new_oid, change.old_oid) if oid.strip("0")]
     if not sides:  # a patch has no contents to look into, only git's word
-        return (State.SKIPPED, BINARY) if exempts_itself else _proposed(change.path, b"")
+        return (State.SKIPPED, BINARY) if exempts_itself else _proposed(change, b"")
     are_binary = [b"\0" in content[:SNIFF_BYTES] for content in sides]
     if not are_binary[0]:
         return State.NOT_REVIEWED, REPLACES_BINARY if any(are_binary) else BY_ATTRIBUTE
     if not change.new_oid.strip("0"):
         return State.SKIPPED, BINARY
-    if not all(are_binary) and sides[1]:
+    if not all(are_binary) and sides[1:] != [b""]:
         return State.NOT_REVIEWED, BECOMES_BINARY
     if not exempts_itself:
-        return _proposed(change.path, sides[0])
+        return _proposed(change, sides[0])
     is_utf16 = sides[0].startswith(BYTE_ORDER_MARKS)
     holds_text = not _has_magic(sides[0]) and _is_text(sides[0], TEXT_SHARE) and _nul_share(sides[0]) <= NUL_SHARE
     return (State.NOT_REVIEWED, HOLDS_NUL) if holds_text and not is_utf16 else (State.SKIPPED, BINARY)
 
 
-def _proposed(path: str, content: bytes) -> tuple[State, str]:
+def _proposed(change: FileChange, content: bytes) -> tuple[State, str]:
     """Return the verdict on a file that a proposal brings: nothing that may be a program is skipped."""
-    if PurePosixPath(path).suffix.lower() in CODE:
-        return State.NOT_REVIEWED, NAMED_AS_CODE
+    is_executable = change.new_mode == EXECUTABLE or content.startswith(b"#!")
+    if is_executable or PurePosixPath(change.path).suffix.lower() not in DATA:
+        return State.NOT_REVIEWED, MAY_BE_CODE
     if not _has_magic(content) and _is_text(content, PROPOSED_TEXT_SHARE):
         return State.NOT_REVIEWED, HOLDS_NUL
     return State.SKIPPED, BINARY

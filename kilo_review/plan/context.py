@@ -66,12 +66,12 @@ def of_hunk(hunk: Hunk, lines: list[Line], content: bytes | None, syntax: Syntax
     return Context(
         headings=tuple(Heading(scope.first, scope.signature) for scope in scopes),
         before=_lines_before(text, hunk.new_start, first),
-        last_line=function.last if function else None,
+        last_line=function.last if function and _last_changed(lines, hunk) <= function.last else None,
     )
 
 
 def trimmed(lines: list[Line], context: Context) -> list[Line]:
-    """The hunk without trailing context that lies beyond the enclosing function."""
+    """Return the hunk without trailing context that lies beyond the function which holds all of its changed lines."""
     end = len(lines)
     while end and context.last_line and lines[end - 1].kind == " " and (lines[end - 1].new or 0) > context.last_line:
         end -= 1
@@ -82,6 +82,16 @@ def symbol_at(path: str, content: bytes, line: int, syntax: Syntax) -> str | Non
     """The headings that a line lies in, as `Context.symbol` has them; None if the file cannot be parsed."""
     scopes = syntax.scopes(path, content.decode("utf-8", "replace"), line)
     return None if scopes is None else " > ".join(scope.signature for scope in scopes)
+
+
+def _last_changed(lines: list[Line], hunk: Hunk) -> int:
+    """New-side number of the last changed line, or of the line below a removal."""
+    number, last = hunk.new_start, hunk.new_start
+    for line in lines:
+        number = number if line.new is None else line.new + 1
+        if line.kind != " ":
+            last = number if line.new is None else line.new
+    return last
 
 
 def _first_changed(lines: list[Line], hunk: Hunk) -> int:

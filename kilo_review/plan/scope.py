@@ -142,8 +142,8 @@ def _verdict(
     exempts_itself: bool,
 ) -> tuple[State, str] | None:
     """Return None to review a file; else the state and the reason. The cheapest questions come first."""
-    if (kind := _special_kind(change)) is not None:
-        return State.SKIPPED, kind
+    if (special := _special_verdict(change, exempts_itself=exempts_itself)) is not None:
+        return special
     listed = ignored(change.path)
     if listed is not None:
         return State.SKIPPED, f"matched by {listed}"
@@ -179,19 +179,36 @@ def _form_reason(
     return reasons[0] if all(reasons) else None
 
 
-def _special_kind(change: FileChange) -> str | None:
-    modes = {change.old_mode, change.new_mode}
-    if SUBMODULE in modes:
-        return "submodule"
-    if SYMLINK in modes and (change.new_mode == SYMLINK or change.status != "T"):
-        return "symbolic link"
-    if change.hunks or change.is_binary:
-        return None
+def _special_verdict(change: FileChange, *, exempts_itself: bool) -> tuple[State, str] | None:
+    """Return the verdict on what is no change of a regular file's lines; None for one that is."""
+    link = _link_verdict(change, exempts_itself=exempts_itself)
+    if link is not None or change.hunks or change.is_binary:
+        return link
     if change.status in {"R", "C"}:
-        return "renamed without a change" if change.status == "R" else "copied without a change"
+        return State.SKIPPED, "renamed without a change" if change.status == "R" else "copied without a change"
     if change.status in {"A", "D"}:
-        return "empty file"
-    return "mode change only" if change.old_mode != change.new_mode else "no line changed"
+        return State.SKIPPED, "empty file"
+    return State.SKIPPED, "mode change only" if change.old_mode != change.new_mode else "no line changed"
+
+
+def _link_verdict(change: FileChange, *, exempts_itself: bool) -> tuple[State, str] | None:
+    """Return the verdict on submodules and symbolic links.
+
+    In a proposal a link is reviewed, its target as its line; a file that becomes one, or a submodule, is code that is
+    replaced by what nobody can look at here.
+    """
+    modes = {change.old_mode, change.new_mode}
+    if not modes & {SUBMODULE, SYMLINK}:
+        return None
+    changes_type = change.status == "T"
+    if changes_type and change.new_mode in {SUBMODULE, SYMLINK}:
+        what = outcome.SUBMODULE if change.new_mode == SUBMODULE else "symbolic link"
+        return (State.SKIPPED, what) if exempts_itself else (State.NOT_REVIEWED, f"a file that becomes a {what}")
+    if changes_type:  # it becomes a file
+        return None if change.hunks else (State.NOT_REVIEWED, "a file that takes the place of a link or submodule")
+    if SUBMODULE in modes:
+        return State.SKIPPED, outcome.SUBMODULE
+    return (State.SKIPPED, "symbolic link") if exempts_itself or not change.hunks else None
 
 
 def _attribute_reason(attributes: Mapping[str, str]) -> str | None:

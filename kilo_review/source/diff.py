@@ -119,6 +119,19 @@ class Diff(NamedTuple):
             raise _miscounted(hunk)
         return lines
 
+    def touches(self, hunk: Hunk, first: int, last: int) -> bool:
+        """Tell whether one of these new lines was not there before, or something that stood between them is gone."""
+        above = hunk.start - 1
+        for line in self.lines(hunk):
+            if line.new is None:
+                if first <= above < last:
+                    return True
+                continue
+            above = line.new
+            if line.kind == "+" and first <= above <= last:
+                return True
+        return False
+
 
 def decode_path(raw: bytes) -> str:
     """A path as git stores it → text; bytes that are not UTF-8 become surrogate escapes."""

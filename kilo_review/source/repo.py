@@ -233,6 +233,24 @@ class Repository(Commits):
             raise SourceError(f"git grep failed with status {status}")
         return status == 0
 
+    def count(self, tree: str, code: str) -> int:
+        """Return in how many files of a tree a line of this code stands, however it is spaced."""
+        words = (
+            "--files-with-matches",
+            "-z",
+            "--extended-regexp",
+            "--text",
+            "-e",
+            _pattern(code),
+            tree,
+            "--",
+            ":(top)",
+        )
+        status, output = self.status("grep", *words)
+        if status > 1:
+            raise SourceError(f"git grep failed with status {status}")
+        return output.count(b"\0")
+
     def inside(self, path: Path) -> str:
         """A path from the top of the working tree; "" for one that is not below it."""
         top, real = Path(os.path.realpath(self.top())), Path(os.path.realpath(path))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LINE = "rows = db.execute(query).fetchall()"
 TEST = f"def test_rows():\n    query = 'SELECT 1'\n    {LINE}\n    assert rows\n"
+BESIDE = f"def test_rows():\n    query = 'SELECT 1'\n    {LINE}\n\n\nx = 1\n"
+"""The line stands near the end of a function, so that a change beside the function shows it."""
 WEB = f"def rows(request):\n    query = 'SELECT ' + request.args['name']\n    {LINE}\n    return rows\n"
 
 
@@ -122,17 +124,45 @@ def test_a_proposal_claims_no_entry_by_taking_a_line_out_of_its_guard(proposal: 
     assert statuses(proposal.review({"test_db.py": TEST})) == ["active"]
 
 
+SPLIT = "subprocess.run("
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (BESIDE.replace("'SELECT 1'", "input()"), LINE),
+        (BESIDE.replace("    query = 'SELECT 1'\n", ""), LINE),
+        ("@route('/')\n" + BESIDE, LINE),
+        (BESIDE.replace("test_rows()", "rows(query)"), LINE),
+    ],
+    ids=["what flows in", "what guarded it", "a decorator", "the heading"],
+)
+def test_in_a_proposal_an_entry_is_void_where_its_function_changes(proposal: Proposal, content: str, code: str) -> None:
+    accepted(proposal, "test_db.py", BESIDE)
+    proposal.claims = [claim("test_db.py", code)]
+    assert statuses(proposal.review({"test_db.py": content})) == ["active"]
+
+
+@pytest.mark.parametrize("code", [SPLIT, f'{SPLIT}\n        ["ls"],'], ids=["first line", "both lines"])
+def test_a_decision_is_about_the_whole_statement(kilo: Runner, repo: Repo, code: str) -> None:
+    body = f'def f(a):\n    {SPLIT}\n        ["ls"],\n    )\n'
+    repo.stage("app.py", body)
+    (found,) = review(kilo, claim("app.py", code)).json()["findings"]
+    assert kilo("dismiss", found["fingerprint"][:8]).code == 0
+    assert statuses(review(kilo, claim("app.py", code))) == ["dismissed"]
+    repo.stage("app.py", body.replace('["ls"],', "[a], shell=True,"))
+    assert statuses(review(kilo, claim("app.py", code.replace('["ls"],', "[a], shell=True,")))) == ["active"]
+
+
 def test_in_a_proposal_an_entry_holds_for_the_place_that_the_base_has(proposal: Proposal) -> None:
-    accepted(proposal, "test_db.py", TEST)
-    assert statuses(proposal.review({"test_db.py": TEST.replace("assert rows", "assert len(rows) == 1")})) == [
-        "baseline"
-    ]
+    accepted(proposal, "test_db.py", BESIDE)
+    assert statuses(proposal.review({"test_db.py": BESIDE.replace("x = 1", "x = 2")})) == ["baseline"]
 
 
 def test_in_a_proposal_an_entry_follows_a_rename(proposal: Proposal) -> None:
-    accepted(proposal, "test_db.py", TEST)
+    accepted(proposal, "test_db.py", BESIDE)
     proposal.claims = [claim("test_rows.py", LINE)]
-    renamed = TEST.replace("assert rows", "assert len(rows) == 1")
+    renamed = BESIDE.replace("x = 1", "x = 2")
     assert statuses(proposal.review({"test_rows.py": renamed}, gone=("test_db.py",))) == ["baseline"]
 
 

@@ -101,9 +101,7 @@ def test_a_remedy_that_differs_in_white_space_refutes_nothing(line: str, fix: st
     assert (finding.status, finding.doubt) == ("active", "")
 
 
-@pytest.mark.parametrize(
-    ("code", "fix"), [("    x = 1", "    x = 1"), ("x = 1", "x = 1"), ("    x = 1", "    x = 1  ")]
-)
+@pytest.mark.parametrize(("code", "fix"), [("    x = 1", "    x = 1"), ("x = 1", "x = 1"), ("x = 1", "x = 1\n")])
 def test_a_remedy_that_is_the_code_itself_still_refutes(code: str, fix: str) -> None:
     (finding,) = found(" def f(d):\n+    x = 1\n", claim("app.py", code, fix=fix))
     assert (finding.status, finding.reason) == ("refuted", "what it proposes is what stands there")
@@ -151,10 +149,10 @@ def test_the_named_file_comes_first() -> None:
     ("other", "number"),
     [
         ({"title": "Wrong tenant", "problem": "The tenant is not checked."}, 2),
-        ({"title": "no  CHECK", "problem": "In other words: nobody looks."}, 1),
-        ({"title": "Any user", "problem": "Anyone may do it!"}, 1),
+        ({"problem": "The tenant is not checked."}, 2),
+        ({"title": "no  CHECK", "problem": "Anyone may do it!"}, 1),
     ],
-    ids=["another defect", "the same title", "the same message"],
+    ids=["another defect", "the same title", "the same words"],
 )
 def test_two_defects_of_one_line_are_both_kept(proposal: Proposal, other: dict[str, Any], number: int) -> None:
     proposal.base({"app.py": "x = 1\n"})
