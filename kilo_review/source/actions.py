@@ -103,11 +103,11 @@ def _of_a_run(event: dict[str, Any], name: str, common: dict[str, Any]) -> Pipel
     """Return the run about another run: for that one's pull request, or its commit."""
     run = event.get(name)
     run = run if isinstance(run, dict) else {}
-    common["is_proposal"] = True
     listed = run.get("pull_requests")
     requests = [each for each in listed if _is_here(each, event)] if isinstance(listed, list) else []
     if len(requests) == 1:
         return _request(requests[0], common)
+    common["is_proposal"] = True
     head = text(run, "head_sha")
     cause = text(run, "event")
     if requests:
