@@ -48,7 +48,7 @@ def detect(environment: Mapping[str, str]) -> Pipeline:
     systems = [*by_name, *(system for system in by_request if system not in by_name)]
     found = [_checked(system.read(environment)) for system in systems]
     if not found:
-        # A system that is not known cannot tell that the change is nobody's proposal.
+        # Nothing tells whether an unknown system runs for a proposed change.
         return Pipeline("", "", is_proposal=environment.get("CI", "").lower() not in NO)
     is_queued = any(each.branch.startswith(QUEUE) for each in found)
     return found[0]._replace(is_proposal=is_queued or any(each.is_proposal for each in found))
