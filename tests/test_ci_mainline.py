@@ -218,3 +218,17 @@ def test_the_first_build_of_a_jenkins_branch_and_the_next_one(forge: Forge, kilo
     assert paths(run(kilo, made, environment)) == WHOLE
     environment["GIT_PREVIOUS_SUCCESSFUL_COMMIT"] = forge.at("feature~1")
     assert paths(run(kilo, made, environment)) == {"new.py"}
+
+
+def test_a_second_run_for_the_same_commit_is_not_nothing(forge: Forge, kilo: Runner) -> None:
+    """Woodpecker tells the commit of the last run, whatever came of that."""
+    head = forge.at("feature")
+    environment = variables(
+        CI="woodpecker",
+        CI_PIPELINE_EVENT="push",
+        CI_COMMIT_BRANCH="feature",
+        CI_COMMIT_SHA=head,
+        CI_PREV_COMMIT_SHA=head,
+        CI_REPO_DEFAULT_BRANCH="develop",
+    )
+    assert paths(run(kilo, clone(forge), environment)) == WHOLE

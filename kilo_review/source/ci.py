@@ -191,7 +191,7 @@ def _woodpecker(environment: Mapping[str, str]) -> Pipeline:
     event = get("CI_PIPELINE_EVENT", "")
     is_pull = event.startswith("pull_request")
     number = get("CI_COMMIT_PULL_REQUEST", "") if is_pull else ""
-    tag = get("CI_COMMIT_TAG", "")
+    tag, before, head = get("CI_COMMIT_TAG", ""), get("CI_PREV_COMMIT_SHA", ""), get("CI_COMMIT_SHA", "")
     return Pipeline(
         "woodpecker",
         event,
@@ -201,8 +201,8 @@ def _woodpecker(environment: Mapping[str, str]) -> Pipeline:
         branch="" if is_pull or tag else get("CI_COMMIT_BRANCH", ""),
         tag=tag,
         base_branch=get("CI_COMMIT_TARGET_BRANCH", "") if is_pull else "",
-        base="" if is_pull else get("CI_PREV_COMMIT_SHA", ""),
-        head=get("CI_COMMIT_SHA", ""),
+        base="" if is_pull or before == head else before,  # of the last run, which may have been for this commit
+        head=head,
         head_refs=(f"refs/pull/{number}/head",) if number else (),
         default_branch=get("CI_REPO_DEFAULT_BRANCH", ""),
         depth="`partial: false` and `depth: 0` in the settings of the step clone",
