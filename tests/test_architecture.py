@@ -34,7 +34,7 @@ LAYERS = {
     "models": (*GROUND, "prompts", "throttle"),
     "judge": (*GROUND, "plan", "source"),
     "options": GROUND,
-    "config": (*GROUND, "judge", "models", "options", "plan", "safe_file"),
+    "config": (*GROUND, "judge", "models", "options", "plan", "safe_file", "source"),
     "ask": (*GROUND, "judge", "models", "plan", "prompts"),
     "poll": (*GROUND, "ask", "judge", "models", "plan"),
     "answering": (*GROUND, "ask", "judge", "packing", "plan", "poll"),

@@ -310,12 +310,14 @@ def test_a_rewritten_branch_whose_old_tip_is_still_there(forge: Forge, planned: 
     assert files(planned(forge.clone(checkout="topic"), environment)) == {"again.py": (1, 0)}
 
 
-def test_a_rewritten_main_branch_shows_its_newest_commit_and_says_so(forge: Forge, kilo: Runner) -> None:
+def test_a_rewritten_main_branch_whose_old_tip_is_gone_is_not_reviewed_by_its_newest_commit(
+    forge: Forge, kilo: Runner
+) -> None:
     environment = push(forge, GONE, forge.at("main"), "main")
     done = run(kilo, forge.clone(checkout="main"), environment)
-    assert files(done.json()) == {"main.py": (1, 0)}
-    told = kilo("ci", "--dry-run", cwd=forge.folder / "clone", env=environment).text
-    assert "reviewed the newest commit" in told
+    assert done.code == 3
+    assert "nothing tells which commits were pushed to the default branch 'main'" in done.talk
+    assert "--base" in done.talk
 
 
 def test_a_new_branch_without_commits_of_its_own_changes_nothing(

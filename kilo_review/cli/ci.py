@@ -149,7 +149,7 @@ def _report_the_failure(ctx: click.Context, flags: dict[str, Any], error: KiloRe
 def _on_trial(base: str | None, seconds: float | None, *, may_fetch: bool) -> Iterator[Trial]:
     """Find what is reviewed, and lay out what governs it."""
     pipeline = systems.detect(config.environment())
-    if base is not None:  # whoever names a base has a proposal on it
+    if base is not None or not pipeline.system:  # a change on a base that was named, or one of unknown origin
         pipeline = pipeline._replace(is_proposal=True)
     with (
         Repository(Path.cwd(), Deadline(seconds or None)) as repo,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from kilo_review import safe_file
 from kilo_review.errors import ConfigError
 from kilo_review.judge.baseline import FILE as BASELINE_FILE
 from kilo_review.judge.baseline import from_bytes
+from kilo_review.source.ci import is_proposal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 IGNORE_FILE = ".kilocodeignore"
 LARGEST_BASELINE = 8 << 20
 """Bytes; a finding takes about 400."""
-PULL_REQUEST_MARKS = {
-    "GITHUB_EVENT_NAME": "pull_request",  # Gitea and Forgejo set it, too
-    "CI_MERGE_REQUEST_IID": ".",
-    "BITBUCKET_PR_ID": ".",
-    "SYSTEM_PULLREQUEST_PULLREQUESTID": ".",
-    "CHANGE_ID": ".",  # Jenkins
-    "CI_PIPELINE_EVENT": "pull_request",  # Woodpecker
-}
-"""Variables of CI systems → what they begin with when they run for a pull request."""
 
 
 def ignore_lists(settings: Settings, root: Path | None) -> dict[str, tuple[str, ...]]:
@@ -66,8 +57,8 @@ def baseline_path(settings: Settings, root: Path | None) -> Path | None:
 
 
 def is_pull_request(environment: Mapping[str, str]) -> bool:
-    """Whether a CI system says that it runs for a pull or merge request, which may not excuse itself."""
-    return any(re.match(pattern, environment.get(name, "")) for name, pattern in PULL_REQUEST_MARKS.items())
+    """Return whether a CI run is for a proposed change, which may not excuse itself; the table is in `source.ci`."""
+    return is_proposal(environment)
 
 
 def repository_root(directory: Path, environment: Mapping[str, str]) -> Path | None:

@@ -1,78 +1,65 @@
 """What a CI system says of its run: who it is, whether it is for a pull request, from where to where.
 
-Each system's words are translated here and nowhere else; nothing is asked of git or of a network. Sources of the
-variables' meanings are each system's own documentation; what is known to be stale or empty is not believed alone.
+Each system's words are translated here and in `actions`, and nowhere else; nothing is asked of git or of a network.
+Sources of the variables' meanings are each system's own documentation; what is known to be stale or empty is not
+believed alone. `_SYSTEMS` is the one table by which a run is told to be for a proposal: that decides whether a change
+may excuse itself, so that a run which may be for one counts as one.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review.errors import SourceError
+from kilo_review.source import actions
+from kilo_review.source.actions import branch_of, tag_of, wrong
+from kilo_review.source.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-LARGEST_EVENT = 64 << 20
-GITHUB_DEPTH = "`fetch-depth: 0` in the step actions/checkout"
+__all__ = ["ABBREVIATING", "Pipeline", "detect", "is_proposal"]
+
 GITLAB_DEPTH = 'the variable GIT_DEPTH: "0"'
 ID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
 SHORT_ID = r"[0-9a-f]{7,64}\Z"
 ABBREVIATING = frozenset({"bitbucket"})
 """Systems that may give the first digits of an id."""
 NUMBER = r"[0-9]{1,20}\Z"
-_UNSAYABLE = r"[\x00-\x1f\x7f\ud800-\udfff]"
-"""Control characters and halves of characters: neither git nor any process could be told."""
-_STEP = "Check what gives the run its event and its variables; nothing was asked of git with this"
-PLAIN_DEPTH = "the whole history in the checkout (git fetch --unshallow)"
-
-
-class Pipeline(NamedTuple):
-    """One run of a CI system.
-
-    Attributes:
-        system: `github`, `gitea`, `gitlab`, `bitbucket`, `azure`, `jenkins`, `woodpecker`, or "" where none is known.
-        event: the system's own word for why it runs.
-        is_proposal: it runs for what somebody wants to be taken in, and that must not steer its own review.
-        number: of the pull or merge request; "" if there is none.
-        branch: the branch that was pushed or is built, without `refs/heads/`; "" if nothing tells.
-        base_branch: the branch that it is proposed for, likewise.
-        base: the commit that the system names as the other end; often stale, sometimes zeros.
-        head: the commit that is proposed or was pushed; "" for HEAD.
-        merge: the commit that the system made of both, where it checks out such a one.
-        head_refs: what to fetch where `head` is missing.
-        default_branch: the main branch; "" if nothing tells.
-        depth: the setting that gives a whole history.
-    """
-
-    system: str
-    event: str
-    is_proposal: bool = False
-    number: str = ""
-    branch: str = ""
-    base_branch: str = ""
-    base: str = ""
-    head: str = ""
-    merge: str = ""
-    head_refs: tuple[str, ...] = ()
-    default_branch: str = ""
-    depth: str = PLAIN_DEPTH
+QUEUE = "gh-readonly-queue/"
+"""Branches of GitHub's merge queue, as other systems see them."""
+NO = frozenset({"", "0", "false"})
+"""What systems write where there is no pull request, or no CI."""
 
 
 def detect(environment: Mapping[str, str]) -> Pipeline:
-    """The run that these variables describe; an empty one outside of CI.
+    """Return the run that these variables describe; an empty one outside of CI.
+
+    Variables of several systems may be set, as where one starts another; the first of them is read, and what any of
+    them calls a proposal is one.
 
     Raises:
         SourceError: the system's description of its event cannot be read, or names a commit or a request by something
             else than an id or a number.
     """
-    for is_it, read in _SYSTEMS:
-        if is_it(environment):
-            return _checked(read(environment))
-    return Pipeline("", "")
+    by_name = [system for system in _SYSTEMS if system.runs(environment)]
+    by_request = [system for system in _SYSTEMS if system.mentions_request(environment)]
+    systems = [*by_name, *(system for system in by_request if system not in by_name)]
+    found = [_checked(system.read(environment)) for system in systems]
+    if not found:
+        # Nothing tells whether an unknown system runs for a proposed change.
+        return Pipeline("", "", is_proposal=environment.get("CI", "").lower() not in NO)
+    is_queued = any(each.branch.startswith(QUEUE) for each in found)
+    return found[0]._replace(is_proposal=is_queued or any(each.is_proposal for each in found))
+
+
+def is_proposal(environment: Mapping[str, str]) -> bool:
+    """Return whether a run is for a proposed change, which may not excuse itself; also where nothing can tell."""
+    try:
+        return detect(environment).is_proposal
+    except SourceError:
+        return True
 
 
 def _checked(pipeline: Pipeline) -> Pipeline:
@@ -85,47 +72,10 @@ def _checked(pipeline: Pipeline) -> Pipeline:
     found = {name: getattr(pipeline, name).lower() for name in ("base", "head", "merge")}
     for name, oid in found.items():
         if oid and not re.match(pattern, oid):
-            raise _no(f"the id of a commit ({name})", getattr(pipeline, name))
+            raise wrong(f"the id of a commit ({name})", getattr(pipeline, name))
     if pipeline.head_refs and not re.match(NUMBER, pipeline.number):
-        raise _no("the number of a pull request", pipeline.number)
+        raise wrong("the number of a pull request", pipeline.number)
     return pipeline._replace(**found)
-
-
-def _no(what: str, said: object) -> SourceError:
-    return SourceError(f"the CI system gives {str(said)[:80]!a} for {what}, which it is not", hint=_STEP)
-
-
-def _github(environment: Mapping[str, str]) -> Pipeline:
-    """GitHub, Gitea and Forgejo Actions: the event is described in a file."""
-    event, name = _event(environment), environment.get("GITHUB_EVENT_NAME", "")
-    is_gitea = any(environment.get(each) == "true" for each in ("GITEA_ACTIONS", "FORGEJO_ACTIONS"))
-    common: dict[str, Any] = {
-        "system": "gitea" if is_gitea else "github",
-        "event": name,
-        "default_branch": _text(event, "repository", "default_branch"),
-        "depth": GITHUB_DEPTH,
-    }
-    if name.startswith("pull_request"):
-        number = _text(event, "number") or _text(event, "pull_request", "number")
-        # The merge commit exists for `pull_request` alone; `pull_request_target` checks the base branch out.
-        made = environment.get("GITHUB_SHA", "") if name == "pull_request" else ""
-        return Pipeline(
-            **common,
-            is_proposal=True,
-            number=number,
-            base_branch=_text(event, "pull_request", "base", "ref") or environment.get("GITHUB_BASE_REF", ""),
-            base=_text(event, "pull_request", "base", "sha"),
-            head=_text(event, "pull_request", "head", "sha"),
-            merge=made,
-            head_refs=(f"refs/pull/{number}/head",) if number else (),
-        )
-    if name == "merge_group":
-        base, head = (_text(event, "merge_group", end) for end in ("base_sha", "head_sha"))
-        return Pipeline(**common, is_proposal=True, base=base, head=head)
-    common["branch"] = _branch(environment.get("GITHUB_REF", ""))
-    if name == "push":
-        return Pipeline(**common, base=_text(event, "before"), head=_text(event, "after"))
-    return Pipeline(**common, head=environment.get("GITHUB_SHA", ""))
 
 
 def _gitlab(environment: Mapping[str, str]) -> Pipeline:
@@ -137,21 +87,32 @@ def _gitlab(environment: Mapping[str, str]) -> Pipeline:
         "default_branch": get("CI_DEFAULT_BRANCH", ""),
         "depth": GITLAB_DEPTH,
     }
-    if get("CI_MERGE_REQUEST_IID"):
+    if get("CI_MERGE_REQUEST_IID") or source == "merge_request_event":
         number = get("CI_MERGE_REQUEST_IID", "")
         own = get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", "")  # set in merged-results pipelines alone
         return Pipeline(
             **common,
             is_proposal=True,
+            is_request=True,
             number=number,
             base_branch=get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", ""),
             base=get("CI_MERGE_REQUEST_DIFF_BASE_SHA", ""),
             head=own or get("CI_COMMIT_SHA", ""),
             merge=get("CI_COMMIT_SHA", "") if own else "",
-            head_refs=(f"refs/merge-requests/{number}/head",),
+            head_refs=(f"refs/merge-requests/{number}/head",) if number else (),
+        )
+    if get("CI_EXTERNAL_PULL_REQUEST_IID") or source == "external_pull_request_event":
+        return Pipeline(  # its number is of another forge, so it is not kept
+            **common,
+            is_proposal=True,
+            is_request=True,
+            base_branch=get("CI_EXTERNAL_PULL_REQUEST_TARGET_BRANCH_NAME", ""),
+            base=get("CI_EXTERNAL_PULL_REQUEST_TARGET_BRANCH_SHA", ""),
+            head=get("CI_EXTERNAL_PULL_REQUEST_SOURCE_BRANCH_SHA", "") or get("CI_COMMIT_SHA", ""),
         )
     base, head = get("CI_COMMIT_BEFORE_SHA", ""), get("CI_COMMIT_SHA", "")
-    return Pipeline(**common, branch=get("CI_COMMIT_BRANCH", ""), base=base, head=head)
+    common["branch"], common["tag"] = get("CI_COMMIT_BRANCH", ""), get("CI_COMMIT_TAG", "")
+    return Pipeline(**common, base=base, head=head)
 
 
 def _bitbucket(environment: Mapping[str, str]) -> Pipeline:
@@ -161,8 +122,10 @@ def _bitbucket(environment: Mapping[str, str]) -> Pipeline:
         "bitbucket",
         "pull_request" if number else "push",
         is_proposal=bool(number),
+        is_request=bool(number),
         number=number,
         branch=get("BITBUCKET_BRANCH", ""),
+        tag=get("BITBUCKET_TAG", ""),
         base_branch=get("BITBUCKET_PR_DESTINATION_BRANCH", ""),
         base=get("BITBUCKET_PR_DESTINATION_COMMIT", ""),
         head=get("BITBUCKET_COMMIT", ""),
@@ -172,100 +135,184 @@ def _bitbucket(environment: Mapping[str, str]) -> Pipeline:
 
 def _azure(environment: Mapping[str, str]) -> Pipeline:
     get = environment.get
-    target = get("SYSTEM_PULLREQUEST_TARGETBRANCH", "")
+    target, reference = get("SYSTEM_PULLREQUEST_TARGETBRANCH", ""), get("BUILD_SOURCEBRANCH", "")
+    number = get("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER") or get("SYSTEM_PULLREQUEST_PULLREQUESTID", "")
+    is_pull = bool(target or number) or get("BUILD_REASON") == "PullRequest" or reference.startswith("refs/pull/")
     built = get("BUILD_SOURCEVERSION", "")
     return Pipeline(
         "azure",
         get("BUILD_REASON", ""),
-        is_proposal=bool(target),
-        number=get("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER") or get("SYSTEM_PULLREQUEST_PULLREQUESTID", ""),
-        branch=_branch(get("BUILD_SOURCEBRANCH", "")),
+        is_proposal=is_pull,
+        is_request=is_pull,
+        number=number,
+        branch=branch_of(reference),
+        tag=tag_of(reference),
         base_branch=target.removeprefix("refs/heads/"),
-        head=get("SYSTEM_PULLREQUEST_SOURCECOMMITID", "") if target else built,
-        merge=built if target else "",
+        head=get("SYSTEM_PULLREQUEST_SOURCECOMMITID", "") if is_pull else built,
+        merge=built if is_pull else "",
         depth="`fetchDepth: 0` in the step checkout",
     )
 
 
+_OF_JENKINS = {
+    "CHANGE_ID": "CHANGE_TARGET",
+    "ghprbPullId": "ghprbTargetBranch",
+    "gitlabMergeRequestIid": "gitlabTargetBranch",
+    "GERRIT_CHANGE_NUMBER": "GERRIT_BRANCH",
+}
+"""Variables of Jenkins and of its plug-ins: the number of what is proposed → the branch that it is for."""
+
+
 def _jenkins(environment: Mapping[str, str]) -> Pipeline:
     get = environment.get
-    target = get("CHANGE_TARGET", "")
+    given = next((name for name in _OF_JENKINS if get(name)), "CHANGE_ID")
+    number, target = get(given, ""), get(_OF_JENKINS[given], "")
+    tag = get("TAG_NAME", "")
+    common: dict[str, Any] = {
+        "system": "jenkins",
+        "depth": "a checkout without shallow clone, with the target branch in its refspec",
+    }
+    if number or (target and given == "CHANGE_ID"):
+        # The head may be a merge that Jenkins made.
+        number = "" if given == "GERRIT_CHANGE_NUMBER" else number  # of no forge that is posted to
+        return Pipeline(**common, event="change", is_proposal=True, is_request=True, number=number, base_branch=target)
     return Pipeline(
-        "jenkins",
-        "change" if target else "branch",
-        is_proposal=bool(target),
-        number=get("CHANGE_ID", ""),
-        branch="" if target else get("BRANCH_NAME", "") or get("GIT_BRANCH", "").removeprefix("origin/"),
-        base_branch=target,
-        base="" if target else get("GIT_PREVIOUS_SUCCESSFUL_COMMIT", ""),
-        head="" if target else get("GIT_COMMIT", ""),  # of a change it may be a merge that Jenkins made
-        depth="a checkout without shallow clone, with the target branch in its refspec",
+        **common,
+        event="branch",
+        branch="" if tag else get("BRANCH_NAME", "") or get("GIT_BRANCH", "").removeprefix("origin/"),
+        tag=tag,
+        base=get("GIT_PREVIOUS_SUCCESSFUL_COMMIT", ""),
+        head=get("GIT_COMMIT", ""),
     )
 
 
 def _woodpecker(environment: Mapping[str, str]) -> Pipeline:
     get = environment.get
-    is_pull = get("CI_PIPELINE_EVENT", "").startswith("pull_request")
+    event = get("CI_PIPELINE_EVENT", "")
+    is_pull = event.startswith("pull_request")
     number = get("CI_COMMIT_PULL_REQUEST", "") if is_pull else ""
+    tag, before, head = get("CI_COMMIT_TAG", ""), get("CI_PREV_COMMIT_SHA", ""), get("CI_COMMIT_SHA", "")
     return Pipeline(
         "woodpecker",
-        get("CI_PIPELINE_EVENT", ""),
+        event,
         is_proposal=is_pull,
+        is_request=is_pull,
         number=number,
-        branch="" if is_pull else get("CI_COMMIT_BRANCH", ""),
+        branch="" if is_pull or tag else get("CI_COMMIT_BRANCH", ""),
+        tag=tag,
         base_branch=get("CI_COMMIT_TARGET_BRANCH", "") if is_pull else "",
-        base="" if is_pull else get("CI_PREV_COMMIT_SHA", ""),
-        head=get("CI_COMMIT_SHA", ""),
+        base="" if is_pull or before == head else before,  # of the last run, which may have been for this commit
+        head=head,
         head_refs=(f"refs/pull/{number}/head",) if number else (),
         default_branch=get("CI_REPO_DEFAULT_BRANCH", ""),
         depth="`partial: false` and `depth: 0` in the settings of the step clone",
     )
 
 
-_SYSTEMS: tuple[tuple[Callable[[Mapping[str, str]], bool], Callable[[Mapping[str, str]], Pipeline]], ...] = (
-    (lambda each: each.get("GITHUB_ACTIONS") == "true", _github),
-    (lambda each: bool(each.get("GITLAB_CI")), _gitlab),
-    (lambda each: bool(each.get("BITBUCKET_BUILD_NUMBER")), _bitbucket),
-    (lambda each: bool(each.get("TF_BUILD")), _azure),
-    (lambda each: each.get("CI") == "woodpecker", _woodpecker),
-    (lambda each: bool(each.get("JENKINS_URL")), _jenkins),
-)
+def _drone(environment: Mapping[str, str]) -> Pipeline:
+    get = environment.get
+    event = get("DRONE_BUILD_EVENT", "")
+    is_pull = event == "pull_request" or _says(get("DRONE_PULL_REQUEST"))
+    tag = get("DRONE_TAG", "")
+    return Pipeline(
+        "drone",
+        event,
+        is_proposal=is_pull,
+        is_request=is_pull,
+        number=get("DRONE_PULL_REQUEST", "") if is_pull else "",
+        branch="" if is_pull or tag else get("DRONE_BRANCH", "") or get("DRONE_COMMIT_BRANCH", ""),
+        tag=tag,
+        base_branch=get("DRONE_TARGET_BRANCH", "") or get("DRONE_COMMIT_BRANCH", "") if is_pull else "",
+        base="" if is_pull else get("DRONE_COMMIT_BEFORE", ""),
+        head=get("DRONE_COMMIT_SHA", "") or get("DRONE_COMMIT", ""),
+        default_branch=get("DRONE_REPO_BRANCH", ""),
+        depth="`depth: 0` in the pipeline's settings of clone",
+    )
 
 
-def _event(environment: Mapping[str, str]) -> dict[str, Any]:
-    path = environment.get("GITHUB_EVENT_PATH")
-    if not path:
-        return {}
-    try:
-        with Path(path).open("rb") as stream:
-            found = json.loads(stream.read(LARGEST_EVENT))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SourceError(
-            f"the description of the event, {path!a}, cannot be read ({error})", hint="Name the base: --base"
-        ) from None
-    if not isinstance(found, dict):
-        raise SourceError(f"the description of the event, {path!a}, is no object of JSON", hint="Name the base: --base")
-    return found
+def _buildkite(environment: Mapping[str, str]) -> Pipeline:
+    get = environment.get
+    number = get("BUILDKITE_PULL_REQUEST", "")
+    is_pull = _says(number)
+    head = get("BUILDKITE_COMMIT", "")
+    return Pipeline(
+        "buildkite",
+        get("BUILDKITE_SOURCE", ""),
+        is_proposal=is_pull,
+        is_request=is_pull,
+        number=number if is_pull else "",
+        branch="" if is_pull or get("BUILDKITE_TAG") else get("BUILDKITE_BRANCH", ""),
+        tag=get("BUILDKITE_TAG", ""),
+        base_branch=get("BUILDKITE_PULL_REQUEST_BASE_BRANCH", "") if is_pull else "",
+        head="" if head == "HEAD" else head,  # its word for a build that was started for a branch
+        default_branch=get("BUILDKITE_PIPELINE_DEFAULT_BRANCH", ""),
+    )
 
 
-def _branch(reference: str) -> str:
-    return reference.removeprefix("refs/heads/") if reference.startswith("refs/heads/") else ""
+def _circle(environment: Mapping[str, str]) -> Pipeline:
+    """CircleCI builds branches and tells which of them are proposed, not for what."""
+    get = environment.get
+    names = ("CIRCLE_PR_NUMBER", "CIRCLE_PULL_REQUEST", "CIRCLE_PULL_REQUESTS", "CI_PULL_REQUEST", "CI_PULL_REQUESTS")
+    branch, tag = get("CIRCLE_BRANCH", ""), get("CIRCLE_TAG", "")
+    is_pull = any(_says(get(name)) for name in names) or branch.startswith("pull/")
+    return Pipeline(
+        "circleci",
+        "",
+        is_proposal=is_pull,
+        branch=branch,
+        tag=tag,
+        head=get("CIRCLE_SHA1", ""),
+    )
 
 
-def _text(facts: Any, *path: str) -> str:  # noqa: ANN401  whatever the event holds
-    """A text or a number of the event; "" where it has none.
+def _says(value: str | None) -> bool:
+    return (value or "").lower() not in NO
 
-    Raises:
-        SourceError: it has something else there, or a text that git cannot be told.
+
+class _System(NamedTuple):
+    """How one system is known, and its reader.
+
+    Attributes:
+        marks: variables that it sets in each run → patterns of what they hold.
+        requests: variables that it sets for a proposal, believed also where the others were not handed on.
+        read: translates its variables.
     """
-    for name in path:
-        if facts is None:
-            return ""
-        if not isinstance(facts, dict):
-            raise _no(f"a part of {'.'.join(path)} of the event", facts)
-        facts = facts.get(name)
-    if facts is None:
-        return ""
-    if isinstance(facts, bool) or not isinstance(facts, (str, int)) or re.search(_UNSAYABLE, str(facts)):
-        raise _no(f"{'.'.join(path)} of the event", facts)
-    return str(facts)
+
+    marks: dict[str, str]
+    requests: dict[str, str]
+    read: Callable[[Mapping[str, str]], Pipeline]
+
+    def runs(self, environment: Mapping[str, str]) -> bool:
+        """Return whether it says that it runs."""
+        return any(re.match(pattern, environment.get(name, "")) for name, pattern in self.marks.items())
+
+    def mentions_request(self, environment: Mapping[str, str]) -> bool:
+        """Return whether something speaks of a proposal in its words."""
+        return any(re.match(pattern, environment.get(name, "")) for name, pattern in self.requests.items())
+
+
+_SYSTEMS: tuple[_System, ...] = (
+    _System(
+        {"GITHUB_ACTIONS": "true", "GITEA_ACTIONS": "true", "FORGEJO_ACTIONS": "true"},
+        {"GITHUB_EVENT_NAME": "."},
+        actions.read,
+    ),
+    _System({"GITLAB_CI": "."}, {"CI_MERGE_REQUEST_IID": ".", "CI_EXTERNAL_PULL_REQUEST_IID": "."}, _gitlab),
+    _System({"BITBUCKET_BUILD_NUMBER": "."}, {"BITBUCKET_PR_ID": "."}, _bitbucket),
+    _System(
+        {"TF_BUILD": "."},
+        {
+            "SYSTEM_PULLREQUEST_PULLREQUESTID": ".",
+            "SYSTEM_PULLREQUEST_TARGETBRANCH": ".",
+            "BUILD_REASON": "PullRequest",
+        },
+        _azure,
+    ),
+    _System({"CI": "woodpecker"}, {"CI_PIPELINE_EVENT": "pull_request"}, _woodpecker),
+    _System({"DRONE": "true"}, {"DRONE_PULL_REQUEST": ".", "DRONE_BUILD_EVENT": "pull_request"}, _drone),
+    _System({"BUILDKITE": "true"}, {"BUILDKITE_PULL_REQUEST": r"\d"}, _buildkite),
+    _System({"CIRCLECI": "true"}, {"CIRCLE_PULL_REQUEST": ".", "CIRCLE_PR_NUMBER": "."}, _circle),
+    _System(
+        {"JENKINS_URL": ".", "JENKINS_HOME": ".", "BUILD_TAG": "jenkins-"}, dict.fromkeys(_OF_JENKINS, "."), _jenkins
+    ),
+)

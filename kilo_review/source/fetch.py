@@ -53,6 +53,33 @@ class Fetcher:
         self._check(name)
         self._fetch(self._shallowly(), name)
 
+    def default_branch(self) -> str:
+        """Return the branch that the remote calls its HEAD; "" if it cannot be asked, or names none."""
+        value = self._told("HEAD")
+        name = value.removeprefix("ref: refs/heads/")
+        return name if name != value and self._repo.is_reference(f"refs/heads/{name}") else ""
+
+    def tip(self, name: str) -> str:
+        """Return the id that a reference of the remote has now; "" if it cannot be asked, or has none such.
+
+        Raises:
+            SourceError: it is no reference.
+        """
+        self._check(name)
+        value = self._told(name)
+        return value if len(value) == self._repo.layout.hex_digits else ""
+
+    def _told(self, name: str) -> str:
+        if not self._remote:
+            return ""
+        try:
+            found = self._repo.remote_references(self._remote, name)
+        except SourceError as error:
+            self.said = error.message
+            return ""
+        self.said = ""
+        return found.get(name, "")
+
     def deepen_until(self, is_enough: Callable[[], bool], *references: str) -> bool:
         """Deepen step by step; whether it became enough.
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.errors import SourceError, TargetError
 from kilo_review.outcome import Target, TargetKind
+from kilo_review.source import mainline
 from kilo_review.source.ci import ABBREVIATING
+from kilo_review.source.mainline import Mainline
 
 if TYPE_CHECKING:
     from kilo_review.source.ci import Pipeline
@@ -18,8 +20,12 @@ if TYPE_CHECKING:
 
 TWO = 2
 ID_LENGTHS = (40, 64)
+SCHEDULED = frozenset({"schedule", "Schedule", "cron"})
+"""Words of the systems for a run that the clock has started: nothing was pushed for it."""
 NOWHERE = ("not our ref", "unadvertised object")
 """What a remote says of a commit that no branch has any more."""
+BASE_HINT = "Name what the change began from: --base REVISION, such as --base origin/develop"
+LAST_HINT = "Name what the branch was before: --base REVISION; --base HEAD~1 reviews the newest commit alone"
 
 
 class Proposal(NamedTuple):
@@ -53,10 +59,12 @@ def find(pipeline: Pipeline, repo: Repository, fetcher: Fetcher, base: str | Non
         TargetError: nothing tells what to compare with.
     """
     _check(pipeline, repo)
+    if pipeline.problem and base is None:
+        raise SourceError(f"nothing tells what to review: {pipeline.problem}", hint=BASE_HINT)
     finder = _Finder(pipeline, repo, fetcher)
     if base is not None:
         return finder.since(finder.named(base), finder.head())
-    if pipeline.is_proposal and pipeline.event != "merge_group":
+    if pipeline.is_request:
         return finder.proposed()
     return finder.pushed() if pipeline.base else finder.unsaid()
 
@@ -89,7 +97,7 @@ class _Finder:
 
     def head(self) -> str:
         """The commit that is proposed, or was pushed."""
-        wanted = self._pipeline.head
+        wanted = self._pipeline.head or self._head_of_request()
         is_whole = len(wanted) == self._repo.layout.hex_digits  # no remote is asked for the first digits
         for fetch in (None, *self._pipeline.head_refs, wanted if is_whole else None):
             if fetch:
@@ -102,14 +110,33 @@ class _Finder:
             return own[-1]
         raise self._missing(f"the commit {wanted[:12]} that this run is for is not in the clone")
 
+    def _head_of_request(self) -> str:
+        """Where the head of a request is now, if the system tells its number alone; "" where HEAD is meant."""
+        for name in self._pipeline.head_refs:
+            found = self._fetcher.tip(name) or self._kept(name)
+            if found is None:
+                raise self._missing(f"{name}, the head of the request, is not in the clone")
+            self._pipeline = self._pipeline._replace(head=found)
+            return found
+        return ""
+
+    def _kept(self, name: str) -> str | None:
+        """What an earlier fetch has made of a reference: under its own name, or where checkouts put it."""
+        inner = name.removeprefix("refs/")
+        places = (name, f"refs/remotes/{self._fetcher.remote or 'origin'}/{inner}", f"refs/remotes/{inner}")
+        return next((found for place in places if (found := self._repo.commit(place))), None)
+
     def named(self, revision: str) -> str:
         """The commit that the user named."""
         found = self._here(revision)
         if found is None:
+            self._fetcher.deepen_until(lambda: self._here(revision) is not None)
+            found = self._here(revision)
+        if found is None:
             name = revision.removeprefix("origin/").removeprefix("refs/heads/")
             if self._repo.is_reference(f"refs/heads/{name}"):
                 self._fetcher.branch(name)
-                found = self._here(revision) or self._tip(name)
+                found = self._here(revision) or mainline.tip_of(self._repo, name)
         if found is None:
             raise TargetError(
                 f"--base: {revision!a} is no commit here{self._why()}", hint="git branch -a shows what is"
@@ -127,18 +154,59 @@ class _Finder:
         branch = self._pipeline.base_branch
         if branch:
             self._fetcher.branch(branch)  # what the clone has of it may be old, and would show others' changes
-        tip = self._tip(branch) or self._commit(self._pipeline.base)
+        elif not self._pipeline.base:
+            return self._proposed_for_unsaid()
+        tip = mainline.tip_of(self._repo, branch) or self._commit(self._pipeline.base)
         merge = self._of_merge()
         if tip is None and merge is None:
             raise self._missing(f"the target branch {branch!a} is not in the clone")
         try:
-            return self.since(tip or (merge[0] if merge else ""), self.head())
+            return self._before_landing(self.since(tip or (merge[0] if merge else ""), self.head()))
         except SourceError:
             if merge is None:
                 raise
         # What the system merged, against what it merged into: the same change, without any history.
         note = "reviewed as the merge that the CI system made, since the clone has no more history"
         return self._between(merge[0], self._pipeline.merge, merge[0], merge[-1], note)
+
+    def _before_landing(self, found: Proposal) -> Proposal:
+        """The same, or, if the target branch holds it all by now, from where the system says that it began."""
+        began = self._commit(self._pipeline.base) if found.base == found.head else None
+        if began is None:
+            return found
+        earlier = self.since(began, found.head)
+        if earlier.base == earlier.head:
+            return found
+        note = "the target branch holds all of it by now: reviewed from where the CI system says that it began"
+        return earlier._replace(notes=(*earlier.notes, note))
+
+    def _proposed_for_unsaid(self) -> Proposal:
+        """A request of which the number alone is told: the forge's own merge of it shows the target branch."""
+        head = self.head()
+        notes: tuple[str, ...] = ()
+        target = self._target_by_merge()
+        if target is None and self._pipeline.default_branch and (main := self._mainline(head)) is not None:
+            target = main.tip
+            notes = (f"nothing tells which branch this is proposed for: compared with the default branch, {main.name}",)
+        if target is None:
+            raise self._missing("nothing tells which branch this is proposed for")
+        found = self.since(target, head)
+        if found.base == head:
+            raise self._missing("the target branch holds all of what is proposed, so there is nothing to compare")
+        return found._replace(notes=(*found.notes, *notes))
+
+    def _target_by_merge(self) -> str | None:
+        """The commit of the target branch that the forge has merged the head of a request into."""
+        for name in self._pipeline.head_refs:
+            merge_name = f"{name.removesuffix('head')}merge"
+            merge = self._fetcher.tip(merge_name)
+            if merge:
+                self._fetcher.reference(merge_name)
+            found = self._repo.commit(merge) if merge else self._kept(merge_name)
+            parents = self._repo.parents(found) if found else []
+            if len(parents) == TWO:
+                return self._commit(parents[0])
+        return None
 
     def pushed(self) -> Proposal:
         """A push: what the branch had not, or, where that is gone, what the main branch has not."""
@@ -147,13 +215,13 @@ class _Finder:
             return self._between(before, head, before, head)
         said = self._fetcher.said
         gone = "was rewritten" if set(self._pipeline.base) - {"0"} else "is new"
-        main = self._main(head)
-        if main is None:
-            return self._rewritten(before, head, gone, said)
-        found = self.since(main, head)
+        main = self._mainline(head)
+        if main is None or self._is_built(main, head):
+            return self._rewritten(before, head, gone, said, main)
+        found = self.since(main.tip, head)
         return found._replace(notes=(*found.notes, f"the branch {gone}: reviewed from where it left the main branch"))
 
-    def _rewritten(self, before: str | None, head: str, gone: str, said: str) -> Proposal:
+    def _rewritten(self, before: str | None, head: str, gone: str, said: str, main: Mainline | None) -> Proposal:
         """A push to the main branch, or to one that nothing is known of, which does not go on from what it was."""
         if before is not None and self._repo.merge_base(before, head) is not None:
             found = self.since(before, head)
@@ -161,15 +229,28 @@ class _Finder:
         is_named = bool(set(self._pipeline.base) - {"0"})
         if is_named and self._repo.is_shallow_now() and not any(words in said for words in NOWHERE):
             raise self._missing(f"the way from {self._pipeline.base[:12]}, where the branch was, is not in the clone")
-        return self._last(head, f"the branch {gone}, and nothing tells what it began from")
+        return self._without_beginning(head, f"the branch {gone}", main)
 
     def unsaid(self) -> Proposal:
-        """A run that is for no change, such as a scheduled one: the branch, or the newest commit of the main one."""
+        """A run that names no other end: the branch; of the default branch the newest commit, if it is scheduled."""
         head = self.head()
-        main = self._main(head)
+        main = self._mainline(head)
+        if main is None or self._is_built(main, head):
+            return self._without_beginning(head, "this run is for no particular change", main)
+        return self.since(main.tip, head)
+
+    def _without_beginning(self, head: str, why: str, main: Mainline | None) -> Proposal:
+        """A branch of which nothing tells since when it is new: all of it if it is one commit, else an error.
+
+        Of several pushed commits the newest alone must not pass for all of them.
+        """
+        is_idle = main is not None and self._pipeline.event in SCHEDULED
+        if is_idle or not self._repo.parents(head):
+            return self._last(head, why)
         if main is None:
-            return self._last(head, "this run is for no particular change")
-        return self.since(main, head)
+            raise SourceError(f"{why}, and no default branch was found that it began from{self._why()}", hint=BASE_HINT)
+        what = f"the default branch{f' {main.name!a}' if main.name else ''}"
+        raise SourceError(f"{why}, and nothing tells which commits were pushed to {what}", hint=LAST_HINT)
 
     def since(self, other: str, head: str) -> Proposal:
         """From the point where two commits parted to the second one.
@@ -217,22 +298,20 @@ class _Finder:
         is_theirs = len(parents) == TWO and self._pipeline.head in {"", parents[1]}
         return parents if is_theirs and self._repo.commit(parents[0]) else None
 
-    def _main(self, head: str) -> str | None:
-        """The tip of the main branch; None where that is what is built, or may be."""
-        for name in (self._pipeline.default_branch,) if self._pipeline.default_branch else ("main", "master"):
-            if name == self._pipeline.branch:
-                return None
-            self._fetcher.branch(name)
-            if (tip := self._tip(name)) is not None:
-                return tip if tip != head or self._pipeline.branch else None
-        return None
+    def _mainline(self, head: str) -> Mainline | None:
+        """The default branch; None where nothing tells."""
+        pipeline = self._pipeline
+        own, said = pipeline.branch, pipeline.default_branch
+        if said and said == own:
+            return Mainline(said, head)
+        return mainline.find(self._repo, head, own=own, said=said, fetcher=self._fetcher)
 
-    def _tip(self, branch: str) -> str | None:
-        """Where the remote has a branch; here only if no remote has it."""
-        if not branch:
-            return None
-        names = (f"refs/remotes/{self._fetcher.remote or 'origin'}/{branch}", f"refs/heads/{branch}")
-        return next((found for name in names if (found := self._repo.commit(name))), None)
+    def _is_built(self, main: Mainline, head: str) -> bool:
+        """Whether the default branch is what is built, or may be."""
+        pipeline = self._pipeline
+        if pipeline.branch:
+            return main.name == pipeline.branch
+        return main.tip == head and not pipeline.tag
 
     def _commit(self, oid: str) -> str | None:
         """A commit by its id, fetched if it is missing; None for zeros and for what is gone."""

@@ -97,18 +97,24 @@ class Repository(Commits):
             SourceError: it cannot be fetched.
         """
         assert not self._overlay, "what is fetched belongs into the clone, not into our own folder"
+        own = ("--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-gc", "--quiet")
+        self._ask_remote("fetch", *own, *words)
+
+    def remote_references(self, remote: str, name: str) -> dict[str, str]:
+        """Ask a remote for what ends in a name: full name → id, or → `ref: ` and a name for what stands for another.
+
+        Raises:
+            SourceError: it cannot be asked.
+        """
+        output = self._ask_remote("ls-remote", "--symref", "--", remote, name).decode("utf-8", "surrogateescape")
+        rows = [row.partition("\t") for row in output.split("\n") if row]
+        return {called: value for value, _, called in reversed(rows)}  # of HEAD the name comes first, then the id
+
+    def _ask_remote(self, *words: str) -> bytes:
         whole = self.deadline
         self.deadline = (whole or Deadline()).within(FETCH_SECONDS)
         try:
-            self.run(
-                "fetch",
-                "--no-tags",
-                "--no-recurse-submodules",
-                "--no-write-fetch-head",
-                "--no-auto-gc",
-                "--quiet",
-                *words,
-            )
+            return self.run(*words)
         finally:
             self.deadline = whole
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.errors import SourceError, TargetError
 from kilo_review.outcome import Target, TargetKind
-from kilo_review.source import underway
+from kilo_review.source import mainline, underway
 
 if TYPE_CHECKING:
     from kilo_review.source.repo import Repository
@@ -138,21 +138,18 @@ def _head(repo: Repository) -> str:
 
 def _branch(repo: Repository, base: str | None) -> Target:
     head = _head(repo)
-    base_commit = _commit_of(repo, base) if base else _default_base(repo)
+    base_commit = _commit_of(repo, base) if base else _default_base(repo, head)
     return Target(TargetKind.BRANCH, repo.tree(fork_point(repo, base_commit, head)), repo.tree(head))
 
 
-def _default_base(repo: Repository) -> str:
-    """The remote's default branch, then main or master, there or here."""
-    remotes = repo.run("remote").decode("utf-8", "surrogateescape").split()
-    remotes.sort(key=lambda name: name != "origin")
-    candidates = [f"refs/remotes/{remote}/HEAD" for remote in remotes]
-    candidates += [f"refs/remotes/{remote}/{name}" for remote in remotes for name in ("main", "master")]
-    candidates += ["refs/heads/main", "refs/heads/master"]
-    for candidate in candidates:
-        if found := repo.commit(candidate):
-            return found
-    raise TargetError("no main branch was found to compare with", hint="Name it: kilo-review branch --base NAME")
+def _default_base(repo: Repository, head: str) -> str:
+    """Return the newest commit of the default branch; else of the one branch of a remote that HEAD goes on from."""
+    status, output = repo.status("symbolic-ref", "-q", "--short", "HEAD")
+    own = output.decode("utf-8", "surrogateescape").strip() if status == 0 else ""
+    found = mainline.find(repo, head, own=own) or mainline.find(repo, head)
+    if found is None:
+        raise TargetError("no default branch was found to compare with", hint="Name it: kilo-review branch --base NAME")
+    return found.tip
 
 
 def _range(repo: Repository, text: str) -> Target:
