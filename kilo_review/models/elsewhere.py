@@ -20,6 +20,7 @@ from kilo_review.models.locality import is_loopback
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+OLLAMA_CLOUD = "ollama.com"
 OLLAMA_HINT = "Choose a local model (`ollama list` shows sizes; a cloud model has none)"
 ANY_HINT = "Choose a model that runs on this machine (`kilo-review models` shows where each runs)"
 UNNAMED = "another machine"
@@ -50,6 +51,7 @@ _ADDRESSES = frozenset(
     | {"serverurl", "targeturl", "endpoint", "endpointurl", "host", "hostname", "node", "servedby", "worker"}
 )
 """Fields that name the machine which answers."""
+_ADDRESS_WORDS = frozenset({"addr", "address", "ip", "port"})
 _LOCALLY = frozenset({"local", "islocal", "runslocally", "ondevice"})
 _TAGS = frozenset({"tags", "labels", "flags"})
 _COMMANDS = frozenset({"args", "cmd", "command", "argv"})
@@ -59,8 +61,9 @@ _IGNORED = frozenset(
 _NO = frozenset({"", "none", "null", "false", "no", "0", "local", "localhost", "off", "disabled", "n/a"})
 _ENGINES = frozenset(
     {"llama", "cpp", "llamacpp", "vllm", "ollama", "mlx", "lm", "studio", "lmstudio", "sglang", "tgi", "onnx"}
-    | {"openvino", "koboldcpp", "lemonade", "docker", "model", "runner", "dmr", "server", "localai", "ort", "genai"}
+    | {"openvino", "koboldcpp", "lemonade", "localai", "ort", "genai", "cpu", "cuda", "rocm", "metal", "vulkan"}
 )
+"""Words of which no machine's name is made: engines, and what they run on."""
 
 _EDGES = re.compile(
     r"cf-ray|openai-(?:organization|project)|anthropic-|x-(?:groq|amzn|amz|goog|vercel|openrouter|ms-region)|apim-"
@@ -71,7 +74,7 @@ _EDGE_SERVERS = re.compile(r"(?:cloudflare|cloudfront|vercel|fly/|google fronten
 _VIA_CLOUD = frozenset({"google", "vegur"})
 _PLACES = re.compile(
     r"(?:^|-)(?:served-by|node|api-base|(?:upstream|backend|peer|remote|proxied|worker)"
-    r"(?:-(?:host|addr|address|url|server|name|id|to|node))?|endpoint|cloud-provider|provider)$"
+    r"(?:-(?:host|addr|address|url|server|name|id|to|node))?|endpoint)$"
 )
 """Headers (their ends) that name who answered."""
 
@@ -83,9 +86,9 @@ def place_in(facts: object, consent: Consent = NO_CONSENT) -> str:
         facts: an entry of a listing, a detail, an answer or a piece of one.
         consent: hosts elsewhere that the user has allowed.
     """
-    found = list(_evidence(facts, consent, DEEPEST))
-    named = next((place for place in found if not place.startswith(UNNAMED)), None)
-    return shortened(named or found[0], LONGEST_PLACE) if found else ""
+    found = _evidence(facts, consent, DEEPEST)
+    best = min(found, key=lambda place: (place.startswith(UNNAMED), place == OLLAMA_CLOUD), default="")
+    return shortened(best, LONGEST_PLACE)
 
 
 def _evidence(facts: object, consent: Consent, depth: int) -> Iterator[str]:
@@ -105,8 +108,9 @@ def _evidence(facts: object, consent: Consent, depth: int) -> Iterator[str]:
 
 def _field(name: str, field: str, value: object, consent: Consent) -> Iterator[str]:
     """Say what one field tells."""
-    if _means_afar(_words(name)) or field.startswith(_AFAR[-1]):
-        if _says_so(value):
+    words = [*_words(name), field] if field.startswith(_AFAR[-1]) else _words(name)
+    if _means_afar(words):
+        if _says_so(value, words):
             is_name = isinstance(value, str) and "model" not in field  # what it is called there is no place
             yield str(value) if is_name else f"{UNNAMED} ({name})"
     elif field in _LOCALLY and value is False:
@@ -122,8 +126,9 @@ def _field(name: str, field: str, value: object, consent: Consent) -> Iterator[s
 def _text(name: str, field: str, value: str, consent: Consent) -> Iterator[str]:
     if field in _KINDS and _is_afar(value):
         yield f"{UNNAMED} ({name}: {value})"
-    is_cloud = field in _PROVIDERS and re.sub(r"[^a-z0-9]", "", value.lower()) in _CLOUDS
-    if is_cloud or (field in _ADDRESSES and not _may_be_asked(value, consent)):
+    if field == "model" and is_cloud_name(value):
+        yield OLLAMA_CLOUD
+    if (field in _PROVIDERS and _is_cloud(value)) or (field in _ADDRESSES and _is_place_afar(value, consent)):
         yield value
 
 
@@ -141,9 +146,14 @@ def _is_afar(value: str) -> bool:
     return any(word.startswith(_AFAR) for word in _words(value[:LONGEST_PLACE]))
 
 
-def _says_so(value: object) -> bool:
+def _is_cloud(provider: str) -> bool:
+    return re.sub(r"[^a-z0-9]", "", provider.lower()) in _CLOUDS
+
+
+def _says_so(value: object, words: Sequence[str]) -> bool:
     if isinstance(value, str):
-        return value.strip().lower() not in _NO
+        is_own = not _ADDRESS_WORDS.isdisjoint(words) and _is_here(value)  # `remote_addr` of a request is ours
+        return value.strip().lower() not in _NO and not is_own
     if isinstance(value, dict):
         is_off = value.get("disabled") is True or any(value.get(name) is False for name in ("enabled", "active"))
         return bool(value) and not is_off
@@ -186,6 +196,8 @@ def _header_place(name: str, value: str, consent: Consent) -> str:
     if name == "via":
         passed = [part.split()[1] for part in parts if len(part.split()) > 1]
         return next((each for each in passed if _is_gateway_afar(each)), "")
+    if name.endswith("provider") and _is_cloud(value) and not name.startswith("x-litellm-"):
+        return value  # LiteLLM names the wire so; the address stands in another header
     return next((part for part in parts if _PLACES.search(name) and _is_place_afar(part, consent)), "")
 
 
@@ -200,8 +212,7 @@ def _is_gateway_afar(received_by: str) -> bool:
 
 
 def _names_an_engine(value: str) -> bool:
-    words = _words(value)
-    return bool(words) and _ENGINES.issuperset(words)
+    return value.isdigit() or _ENGINES.issuperset(_words(value))
 
 
 def _may_be_asked(place: str, consent: Consent) -> bool:
@@ -240,7 +251,7 @@ def refuse_remote_name(name: str) -> None:
         NotLocalError: the name says so.
     """
     if is_cloud_name(name):
-        raise remote(name, "ollama.com", hint=OLLAMA_HINT)
+        raise remote(name, OLLAMA_CLOUD, hint=OLLAMA_HINT)
 
 
 def is_cloud_name(name: str) -> bool:

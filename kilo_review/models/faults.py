@@ -270,7 +270,7 @@ _TABLE: tuple[tuple[re.Pattern[str], Callable[[Asked, str, str], ModelError]], .
         (r"all_deployments_in_cooldown|no deployments available", _cooling_down),
         (r"litellm\.(?:APIConnectionError|[^\"]{0,200}(?:cannot connect to host|connection error))", _behind_the_proxy),
         (r"signin_url|ollama cloud is disabled", _cloud),
-        (r"no models? loaded|multiple models are loaded", _none_loaded),
+        (r"no models? (?:is |are |currently )*loaded|multiple models are loaded", _none_loaded),
         (r"model (?:\S{1,200} )?is not loaded", _not_loaded),
         (
             r"model .{0,200} not found|invalid model identifier|model_not_found|the model .{0,200} does not exist",

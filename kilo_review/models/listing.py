@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from kilo_review.errors import WrongServerError
 from kilo_review.models.base import count_of, objects_in
 from kilo_review.models.choose import FAILED, LOADED, LOADING, SLEEPING, UNLOADED, Offer
-from kilo_review.models.elsewhere import is_cloud_name, place_in
+from kilo_review.models.elsewhere import OLLAMA_CLOUD, is_cloud_name, place_in
 from kilo_review.models.faults import fault, message_of
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ SERVERS = {
     "lemonade": "Lemonade",
     "docker": "Docker Model Runner",
     "sglang": "SGLang",
-    "OVMS": "OpenVINO Model Server",
+    "ovms": "OpenVINO Model Server",
     "humanity": "GPT4All",
 }
-"""By `owned_by` of their listings."""
+"""By `owned_by` of their listings, in lower case."""
 ALWAYS_LOADED = frozenset({LLAMA_SERVER, VLLM, KOBOLDCPP, "sglang"})
 """Servers that have loaded what they list, unless the listing says otherwise."""
 STATES = {
@@ -77,7 +77,7 @@ class Listing(NamedTuple):
     def owner_of(self, name: str) -> str:
         """The server as it names itself beside one model."""
         entry = next((entry for entry in self.entries if entry["id"] == name), {})
-        return self.kind if self.kind == KOBOLDCPP else str(entry.get("owned_by") or NO_OWNER)
+        return self.kind if self.kind == KOBOLDCPP else _owner(entry)
 
 
 def bases(url: str) -> list[str]:
@@ -123,7 +123,7 @@ def read(client: Client, asked: Asked) -> Listing:
 def imitation(answer: Answer) -> str:
     """Return the name of the server that an answer to `/v1/models` is of, if that is one that only imitates Ollama."""
     entries = _entries(answer) or []
-    owners = {str(entry.get("owned_by") or NO_OWNER) for entry in entries}
+    owners = set(map(_owner, entries))
     kind = _kind(entries, answer.headers)
     if kind and (len(owners) == 1 or kind == KOBOLDCPP):
         return SERVERS[kind]
@@ -139,15 +139,19 @@ def _entries(answer: Answer) -> list[dict[str, Any]] | None:
 
 
 def _kind(entries: Sequence[Mapping[str, Any]], headers: Mapping[str, str]) -> str:
-    if headers.get("server", "").lower().startswith("koboldcpp"):
+    if "koboldcpp" in headers.get("server", "").lower():
         return KOBOLDCPP
-    return next((owner for entry in entries if (owner := str(entry.get("owned_by"))) in SERVERS), "")
+    return next((owner for entry in entries if (owner := _owner(entry)) in SERVERS), "")
 
 
-def _running(client: Client) -> dict[str, Mapping[str, Any]]:
+def _owner(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("owned_by") or NO_OWNER).lower()
+
+
+def _running(client: Client) -> dict[str, Mapping[str, Any]] | None:
     told = client.get("/running", beside=beside(client.endpoint.url)).json()
-    started = objects_in(told.get("running")) if isinstance(told, dict) else []
-    return {str(each.get("model")): each for each in started}
+    started = told.get("running") if isinstance(told, dict) else None
+    return {str(each.get("model")): each for each in objects_in(started)} if isinstance(started, list) else None
 
 
 def offers(listing: Listing, consent: Consent) -> list[Offer]:
@@ -166,8 +170,8 @@ def _offer(entry: Mapping[str, Any], listing: Listing, consent: Consent) -> Offe
     state = _word(started.get("state")) or LOADED if started else _state(entry)
     if not state and listing.has_states:
         state = UNLOADED
-    is_loaded = state == LOADED or (not state and entry.get("owned_by") in ALWAYS_LOADED)
-    place = "ollama.com" if is_cloud_name(name) else place_in(entry, consent) or place_in(started, consent)
+    is_loaded = state == LOADED or (not state and _owner(entry) in ALWAYS_LOADED)
+    place = OLLAMA_CLOUD if is_cloud_name(name) else place_in(entry, consent) or place_in(started, consent)
     return Offer(
         name,
         is_loaded=is_loaded,

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import time
+from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ from kilo_review.models.base import (
 )
 from kilo_review.models.choose import Offer, choose, same_name
 from kilo_review.models.draft import Draft
-from kilo_review.models.elsewhere import is_cloud_name, place_in, refuse_remote_model, refuse_remote_name
+from kilo_review.models.elsewhere import OLLAMA_CLOUD, is_cloud_name, place_in, refuse_remote_model, refuse_remote_name
 from kilo_review.models.faults import Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
@@ -52,7 +53,6 @@ DEFAULT_URL = "http://127.0.0.1:11434"
 SERVER = "Ollama"
 START_HINT = "Start it with `ollama serve` (or its app), or give its address with --base-url"
 PULL = "ollama pull NAME"
-CLOUD = "ollama.com"
 LOCAL = ":local"
 """Behind a name it forbids Ollama to use a model that runs elsewhere, whatever the name leads to."""
 SINCE_LOCAL = (0, 18)
@@ -240,7 +240,9 @@ def refuse_imitation(client: Client, asked: Asked) -> None:
     Raises:
         WrongServerError: its listing on the OpenAI wire names another server.
     """
-    server = listing.imitation(client.get("/v1/models"))
+    server = ""
+    with suppress(WrongServerError):  # such as a proxy before it that has no page there
+        server = listing.imitation(client.get("/v1/models"))
     if server:
         raise WrongServerError(
             f"{server} answers at {asked.url}, and only imitates {SERVER}",
@@ -303,7 +305,7 @@ def _can_chat(capabilities: object) -> bool:
 
 def _elsewhere(name: str, entry: Mapping[str, Any]) -> str:
     """Where a model runs that is not on the server's machine, or ""."""
-    return place_in(entry) or (CLOUD if is_cloud_name(name) else "")
+    return place_in(entry) or (OLLAMA_CLOUD if is_cloud_name(name) else "")
 
 
 def _share_on_gpu(loaded: Mapping[str, Any]) -> float | None:

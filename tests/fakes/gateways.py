@@ -57,14 +57,14 @@ class Gateway(CompletionServer):
             return as_json(self.show)
         return self.own(call)
 
-    def own(self, call: Call) -> Response:  # noqa: ARG002
+    def own(self, call: Call) -> Response:
         """Answer on a route that this server alone has."""
         return self.unknown
 
     def chat(self, body: dict[str, Any]) -> Response:
         return self.complete(body, str(body["model"]))
 
-    def extra(self, usage: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def extra(self, usage: dict[str, Any]) -> dict[str, Any]:
         return dict(self.says)
 
 
@@ -169,7 +169,10 @@ def koboldcpp(**more: Any) -> Gateway:
     """KoboldCpp: it has `/api/version` and not `/api/show`."""
     entries = [{"id": "koboldcpp/qwen2.5-coder", "created": 1, "owned_by": "koboldcpp"}]
     return Gateway(
-        entries=entries, version={"version": "0.7.0"}, headers=(("X-Kobold", "1"), ("Server", "KoboldCppServer")), **more
+        entries=entries,
+        version={"version": "0.7.0"},
+        headers=(("X-Kobold", "1"), ("Server", "KoboldCppServer")),
+        **more,
     )
 
 
