@@ -15,7 +15,7 @@ from kilo_review.models.base import ModelRequest
 from kilo_review.prompts import REPLY_SCHEMA
 from tests.fakes.base import NOTHING_FOUND, as_json
 from tests.fakes.clients import QUESTION, ask, connected, error_of, info
-from tests.fakes.gateways import LlamaSwap, Router, koboldcpp, lemonade, openvino
+from tests.fakes.gateways import Gateway, LlamaSwap, Router, koboldcpp, lemonade, openvino
 from tests.fakes.lmstudio import LMStudio
 from tests.fakes.ollama import CLOUD, Model, Ollama
 from tests.fakes.openai import CHAT, VLLM, LlamaServer
@@ -352,3 +352,28 @@ def test_a_port_of_ollamas_where_only_cloud_models_are_is_told(monkeypatch: pyte
         monkeypatch.setattr(auto, "candidates", lambda _request: [("ollama", server.url)])
         with pytest.raises(KiloReviewError, match="runs on fireworks"):
             auto.connect(ModelRequest(), [], Deadline().within(30))
+
+
+@pytest.mark.parametrize(("entry", "is_warned"), [({"id": "m"}, True), ({"id": "m", "owned_by": "llamacpp"}, False)])
+def test_doctor_warns_of_a_server_that_does_not_tell_what_it_is(
+    kilo: Runner, repo: Repo, entry: dict[str, Any], is_warned: bool
+) -> None:
+    with Gateway(entries=[entry]) as server:
+        words = ("doctor", "--provider", "openai", "--base-url", server.url, "--format", "json")
+        checks = json.loads(kilo(*words).stdout)["checks"]
+    told = [check["text"] for check in checks if check["name"] == "forwarding"]
+    assert any(f"{server.url}/v1: this server does not tell what it is" in text for text in told) == is_warned
+
+
+def test_a_proxy_that_names_itself_in_a_header_must_tell_what_is_behind_it() -> None:
+    version = (("x-litellm-version", "1.109.0"),)
+    with Gateway(entries=[{"id": "reviewer", "owned_by": "acme"}], headers=version) as server:
+        assert "does not tell where it passes on" in remote("openai", server.url).message
+        assert not server.asked(CHAT)
+
+
+def test_a_running_list_that_is_none_claims_nothing() -> None:
+    with LlamaSwap(models={CODER: {}}, instead={"/running": [as_json({"error": "unauthorized"}, 401)]}) as server:
+        look = survey.look(ModelRequest("openai", base_url=server.url), [], Deadline())[0]
+        assert look.survey
+        assert [offer.state for offer in look.survey.offers] == [""]
