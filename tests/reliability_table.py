@@ -176,6 +176,43 @@ ELSEWHERE = (
         "the model's answer is not JSON, and too long to be looked through for it",
     ),
     Other(
+        "test_gateways.py",
+        "test_lemonades_cloud_models_are_not_asked",
+        "A listing says that a model runs on another machine (Lemonade's cloud, llama-swap's peers)",
+        "not reviewed",
+        3,
+        "the model 'MODEL' runs on fireworks: your code would leave this machine; nothing of it was sent. Choose a model "
+        "that runs on this machine (`kilo-review models` shows where each runs)",
+    ),
+    Other(
+        "test_gateways.py",
+        "test_headers_of_a_listing_are_honoured_on_every_wire",
+        "A header says that another machine answers",
+        "not reviewed",
+        3,
+        "URL passes requests on to 'gpu-2', by its header x-served-by: your code would leave this machine; nothing of it "
+        "was sent. Name the address of a model server on this machine with --base-url, or allow that host by name in "
+        "your own settings (allow_hosts)",
+    ),
+    Other(
+        "test_gateways.py",
+        "test_an_imitation_is_named",
+        "Another server answers on Ollama's routes, and Ollama is wanted",
+        "not reviewed",
+        3,
+        "llama-swap answers at URL, and only imitates Ollama. Ask it with --provider openai, or leave the provider out",
+    ),
+    Other(
+        "test_gateways.py",
+        "test_a_model_that_is_not_loaded_for_a_request_is_told_with_the_remedy",
+        "llama-server's router has not loaded the model, and loads none for a request",
+        "not reviewed",
+        3,
+        "the server at URL has not loaded 'MODEL', and does not load it for a request. Load it there (llama-server: POST "
+        "/models/load, or start it without --no-models-autoload), or choose a loaded one with --model; kilo-review "
+        "models shows them",
+    ),
+    Other(
         "test_litellm.py",
         "test_a_server_behind_it_that_is_down_is_asked_for_again_and_told",
         "A server behind LiteLLM's proxy is down, and no other one answers at the second try",

@@ -21,12 +21,11 @@ from kilo_review.errors import (
 )
 from kilo_review.models import transport
 from kilo_review.models.consent import Consent
+from kilo_review.models.elsewhere import refuse_remote_model, refuse_remote_name
 from kilo_review.models.locality import (
     endpoint,
     is_loopback,
     ollama_url,
-    refuse_remote_model,
-    refuse_remote_name,
 )
 from kilo_review.models.transport import Client
 from kilo_review.outcome import Egress

@@ -58,7 +58,7 @@ def test_for_programs(kilo: Runner, repo: Repo, ollama: Ollama) -> None:
     assert (server["provider"], server["version"], server["local"], server["cloud"]) == ("ollama", "0.33.0", True, True)
     assert server["models"][0] == {
         "name": "qwen2.5-coder:7b", "loaded": True, "window": 8192, "largest_window": 32768, "size": 4683087332,
-        "on_gpu": 2341543666 / 4683087332, "chat": True, "elsewhere": None,
+        "on_gpu": 2341543666 / 4683087332, "chat": True, "elsewhere": None, "state": None,
     }  # fmt: skip
     assert server["models"][2]["elsewhere"] == CLOUD
     assert report["chosen"]["name"] == "qwen2.5-coder:7b"

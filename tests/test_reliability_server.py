@@ -46,7 +46,7 @@ STARTS = {
 }
 WRONG = "something answers at {url}, but not as Ollama does (…)"
 ITS_URL = "Is the base URL right? Ollama: http://127.0.0.1:11434, without /v1"
-ANY_URL = "Is the base URL right? Ollama: http://127.0.0.1:11434, LM Studio: http://127.0.0.1:1234/v1"
+ANY_URL = "Is the base URL right? {url} was asked; most servers have this interface below /v1"
 NOT_LISTED = (
     "something answers at {url}, but not with a list of models (…)",
     "Is the base URL right? It usually ends in /v1",
@@ -122,7 +122,7 @@ ROWS = (
         makes={"ollama": LlamaServer, "openai": lambda: Ollama(has_facade=False), "lmstudio": VLLM},
         wires=ALL,
         says=WRONG,
-        then=ANY_URL,
+        then=ITS_URL,
         unlike={"openai": NOT_AS, "lmstudio": NOT_LMS},
         requests=0,
     ),
@@ -172,7 +172,7 @@ ROWS = (
         what="A proxy in between cannot reach the server (502)",
         instead=first(Response(502, "text/html", [PAGE])),
         says=WRONG,
-        then=ANY_URL,
+        then=ITS_URL,
         unlike={"openai": NOT_AS},
         requests=0,
     ),

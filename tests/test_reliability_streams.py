@@ -669,11 +669,11 @@ ROWS = (
         what="A web page comes, and is called an answer",
         chat=lambda wire: [Response(200, wire.kind, [b"<!DOCTYPE html>\n<html>Sign in</html>"])],
         says="something answers at {url}, but not as Ollama does (…)",
-        then="Is the base URL right? Ollama: http://127.0.0.1:11434, LM Studio: http://127.0.0.1:1234/v1",
+        then="Is the base URL right? Ollama: http://127.0.0.1:11434, without /v1",
         unlike={
             "openai": (
                 "something answers at {url}, but not as a model server does (…)",
-                "Is the base URL right? Ollama: http://127.0.0.1:11434, LM Studio: http://127.0.0.1:1234/v1",
+                "Is the base URL right? {url} was asked; most servers have this interface below /v1",
             )
         },
     ),

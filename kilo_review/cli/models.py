@@ -84,7 +84,7 @@ def _words(offer: Offer) -> list[str]:
     if offer.elsewhere:
         return [f"runs on {one_line(offer.elsewhere)}: never asked"]
     words = [f"{offer.size / GIGA:.1f} GB"] if offer.size else []
-    words += ["loaded"] if offer.is_loaded else []
+    words += ["loaded"] if offer.is_loaded else [offer.state] if offer.state else []
     words += [f"window {offer.window}"] if offer.window else []
     words += [f"window up to {offer.largest}"] if offer.largest and not offer.window else []
     if offer.is_loaded and offer.on_gpu is not None:
@@ -130,6 +130,7 @@ def _row(offer: Offer) -> dict[str, Any]:
     return {
         "name": printable(offer.name),
         "loaded": offer.is_loaded,
+        "state": offer.state or None,
         "window": offer.window,
         "largest_window": offer.largest,
         "size": offer.size or None,

@@ -7,12 +7,14 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from kilo_review import doctor
 from kilo_review.display import one_line
 from kilo_review.doctor import bugs
 from kilo_review.errors import PromptTooLongError
-from kilo_review.models.choose import same_name
+from kilo_review.models.choose import FAILED, same_name
+from kilo_review.models.listing import SERVERS
 from kilo_review.plan.chunk import ANSWER_TOKENS, TokenMeter, budget
 
 if TYPE_CHECKING:
@@ -29,6 +31,13 @@ if TYPE_CHECKING:
 SMALL_ROOM = 1000
 """Tokens of change in one request; with less, a change of a few functions takes many requests."""
 LINK_SECONDS = 3.0
+KEEPING = {name: f"Keep it loaded (docs/{name}.md)" for name in ("ollama", "lmstudio")}
+KEEP = "Load it before a review, and keep it loaded"
+FORWARDERS = {
+    1337: "Jan passes requests on to remote providers if it has any",
+    12435: "Docker Model Runner runs models in Docker's cloud on this port",
+}
+"""By port: servers that do not tell where a model runs (docs/usage.md)."""
 
 
 def servers(looks: Sequence[Look], chosen: ModelInfo | None, failure: KiloReviewError | None) -> Iterator[Check]:
@@ -53,10 +62,11 @@ def model(chosen: ModelInfo, looks: Sequence[Look]) -> Iterator[Check]:
     offer = _offer(chosen, survey)
     name = one_line(chosen.name)
     yield doctor.ok("model", f"{name} ({chosen.provider}; {chosen.why})")
-    if offer is not None and not offer.is_loaded and chosen.provider in {"ollama", "lmstudio"}:
-        yield doctor.warning(
-            "model", "not loaded: the next review waits for that", f"Keep it loaded (docs/{chosen.provider}.md)"
-        )
+    if offer is not None and offer.state == FAILED:
+        yield doctor.warning("model", "it failed to load", "The server's log tells why; load another model")
+    elif offer is not None and not offer.is_loaded and (offer.state or chosen.provider in KEEPING):
+        state = offer.state or "not loaded"
+        yield doctor.warning("model", f"{state}: the next review waits for that", KEEPING.get(chosen.provider, KEEP))
     if offer is not None and offer.on_gpu is not None and offer.on_gpu < 1:
         share = "wholly" if offer.on_gpu == 0 else f"{1 - offer.on_gpu:.0%} of it"
         yield doctor.warning(
@@ -97,6 +107,17 @@ def locality(chosen: ModelInfo | None, looks: Sequence[Look], environment: Mappi
         )
     if any(survey.provider == "lmstudio" for survey in surveys):
         yield _lm_link(environment)
+    yield from (check for survey in surveys for check in _forwarding(survey))
+
+
+def _forwarding(survey: Survey) -> Iterator[Check]:
+    """Name a server that may pass requests on without saying so."""
+    port = urlsplit(survey.url).port
+    told = FORWARDERS.get(port or 0)
+    if told is None and survey.provider == "openai" and survey.server not in {*SERVERS.values(), "LiteLLM"}:
+        told = "this server does not tell what it is; gateways (Jan, LocalAI, …) may pass requests on, unseen by us"
+    if told:
+        yield doctor.warning("forwarding", f"{survey.url}: {told}", "See to it that it has no remote providers")
 
 
 def _lm_link(environment: Mapping[str, str]) -> Check:

@@ -9,6 +9,8 @@ from kilo_review import models
 from kilo_review.errors import (
     DeadlineError,
     ModelError,
+    ModelNotFoundError,
+    NotLocalError,
     ServerFailedError,
     StalledError,
     UnreachableError,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from kilo_review.models.base import Model, ModelRequest
     from kilo_review.outcome import Egress, ModelInfo
 
+OLLAMA = "ollama"
 PROBE_SECONDS = 0.4
 START_HINT = (
     "Start one (`ollama serve`, or `lms server start` for LM Studio), or install the embedded engine: "
@@ -91,9 +94,14 @@ class _Probe(NamedTuple):
 
 
 def _probe(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> _Probe:
-    """What one candidate would give, without staying connected."""
+    """What one candidate would give, without staying connected; what is not Ollama may speak the OpenAI wire there."""
     try:
         model = models.connect(request, egress, deadline)
+    except WrongServerError as error:
+        own = _Probe(request, None, error)
+        other = _probe(request._replace(provider="openai"), egress, deadline) if request.provider == OLLAMA else own
+        is_there = other.info is not None or isinstance(other.problem, (NotLocalError, ModelNotFoundError))
+        return other if is_there else own
     except ModelError as error:
         return _Probe(request, None, error)
     model.close()

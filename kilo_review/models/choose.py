@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kilo_review.display import one_line
 from kilo_review.errors import ModelNotFoundError
 from kilo_review.models.base import ALREADY_LOADED
+from kilo_review.models.elsewhere import remote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +33,11 @@ NOT_CHAT = ("embed", "bge-", "rerank", "whisper", "nomic", "minilm")
 MOST_LISTED = 12
 MOST_COMPARED = 500
 """Names that a wrong one is compared with; each takes 50 us."""
+LOADED, LOADING, SLEEPING, UNLOADED, FAILED = "loaded", "loading", "sleeping", "not loaded", "failed to load"
+"""States of a model, for those servers that tell."""
 KNOWN_CODER, ONLY_ONE, LARGEST = "known to read code", "the only one there", "the largest there"
-REASONS = (ALREADY_LOADED, KNOWN_CODER, ONLY_ONE, LARGEST)
+FAILED_BEFORE = "though it failed to load, since there is no other"
+REASONS = (ALREADY_LOADED, KNOWN_CODER, ONLY_ONE, LARGEST, FAILED_BEFORE)
 """Why a model was chosen, the best reason first."""
 
 
@@ -51,6 +55,7 @@ class Offer:
         largest: the window that it was trained for, or None if the listing does not tell.
         on_gpu: share of it that lies in a GPU's memory while it is loaded; None if nothing tells.
         parallel: requests that it works on at the same time; None if the listing does not tell.
+        state: whether it is loaded, as `LOADED` and its kin; "" if the listing does not tell.
     """
 
     name: str
@@ -62,6 +67,7 @@ class Offer:
     largest: int | None = None
     on_gpu: float | None = None
     parallel: int | None = None
+    state: str = ""
 
 
 def choose(offers: Sequence[Offer], wanted: str | None, asked: Asked, *, pull: str = "") -> tuple[Offer, str]:
@@ -69,12 +75,14 @@ def choose(offers: Sequence[Offer], wanted: str | None, asked: Asked, *, pull: s
 
     Args:
         offers: what the server lists.
-        wanted: the user's word, or None to choose: loaded first, then known coders, then the largest.
+        wanted: the user's word, or None to choose: loaded first, then what is being loaded, then known coders, then
+            the largest; what failed to load comes last.
         asked: for messages.
         pull: how a user gets a model, with `NAME` in it.
 
     Raises:
         ModelNotFoundError: it is not there; the message lists what is, and the nearest name.
+        NotLocalError: there are only models that run on other machines.
     """
     usable = [offer for offer in offers if is_usable(offer)]
     if wanted is not None:
@@ -83,6 +91,9 @@ def choose(offers: Sequence[Offer], wanted: str | None, asked: Asked, *, pull: s
                 return offer, "as configured"
         raise _not_found(usable, wanted, asked, pull)
     if not usable:
+        afar = next((offer for offer in offers if offer.elsewhere), None)
+        if afar and not pull:
+            raise remote(afar.name, afar.elsewhere)
         hint = f"Get one with: {pull} (docs/models.md says which)" if pull else "Load one, then try again"
         raise ModelNotFoundError(f"{asked.server} at {asked.url} has no model that can answer", hint=hint)
     best = min(usable, key=_preference)
@@ -108,11 +119,14 @@ def _coder_rank(name: str) -> int:
     return next((rank for rank, family in enumerate(CODERS) if family in name.lower()), len(CODERS))
 
 
-def _preference(offer: Offer) -> tuple[bool, int, int, str]:
-    return (not offer.is_loaded, _coder_rank(offer.name), -offer.size, offer.name)
+def _preference(offer: Offer) -> tuple[int, int, int, str]:
+    wait = 0 if offer.is_loaded else {LOADING: 1, SLEEPING: 1, FAILED: 3}.get(offer.state, 2)
+    return (wait, _coder_rank(offer.name), -offer.size, offer.name)
 
 
 def _why(offer: Offer, count: int) -> str:
+    if offer.state == FAILED:
+        return FAILED_BEFORE
     if offer.is_loaded:
         return ALREADY_LOADED
     if _coder_rank(offer.name) < len(CODERS):

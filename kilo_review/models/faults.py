@@ -34,6 +34,11 @@ LONGEST_READ = 16_384
 """Characters of a failed answer that are looked at; what a server explains it explains at the beginning."""
 ANY_SERVER = "the server"
 """What a server is called whose maker is not known."""
+USUAL_URLS = {
+    "Ollama": "Ollama: http://127.0.0.1:11434, without /v1",
+    "LM Studio": "LM Studio: http://127.0.0.1:1234/v1",
+}
+"""Of the servers that are always asked in the same way."""
 MOST_DIGITS = 12
 """Of a count of tokens; Python refuses to read a number of thousands of digits."""
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, BUSY = 200, 401, 403, 404, (429, 503)
@@ -186,14 +191,23 @@ def _none_loaded(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG
     )
 
 
+def _not_loaded(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return ModelNotFoundError(
+        f"{asked.server} at {asked.url} has not loaded {asked.model!a}, and does not load it for a request",
+        hint="Load it there (llama-server: POST /models/load, or start it without --no-models-autoload), or choose a "
+        "loaded one with --model; kilo-review models shows them",
+    )
+
+
 def _missing(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
     return ModelNotFoundError(f"{asked.server} at {asked.url} has no model {asked.model!a}", hint=asked.get)
 
 
 def _wrong_path(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    usual = USUAL_URLS.get(asked.server, f"{asked.url} was asked; most servers have this interface below /v1")
     return WrongServerError(
         f"something answers at {asked.url}, but not as {_kind(asked)} does ({said})",
-        hint="Is the base URL right? Ollama: http://127.0.0.1:11434, LM Studio: http://127.0.0.1:1234/v1",
+        hint=f"Is the base URL right? {usual}",
     )
 
 
@@ -256,7 +270,8 @@ _TABLE: tuple[tuple[re.Pattern[str], Callable[[Asked, str, str], ModelError]], .
         (r"all_deployments_in_cooldown|no deployments available", _cooling_down),
         (r"litellm\.(?:APIConnectionError|[^\"]{0,200}(?:cannot connect to host|connection error))", _behind_the_proxy),
         (r"signin_url|ollama cloud is disabled", _cloud),
-        (r"no models? loaded|multiple models are loaded", _none_loaded),
+        (r"no models? (?:is |are |currently )*loaded|multiple models are loaded", _none_loaded),
+        (r"model (?:\S{1,200} )?is not loaded", _not_loaded),
         (
             r"model .{0,200} not found|invalid model identifier|model_not_found|the model .{0,200} does not exist",
             _missing,

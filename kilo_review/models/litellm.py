@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 from kilo_review.errors import NotLocalError
 from kilo_review.models.base import count_of
 from kilo_review.models.consent import plain_name
+from kilo_review.models.elsewhere import is_cloud_name
 from kilo_review.models.faults import FORBIDDEN, UNAUTHORIZED, leaves_open
-from kilo_review.models.locality import is_cloud_name, is_loopback
+from kilo_review.models.locality import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,8 +69,12 @@ class Deployment(NamedTuple):
         return self.is_beside_the_proxy or (consent.covers(self.host) and secure)
 
 
-def deployments(client: Client) -> list[Deployment]:
+def deployments(client: Client, *, is_certain: bool = False) -> list[Deployment]:
     """The servers behind the proxy; none if something else answers here, which does not know the question.
+
+    Args:
+        client: the connection.
+        is_certain: it has said that it is this proxy.
 
     Raises:
         NotLocalError: it does not tell.
@@ -78,7 +83,8 @@ def deployments(client: Client) -> list[Deployment]:
     data = answer.json()
     listed = data.get("data") if isinstance(data, dict) else None
     found = [each for entry in listed if (each := _deployment(entry))] if isinstance(listed, list) else []
-    if not found and (isinstance(listed, list) or answer.status in REFUSALS or leaves_open(answer.status)):
+    is_silent = isinstance(listed, list) or answer.status in REFUSALS or leaves_open(answer.status)
+    if not found and (is_certain or is_silent):
         raise NotLocalError(
             f"{client.endpoint.url} lists models as {SERVER} does, and does not tell where it passes on what they are "
             f"asked ({answer.status}); nothing was sent",

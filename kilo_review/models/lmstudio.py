@@ -11,6 +11,7 @@ from kilo_review.errors import ModelNotFoundError, UnreachableError, WrongServer
 from kilo_review.models import locality
 from kilo_review.models.base import AS_EVER, Survey, count_of, objects_in
 from kilo_review.models.choose import Offer, choose
+from kilo_review.models.elsewhere import place_in, remote
 from kilo_review.models.faults import Asked, fault, message_of
 from kilo_review.models.openai import OK, PENALTY, OpenAIModel, refuse_cloud, with_v1
 from kilo_review.models.transport import Client
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "http://127.0.0.1:1234/v1"
 SERVER = "LM Studio"
+OWNER = "organization_owner"
+"""`owned_by` of whatever it lists."""
 START_HINT = "Start its server (Developer tab, or `lms server start`), or give its address with --base-url"
 JIT_WINDOW = 4096
 """What LM Studio loads a model with if nobody says otherwise."""
@@ -50,7 +53,9 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         except UnreachableError as error:
             raise UnreachableError(f"{SERVER}: {error.message}", hint=START_HINT) from None
         offer, why = choose(offers, request.name, asked, pull="lms get NAME")
-        refuse_cloud(client, offer.name)
+        refuse_cloud(client, offer.name, OWNER)
+        if offer.elsewhere:
+            raise remote(offer.name, offer.elsewhere)
         wanted = request.parameters.get("num_ctx")
         window = offer.window or (wanted if isinstance(wanted, int) else JIT_WINDOW)
         info = ModelInfo("lmstudio", offer.name, endpoint.url, window, local=endpoint.is_local, why=why)
@@ -146,14 +151,14 @@ def _offers_v1(entry: dict[str, Any]) -> list[Offer]:
     key = entry["key"]
     size, is_chat = _positive(entry.get("size_bytes")) or 0, entry.get("type") != "embedding"
     first = windows.get(key) or next(iter(windows.values()), None)
-    largest = _positive(entry.get("max_context_length"))
+    largest, place = _positive(entry.get("max_context_length")), place_in(entry)
     named = [
-        Offer(name, True, window, size, is_chat, largest=largest, parallel=parallel[name])
+        Offer(name, True, window, size, is_chat, place, largest=largest, parallel=parallel[name])
         for name, window in windows.items()
         if name != key
     ]
     own = parallel.get(key) or next(iter(parallel.values()), None)
-    return [Offer(key, bool(told), first, size, is_chat, largest=largest, parallel=own), *named]
+    return [Offer(key, bool(told), first, size, is_chat, place, largest=largest, parallel=own), *named]
 
 
 def _native_v0(data: dict[str, Any]) -> list[Offer] | None:
@@ -166,6 +171,7 @@ def _native_v0(data: dict[str, Any]) -> list[Offer] | None:
             is_loaded=entry.get("state") == "loaded",
             window=_positive(entry.get("loaded_context_length")),
             is_chat=entry.get("type") != "embeddings",
+            elsewhere=place_in(entry),
             largest=_positive(entry.get("max_context_length")),
         )
         for entry in models
@@ -177,8 +183,8 @@ def _plain(data: dict[str, Any]) -> list[Offer] | None:
     models = data.get("data")
     if not isinstance(models, list):
         return None
-    names = [entry["id"] for entry in models if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
-    return [Offer(name) for name in names]
+    entries = [entry for entry in objects_in(models) if isinstance(entry.get("id"), str)]
+    return [Offer(entry["id"], elsewhere=place_in(entry)) for entry in entries]
 
 
 def _positive(value: object) -> int | None:

@@ -7,15 +7,12 @@ import re
 import socket
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from kilo_review.display import without_credentials
 from kilo_review.errors import ConfigError, NotLocalError, UnreachableError
 from kilo_review.models.consent import NO_CONSENT, Consent, plain_name
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 HIGHEST_PORT = 65535
 RESOLVE_SECONDS = 3.0
@@ -36,6 +33,7 @@ class Endpoint:
             host was allowed by name.
         is_local: whether they are.
         ca_file: see `Consent`.
+        consent: hosts elsewhere that the user has allowed, also for those that the server passes requests on to.
     """
 
     url: str
@@ -44,6 +42,7 @@ class Endpoint:
     addresses: tuple[str, ...]
     is_local: bool = True
     ca_file: str = ""
+    consent: Consent = NO_CONSENT
 
     @property
     def origin(self) -> str:
@@ -95,7 +94,7 @@ def endpoint(url: str, consent: Consent = NO_CONSENT) -> Endpoint:
     elsewhere = next((address for address in addresses if not is_loopback(address)), None)
     if elsewhere is not None:
         _make_sure_of_consent(host, elsewhere, parts.scheme, consent)
-    return Endpoint(clean, host, port, addresses, is_local=elsewhere is None, ca_file=consent.ca_file)
+    return Endpoint(clean, host, port, addresses, is_local=elsewhere is None, ca_file=consent.ca_file, consent=consent)
 
 
 def _resolved(host: str, port: int) -> list[Any]:
@@ -191,43 +190,3 @@ def _host_and_port(netloc: str) -> tuple[str, str]:
         return netloc, ""
     host, _, port = netloc.partition(":")
     return host, port
-
-
-def refuse_remote_name(name: str) -> None:
-    """Ollama runs `x:cloud` and `x:tag-cloud` on its maker's servers, behind a local port.
-
-    Raises:
-        NotLocalError: the name says so.
-    """
-    if is_cloud_name(name):
-        raise _remote(name, "ollama.com")
-
-
-def is_cloud_name(name: str) -> bool:
-    """Whether a name says that the model runs on Ollama's servers."""
-    tag = name.lower().strip().rpartition(":")[2]
-    return tag == "cloud" or name.lower().strip().endswith("-cloud")
-
-
-def refuse_remote_model(name: str, facts: Mapping[str, Any], *, sent: bool = False) -> None:
-    """Look into an answer of Ollama (`/api/show`, `/api/tags`, a chat line) for a model that is elsewhere.
-
-    Args:
-        name: the model, for the message.
-        facts: the answer.
-        sent: whether the change had been sent before this could be known.
-
-    Raises:
-        NotLocalError: it names a remote host or model.
-    """
-    host, model = facts.get("remote_host"), facts.get("remote_model")
-    if host or model:
-        raise _remote(name, str(host or "another machine"), sent=sent)
-
-
-def _remote(name: str, where: str, *, sent: bool = False) -> NotLocalError:
-    fate = "the request has left this machine" if sent else "your code would leave this machine; nothing of it was sent"
-    return NotLocalError(
-        f"the model {name!a} runs on {where}: {fate}",
-        hint="Choose a local model (`ollama list` shows sizes; a cloud model has none)",
-    )

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import time
+from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from kilo_review.errors import (
     UnreachableError,
     WrongServerError,
 )
-from kilo_review.models import locality
+from kilo_review.models import listing, locality
 from kilo_review.models.base import (
     AS_EVER,
     DEFAULT_WINDOW,
@@ -34,6 +35,7 @@ from kilo_review.models.base import (
 )
 from kilo_review.models.choose import Offer, choose, same_name
 from kilo_review.models.draft import Draft
+from kilo_review.models.elsewhere import OLLAMA_CLOUD, is_cloud_name, place_in, refuse_remote_model, refuse_remote_name
 from kilo_review.models.faults import Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
@@ -51,7 +53,6 @@ DEFAULT_URL = "http://127.0.0.1:11434"
 SERVER = "Ollama"
 START_HINT = "Start it with `ollama serve` (or its app), or give its address with --base-url"
 PULL = "ollama pull NAME"
-CLOUD = "ollama.com"
 LOCAL = ":local"
 """Behind a name it forbids Ollama to use a model that runs elsewhere, whatever the name leads to."""
 SINCE_LOCAL = (0, 18)
@@ -149,17 +150,18 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
     url = request.base_url or (locality.ollama_url(request.ollama_host) if request.ollama_host else DEFAULT_URL)
     endpoint = locality.endpoint(url, request.consent)
     if request.name:
-        locality.refuse_remote_name(request.name)
+        refuse_remote_name(request.name)
     asked = Asked(SERVER, endpoint.url, request.name or "", PULL)
     with Client(endpoint, egress, deadline, api_key=request.api_key).closed_on_failure() as client:
         try:
             version = version_of(client, asked)
         except UnreachableError as error:
             raise UnreachableError(f"{SERVER}: {error.message}", hint=START_HINT) from None
+        refuse_imitation(client, asked)
         name, why = (request.name, "as configured") if request.name else _chosen(client, asked)
-        locality.refuse_remote_name(name)
+        refuse_remote_name(name)
         called, shown = _shown(client, name, asked, version)
-        locality.refuse_remote_model(name, shown)
+        refuse_remote_model(name, shown)
         window = _window(client, name, shown, request)
         think = "low" if LEVELS_ONLY in name.lower() else False
         parameters = TOP_LEVEL | {"think": think} | request.parameters | {"num_ctx": window}
@@ -190,7 +192,7 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
             raise not_json(asked, said, "Is the base URL right? It has no /v1") from None
         if not isinstance(line, dict) or line.get("error"):
             raise fault(asked, OK, raw.decode("utf-8", "replace"))
-        locality.refuse_remote_model(asked.model, line, sent=True)
+        refuse_remote_model(asked.model, line, sent=True)
         message = line.get("message")
         if isinstance(message, dict):
             draft.add(str(message.get("content") or ""), str(message.get("thinking") or ""))
@@ -232,6 +234,22 @@ def version_of(client: Client, asked: Asked) -> str:
     return str(data["version"])
 
 
+def refuse_imitation(client: Client, asked: Asked) -> None:
+    """Refuse a server that answers on Ollama's routes and is another one: it may not tell there where a model runs.
+
+    Raises:
+        WrongServerError: its listing on the OpenAI wire names another server.
+    """
+    server = ""
+    with suppress(WrongServerError):  # such as a proxy before it that has no page there
+        server = listing.imitation(client.get("/v1/models"))
+    if server:
+        raise WrongServerError(
+            f"{server} answers at {asked.url}, and only imitates {SERVER}",
+            hint="Ask it with --provider openai, or leave the provider out",
+        )
+
+
 def _chosen(client: Client, asked: Asked) -> tuple[str, str]:
     offer, why = choose(_offers(client, asked), None, asked, pull=PULL)
     return offer.name, why
@@ -245,6 +263,7 @@ def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> S
     client = Client(endpoint, egress, deadline, api_key=request.api_key)
     try:
         version = version_of(client, asked)
+        refuse_imitation(client, asked)
         offers = tuple(_offers(client, asked))
         status = client.get("/api/status").json()  # since 0.16.2
     finally:
@@ -286,9 +305,7 @@ def _can_chat(capabilities: object) -> bool:
 
 def _elsewhere(name: str, entry: Mapping[str, Any]) -> str:
     """Where a model runs that is not on the server's machine, or ""."""
-    if entry.get("remote_host") or entry.get("remote_model"):
-        return str(entry.get("remote_host") or "another machine")
-    return CLOUD if locality.is_cloud_name(name) else ""
+    return place_in(entry) or (OLLAMA_CLOUD if is_cloud_name(name) else "")
 
 
 def _share_on_gpu(loaded: Mapping[str, Any]) -> float | None:

@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing, suppress
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from kilo_review.errors import BrokenStreamError, ModelError, NotLocalError, UnreachableError, WrongServerError
-from kilo_review.models import litellm, locality
+from kilo_review.errors import (
+    BrokenStreamError,
+    ModelError,
+    NotLocalError,
+    ServerFailedError,
+    UnreachableError,
+    WrongServerError,
+)
+from kilo_review.models import listing, litellm, locality
 from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply, Survey, count_of, seconds_of
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.draft import Draft
-from kilo_review.models.faults import ANY_SERVER, Asked, fault, leaves_open, message_of, not_json
+from kilo_review.models.elsewhere import ANY_HINT, refuse_remote_model, refuse_remote_name, remote
+from kilo_review.models.faults import ANY_SERVER, Asked, fault, leaves_open, not_json
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 from kilo_review.throttle import Width
@@ -33,8 +42,7 @@ if TYPE_CHECKING:
 DEFAULT_URLS = ("http://127.0.0.1:8080/v1", "http://127.0.0.1:9931/v1", "http://127.0.0.1:8000/v1")
 """llama-server (both its ports: it is moving), then vLLM."""
 OK = 200
-OLLAMA = "library"
-"""`owned_by` of whatever Ollama lists."""
+UNKNOWN_ROUTE = frozenset({404, 405, 501})
 MILLISECONDS = 1e3
 START_HINT = "Start it, for example: llama-server -m MODEL.gguf, or give its address with --base-url"
 THINKING_SWITCH = {"llamacpp", "vllm"}
@@ -43,8 +51,6 @@ THINKING_OFF: Mapping[str, Any] = {"chat_template_kwargs": {"enable_thinking": F
 
 BATCHING = Width(4, 64)
 UNKNOWN = Width(1, 8)
-SERVERS = {"llamacpp": "llama-server", "vllm": "vLLM"}
-"""By `owned_by` of their listings."""
 PENALTY = "repeat_penalty"
 PENALTIES = {"llamacpp": PENALTY, "vllm": "repetition_penalty"}
 
@@ -157,39 +163,74 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
 
 def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: Deadline) -> OpenAIModel:
     """Connect to one server: find its model and the model's window."""
-    endpoint = locality.endpoint(with_v1(url), request.consent)
-    asked = Asked(ANY_SERVER, endpoint.url, request.name or "")
-    with Client(endpoint, egress, deadline, api_key=request.api_key).closed_on_failure() as client:
-        try:
-            listed = _models(client, asked)
-        except UnreachableError as error:
-            raise UnreachableError(error.message, hint=START_HINT) from None
+    client, listed = _open(url, request, egress, deadline)
+    with client.closed_on_failure():
+        asked = Asked(ANY_SERVER, client.endpoint.url, request.name or "")
         servers = _behind(client, listed)
         offer, why = choose(_offers(listed, servers, request), request.name, asked)
-        owner = next((str(entry.get("owned_by")) for entry in listed if entry.get("id") == offer.name), "")
+        owner = listed.owner_of(offer.name)
         refuse_cloud(client, offer.name, owner)
-        litellm.refuse_elsewhere(offer)
-        facts = {} if offer.window or servers else _props(client, offer.name)
+        _refuse_elsewhere(offer, behind_a_proxy=bool(servers))
+        facts = {} if offer.window or servers or owner == listing.LLAMA_SWAP else _props(client, offer.name)
+        refuse_remote_model(offer.name, facts, hint=ANY_HINT, consent=request.consent)
         window = offer.window or _window(request, facts)
         extra = litellm.ALONE if servers else THINKING_OFF if owner in THINKING_SWITCH else {}
-        asked = Asked(litellm.SERVER if servers else ANY_SERVER, endpoint.url, offer.name)
-        is_local = endpoint.is_local and litellm.is_local(offer.name, servers)
-        info = ModelInfo("openai", offer.name, endpoint.url, window, local=is_local, why=why)
+        asked = Asked(litellm.SERVER if servers else ANY_SERVER, client.endpoint.url, offer.name)
+        is_local = client.endpoint.is_local and litellm.is_local(offer.name, servers)
+        info = ModelInfo("openai", offer.name, client.endpoint.url, window, local=is_local, why=why)
         model = OpenAIModel(client, info, request.parameters, asked, extra, PENALTIES.get(owner, ""))
         model.width = _width(owner, facts)
         return model
 
 
-def _behind(client: Client, listed: Sequence[Mapping[str, Any]]) -> list[litellm.Deployment]:
-    """The servers behind a proxy; only what lists models as LiteLLM does is asked for them."""
-    return litellm.deployments(client) if any(entry.get("owned_by") == litellm.OWNER for entry in listed) else []
+def _open(url: str, request: ModelRequest, egress: list[Egress], deadline: Deadline) -> tuple[Client, listing.Listing]:
+    """Connect to the first of the base URLs that can be meant which has a listing.
+
+    Raises:
+        ModelError: none has; of several, what the one that was given said.
+    """
+    problem: ModelError | None = None
+    for base in listing.bases(url):
+        endpoint = locality.endpoint(base, request.consent)
+        with Client(endpoint, egress, deadline, api_key=request.api_key).closed_on_failure() as client:
+            try:
+                return client, listing.read(client, Asked(ANY_SERVER, endpoint.url))
+            except UnreachableError as error:
+                raise UnreachableError(error.message, hint=START_HINT) from None
+            except (WrongServerError, ServerFailedError) as error:
+                client.close()
+                problem = problem or error
+    assert problem
+    raise problem
 
 
-def _offers(
-    listed: Sequence[Mapping[str, Any]], servers: Sequence[litellm.Deployment], request: ModelRequest
-) -> list[Offer]:
-    offers = [_offer(entry) for entry in listed]
+def _behind(client: Client, listed: listing.Listing) -> list[litellm.Deployment]:
+    """The servers behind a proxy; only what lists models as LiteLLM does, or says that it is that, is asked for them.
+
+    Raises:
+        NotLocalError: it does not tell.
+    """
+    is_named = any(name.startswith("x-litellm-") for name in listed.headers)
+    if not is_named and all(entry.get("owned_by") != litellm.OWNER for entry in listed.entries):
+        return []
+    return litellm.deployments(client, is_certain=is_named)
+
+
+def _offers(listed: listing.Listing, servers: Sequence[litellm.Deployment], request: ModelRequest) -> list[Offer]:
+    offers = listing.offers(listed, request.consent)
     return [litellm.told(offer, servers, request.consent) for offer in offers] if servers else offers
+
+
+def _refuse_elsewhere(offer: Offer, *, behind_a_proxy: bool) -> None:
+    """Stop before anything is sent to a server that would pass it on.
+
+    Raises:
+        NotLocalError: the model runs on another machine.
+    """
+    if behind_a_proxy:
+        litellm.refuse_elsewhere(offer)
+    elif offer.elsewhere:
+        raise remote(offer.name, offer.elsewhere)
 
 
 def _width(owner: str, facts: Mapping[str, Any]) -> Width:
@@ -197,40 +238,45 @@ def _width(owner: str, facts: Mapping[str, Any]) -> Width:
     slots = count_of(facts.get("total_slots"))
     if slots:
         return Width(slots, slots)
-    return BATCHING if owner == "vllm" else UNKNOWN
+    return BATCHING if owner == listing.VLLM else UNKNOWN
 
 
 def survey(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Survey:
     """What the server at the given address offers; raises as `connect_to` does."""
-    endpoint = locality.endpoint(with_v1(request.base_url or DEFAULT_URLS[0]), request.consent)
-    client = Client(endpoint, egress, deadline, api_key=request.api_key)
-    try:
-        listed = _models(client, Asked(ANY_SERVER, endpoint.url))
+    client, listed = _open(request.base_url or DEFAULT_URLS[0], request, egress, deadline)
+    with closing(client):
         servers = _behind(client, listed)
-        owner = next((str(entry.get("owned_by")) for entry in listed), "")
-        facts = _props(client) if owner == "llamacpp" else {}
-        version = client.get("/version", beside="/v1").json() if owner == "vllm" else None
-    finally:
-        client.close()
-    window, told = _slot_window(facts), facts.get("build_info")
-    told = version.get("version") if isinstance(version, dict) else told
-    offers = _offers(listed, servers, request)
-    maker = litellm.SERVER if servers else SERVERS.get(owner, "an OpenAI-compatible server")
+        offers = [_with_window(client, each, listed) for each in _offers(listed, servers, request)]
+        facts = _props(client) if listed.kind == listing.LLAMA_SERVER else {}
+        version = _version(client) if listed.kind == listing.VLLM else facts.get("build_info")
+    maker = litellm.SERVER if servers else listing.SERVERS.get(listed.kind, "an OpenAI-compatible server")
+    window = None if listed.has_states else _slot_window(facts)
     return Survey(
-        *("openai", maker, endpoint.url, _string(told)),
-        tuple(_shown(replace(each, is_loaded=owner in SERVERS, window=each.window or window)) for each in offers),
-        is_local=endpoint.is_local,
+        *("openai", maker, client.endpoint.url, _string(version)),
+        tuple(replace(each, window=each.window or window) for each in offers),
+        is_local=client.endpoint.is_local,
         slots=count_of(facts.get("total_slots")) or None,
     )
 
 
-def _shown(offer: Offer) -> Offer:
-    """With where it runs; a review that would choose it is refused with that reason (`refuse_cloud`)."""
-    return replace(offer, elsewhere="ollama.com" if locality.is_cloud_name(offer.name) else offer.elsewhere)
+def _with_window(client: Client, offer: Offer, listed: listing.Listing) -> Offer:
+    """With the window of a model that llama-server's router has loaded; asking for it loads no other."""
+    is_told = bool(offer.window) or not (listed.has_states and offer.is_loaded and not offer.elsewhere)
+    if is_told or listed.kind != listing.LLAMA_SERVER:
+        return offer
+    return replace(offer, window=_slot_window(_props(client, offer.name)))
 
 
-def refuse_cloud(client: Client, name: str, owner: str = "") -> None:
+def _version(client: Client) -> object:
+    told = client.get("/version", beside=listing.beside(client.endpoint.url)).json()
+    return told.get("version") if isinstance(told, dict) else ""
+
+
+def refuse_cloud(client: Client, name: str, owner: str) -> None:
     """Ollama speaks this wire too, and hides on it that a model is a cloud model: its native wire is asked.
+
+    Others answer as Ollama does on some of its routes. What they say there of a model is honoured if it says that it
+    runs elsewhere; one that names itself, and does not know the question, is not Ollama.
 
     Args:
         client: the connection.
@@ -241,21 +287,38 @@ def refuse_cloud(client: Client, name: str, owner: str = "") -> None:
         NotLocalError: the model runs elsewhere.
         ModelError: the server does not answer what kind of server it is.
     """
-    locality.refuse_remote_name(name)
-    answer = client.get("/api/version", beside="/v1")
+    refuse_remote_name(name)
+    first, *others = dict.fromkeys((listing.beside(client.endpoint.url), urlsplit(client.endpoint.url).path))
+    told = _detail(client, name, owner, first) if _answers_as_ollama(client, name, owner, first) else {}
+    for route in others:  # behind a prefix of a proxy its own routes may lie beside that
+        with suppress(WrongServerError):
+            if _answers_as_ollama(client, name, owner, route, is_certain=False):
+                told = _detail(client, name, owner, route) or told
+    if told is None:
+        raise NotLocalError(
+            f"Ollama at {client.endpoint.origin} does not tell where {name!a} runs; nothing was sent",
+            hint="Use --provider ollama, which asks it in its own way",
+        )
+    refuse_remote_model(name, told)
+
+
+def _answers_as_ollama(client: Client, name: str, owner: str, route: str, *, is_certain: bool = True) -> bool:
+    answer = client.get("/api/version", beside=route)
     version = answer.json()
-    is_ollama = owner == OLLAMA or (isinstance(version, dict) and isinstance(version.get("version"), str))
-    if not is_ollama and leaves_open(answer.status):
+    is_ollama = owner == listing.OLLAMA or (isinstance(version, dict) and isinstance(version.get("version"), str))
+    if not is_ollama and is_certain and leaves_open(answer.status):
         raise fault(Asked(ANY_SERVER, client.endpoint.url, name), answer.status, answer.body.decode("utf-8", "replace"))
-    if is_ollama:
-        answer = client.post("/api/show", {"model": name}, beside="/v1")
-        shown = answer.json()
-        if answer.status != OK or not isinstance(shown, dict) or shown.get("error"):
-            raise NotLocalError(
-                f"Ollama at {client.endpoint.origin} does not tell where {name!a} runs; nothing was sent",
-                hint="Use --provider ollama, which asks it in its own way",
-            )
-        locality.refuse_remote_model(name, shown)
+    return is_ollama
+
+
+def _detail(client: Client, name: str, owner: str, route: str) -> dict[str, Any] | None:
+    """What it tells of a model; {} if it is a server of another name, without that route; None if it tells nothing."""
+    answer = client.post("/api/show", {"model": name}, beside=route)
+    shown = answer.json()
+    if answer.status == OK and isinstance(shown, dict) and not shown.get("error"):
+        return shown
+    is_another = owner == listing.NO_OWNER or owner in listing.SERVERS
+    return {} if is_another and answer.status in UNKNOWN_ROUTE else None
 
 
 def with_v1(url: str) -> str:
@@ -268,32 +331,6 @@ def wire_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     renamed = {"num_predict": "max_tokens"}
     foreign = {"num_ctx", "keep_alive", "think"}
     return {renamed.get(name, name): value for name, value in parameters.items() if name not in foreign}
-
-
-def _models(client: Client, asked: Asked) -> list[dict[str, Any]]:
-    answer = client.get("/models")
-    data = answer.json()
-    listed = data.get("data") if isinstance(data, dict) else None
-    if answer.status != OK or not isinstance(listed, list):
-        text = answer.body.decode("utf-8", "replace")
-        if answer.status == OK:
-            raise WrongServerError(
-                f"something answers at {asked.url}, but not with a list of models ({message_of(text)})",
-                hint="Is the base URL right? It usually ends in /v1",
-            )
-        raise fault(asked, answer.status, text)
-    return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
-
-
-def _offer(entry: Mapping[str, Any]) -> Offer:
-    meta = entry.get("meta")
-    facts = meta if isinstance(meta, dict) else {}
-    return Offer(
-        entry["id"],
-        window=count_of(entry.get("max_model_len")) or None,
-        size=count_of(facts.get("size")),
-        largest=count_of(facts.get("n_ctx_train")) or None,
-    )
 
 
 def _window(request: ModelRequest, facts: Mapping[str, Any]) -> int:
@@ -311,7 +348,7 @@ def _props(client: Client, model: str = "") -> dict[str, Any]:
     One that has several models (its router mode) tells it of the one that is named, and must not load it for this.
     """
     which = f"?model={quote(model, safe='', errors='replace')}&autoload=false" if model else ""
-    data = client.get(f"/props{which}", beside="/v1").json()
+    data = client.get(f"/props{which}", beside=listing.beside(client.endpoint.url)).json()
     return data if isinstance(data, dict) else {}
 
 
@@ -338,6 +375,7 @@ def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
             raise not_json(asked, data, "Is the base URL right?") from None
         if not isinstance(event, dict) or kind == "error" or event.get("error"):
             raise fault(asked, OK, data)
+        refuse_remote_model(asked.model, event, sent=True, hint=ANY_HINT)
         reply.model = reply.model or _string(event.get("model"))
         _count(reply, event)
         finished = _take_choice(reply, draft, event) or finished

@@ -48,7 +48,7 @@ def look(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> lis
     known = {each.base_url for each in wanted}
     asked = [*wanted, *(each for each in usual if each.base_url not in known)]
     with ThreadPoolExecutor(len(asked)) as pool:
-        found = list(pool.map(lambda each: _look(each, egress, end), asked))
+        found = list(pool.map(lambda each: _look(each, egress, end, is_any=each not in wanted), asked))
     engine = embedded.survey(request)
     return [*_without_doubles(found, request), *([Look("embedded", "", engine, None)] if engine else [])]
 
@@ -61,10 +61,14 @@ def _wanted(request: ModelRequest) -> list[ModelRequest]:
     return [request._replace(provider=provider) for provider in providers]
 
 
-def _look(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Look:
+def _look(request: ModelRequest, egress: list[Egress], deadline: Deadline, *, is_any: bool = False) -> Look:
     url = request.base_url or ""
     try:
         found = SURVEYS[request.provider](request, egress, deadline)
+    except WrongServerError as error:
+        if request.provider == "ollama" and is_any:  # others listen on its port, and speak the OpenAI wire there
+            return _look(request._replace(provider="openai"), egress, deadline)
+        return Look(request.provider, url, None, error)
     except KiloReviewError as error:
         return Look(request.provider, url, None, error)
     return Look(request.provider, found.url, found, None)
@@ -73,7 +77,7 @@ def _look(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> Lo
 def _without_doubles(found: list[Look], request: ModelRequest) -> list[Look]:
     """Of the configured address one look: as what it is, or if nothing fits, the first complaint."""
     at_own = [each for each in found if each.url.startswith(request.base_url or "\0")]
-    others = [each for each in found if each not in at_own]
+    others = list({(each.survey is not None, each.url): each for each in found if each not in at_own}.values())
     best = next((each for each in at_own if each.survey), None) or next(
         (each for each in at_own if each.is_there), None
     )

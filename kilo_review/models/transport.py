@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.display import without_credentials
@@ -25,6 +25,7 @@ from kilo_review.errors import (
     UnreachableError,
     WrongServerError,
 )
+from kilo_review.models.elsewhere import refuse_headers
 from kilo_review.models.faults import flood
 from kilo_review.outcome import Egress
 
@@ -194,10 +195,11 @@ class _Backend:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete response: HTTP status and body."""
+    """A complete response: HTTP status, body, and headers with names in lower case."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:  # noqa: ANN401  it is whatever the server sent
         """The body as JSON, or None if it is none."""
@@ -255,12 +257,21 @@ class Client:
     def get(self, path: str, *, beside: str = "") -> Answer:
         """GET, the whole answer; `beside` is an end of the base URL that this path does not lie below."""
         with self._send("GET", self.endpoint.url.removesuffix(beside) + path, None, METADATA_SECONDS) as response:
-            return Answer(response.status_code, self._masked(_limited(response)))
+            return self._answer(response)
 
     def post(self, path: str, body: Mapping[str, Any], *, beside: str = "") -> Answer:
         """POST a JSON object, the whole answer; `beside` as for `get`."""
         with self._send("POST", self.endpoint.url.removesuffix(beside) + path, body, METADATA_SECONDS) as response:
-            return Answer(response.status_code, self._masked(_limited(response)))
+            return self._answer(response)
+
+    def _answer(self, response: httpx.Response) -> Answer:
+        self._refuse_elsewhere(response, sent=False)
+        return Answer(response.status_code, self._masked(_limited(response)), dict(response.headers))
+
+    def _refuse_elsewhere(self, response: httpx.Response, *, sent: bool) -> None:
+        """Refuse what comes from another machine by its headers; `sent`: the question held the change."""
+        place = self.endpoint
+        refuse_headers(response.headers, place.origin, is_local=place.is_local, sent=sent, consent=place.consent)
 
     def _masked(self, data: bytes) -> bytes:
         """Servers repeat a refused token in their errors; it must not reach a terminal or a report.
@@ -273,6 +284,7 @@ class Client:
     def stream(self, path: str, body: Mapping[str, Any]) -> Iterator[tuple[int, Iterator[bytes]]]:
         """POST a JSON object; the status and the answer's lines as they come, without their line ends."""
         with self._send("POST", self.endpoint.url + path, body, FIRST_BYTE_SECONDS) as response:
+            self._refuse_elsewhere(response, sent=True)
             if response.status_code == OK:
                 _refuse_web_page(response, self.endpoint.url)
             yield response.status_code, map(self._masked, self._lines(response))
