@@ -16,7 +16,7 @@ from kilo_review.ledger.records import Ledger
 from kilo_review.models.base import DEFAULT_WINDOW
 from kilo_review.outcome import Outcome, State
 from kilo_review.packing import Packer
-from kilo_review.plan import merges, scope
+from kilo_review.plan import long_lines, merges, scope
 from kilo_review.plan.chunk import TokenMeter, budget
 from kilo_review.plan.patterns import ignore_list, is_within_limits
 from kilo_review.plan.rules import blocks
@@ -74,9 +74,12 @@ def plan(job: Job, session: Session) -> Outcome:
     """What `run` would review and skip; contacts no server."""
     change = _read(job, session)
     selection = _select(job, change)
-    planned = [scope.hunk_entry(hunk, State.PLANNED) for _, hunk in selection.chosen]
+    packer = _packer(job, change, session)
+    cuts = [(hunk, packer.left_out(file, hunk)) for file, hunk in selection.chosen]
+    rows = [row for hunk, left_out in cuts for row in long_lines.rows_of(hunk, State.PLANNED, left_out=left_out)]
+    planned = any(row.state is State.PLANNED for row in rows)
     outcome = _outcome(job, change, selection)
-    outcome.entries[:0] = planned
+    outcome.entries[:0] = rows
     outcome.dry_run = True
     if planned:
         outcome.notes.append(f"about {_requests(job, selection)} of the model would be needed")
@@ -85,11 +88,16 @@ def plan(job: Job, session: Session) -> Outcome:
 
 def prompts(job: Job, session: Session) -> Iterator[list[Message]]:
     """The messages of each request that `run` would begin with, as if nothing were known; contacts no server."""
-    window = job.model.parameters.get("num_ctx", DEFAULT_WINDOW)
     change = _read(job, session)
-    packer = Packer(job, change, window if isinstance(window, int) else DEFAULT_WINDOW, TokenMeter(), session.syntax)
+    packer = _packer(job, change, session)
     for chunk in packer.chunks(_select(job, change).chosen, lambda *_: False, lambda *_: None):
         yield job.prompts.review(chunk.text, blocks(chunk.rules))
+
+
+def _packer(job: Job, change: Change, session: Session) -> Packer:
+    """Return a packer for the window that is set, or else for the usual one."""
+    window = job.model.parameters.get("num_ctx", DEFAULT_WINDOW)
+    return Packer(job, change, window if isinstance(window, int) else DEFAULT_WINDOW, TokenMeter(), session.syntax)
 
 
 def _read(job: Job, session: Session) -> Change:

@@ -15,7 +15,6 @@ from kilo_review.deadline import Deadline
 from kilo_review.display import escaped_path, one_line
 from kilo_review.hooks import post_commit, pre_commit, pre_push
 from kilo_review.judge.policy import ExitCode
-from kilo_review.outcome import Outcome, State
 from kilo_review.report.progress import say
 from kilo_review.source import underway
 from kilo_review.source.target import Request
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kilo_review.hooks.pre_push import Pushed
+    from kilo_review.outcome import Outcome
     from kilo_review.session import Session
 
 ON_RECORD = "left for kilo-review catch-up"
@@ -63,7 +63,7 @@ def hook_pre_commit(ctx: click.Context, /, ignored: Sequence[str], **flags: Any)
 
 def _committed(run: Run, session: Session) -> Iterator[Outcome]:
     outcome = review.run(run.job(pre_commit.request()), run.talk, session)
-    is_left = outcome.count(State.NOT_REVIEWED) or outcome.failure or outcome.target.postponed
+    is_left = outcome.is_left_for_later or outcome.failure or outcome.target.postponed
     if is_left and session.ledger.is_used and not session.ledger.store.off:
         is_followed = pre_commit.is_followed_by_pre_push(Deadline().within(LAST_SECONDS))
         outcome.afterwards = "will be reviewed at push" if is_followed else ON_RECORD
@@ -79,7 +79,7 @@ def _pushed(run: Run, found: Pushed, session: Session) -> Iterator[Outcome]:
     job = run.job(Request())
     for each in found.series:
         for outcome in series.run(job, each, run.talk, session):
-            if outcome.count(State.NOT_REVIEWED) and session.ledger.is_used and not session.ledger.store.off:
+            if outcome.is_left_for_later and session.ledger.is_used and not session.ledger.store.off:
                 outcome.afterwards = ON_RECORD
             yield outcome
 
