@@ -13,6 +13,7 @@ from kilo_review.models.base import answer_identity
 from kilo_review.outcome import Outcome, State
 from kilo_review.plan.context import symbol_at
 from kilo_review.source import history
+from kilo_review.source.text_view import as_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -228,6 +229,7 @@ def _is_fixed(finding: Finding, tree: str, tip: str, renamed: dict[str, str], se
 
 def _is_back(finding: Finding, path: str, content: bytes, syntax: Syntax) -> bool:
     wanted = finding.evidence.split("\n", 1)[0].rstrip()
+    content = as_utf8(content)
     lines = content.decode("utf-8", "replace").split("\n")
     places = (number for number, line in enumerate(lines, 1) if printable(line).rstrip() == wanted)
     symbols = (symbol_at(path, content, number, syntax) for number in places)

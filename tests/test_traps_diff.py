@@ -359,8 +359,8 @@ def test_trap_06_binary_content_is_skipped_and_said(repo: Repo, kilo: Runner) ->
     repo.stage("nul.bin", b"\0\1\2")
     repo.stage("utf16.txt", "text".encode("utf-16"))
     assert rows(kilo(*DRY)) == [
+        ("utf16.txt", 1, 0, "planned", None),
         ("nul.bin", 0, 0, "skipped", "binary file"),
-        ("utf16.txt", 0, 0, "skipped", "binary file"),
     ]
 
 
