@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review import outcome
 from kilo_review.outcome import Entry, State
-from kilo_review.plan import binary, long_lines
+from kilo_review.plan import binary, lfs, long_lines
 from kilo_review.source.diff import SUBMODULE, SYMLINK, FileChange, Hunk
 
 if TYPE_CHECKING:
@@ -158,6 +158,9 @@ def _verdict(
         return state, f"matched by {listed} before it was moved"
     if change.is_binary:
         return binary.verdict(change, read, exempts_itself=exempts_itself)
+    pointer = lfs.verdict(change, read, exempts_itself=exempts_itself)
+    if pointer is not None:
+        return pointer
     reason = _attribute_reason(attributes) or _form_reason(change, attributes, read, exempts_itself=exempts_itself)
     return (State.SKIPPED, reason) if reason else None
 
