@@ -25,7 +25,7 @@ from kilo_review.lanes import Lanes
 from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, answer_identity
 from kilo_review.outcome import Entry, State, Usage
 from kilo_review.packing import Pace, Packer
-from kilo_review.plan import long_lines
+from kilo_review.plan import deletion, long_lines
 from kilo_review.plan.chunk import Chunk, TokenMeter, leave_it_out
 from kilo_review.plan.context import symbol_at
 from kilo_review.plan.long_lines import LeftOut
@@ -389,7 +389,8 @@ class Inquiry:
             failed = self._failed[hunk]
             return long_lines.rows_of(hunk, State.NOT_REVIEWED, failed, left_out, is_final=hunk in self._final)
         if hunk in self._states:
-            return long_lines.rows_of(hunk, self._states[hunk], None, left_out)
+            told = deletion.TOLD if deletion.is_told(self._file_of[hunk]) else None
+            return long_lines.rows_of(hunk, self._states[hunk], told, left_out)
         return long_lines.rows_of(hunk, State.NOT_REVIEWED, reason, left_out)
 
     def _note_ignores(self, outcome: Outcome) -> None:

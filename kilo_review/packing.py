@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kilo_review.errors import LARGER_WINDOW, PromptTooLongError
 from kilo_review.ledger.records import Calibration
-from kilo_review.plan import context, long_lines, risk
+from kilo_review.plan import context, deletion, long_lines, risk
 from kilo_review.plan.chunk import ANSWER_TOKENS, Chunk, Piece, TokenMeter, budget, essence, pack, pieces_of, too_small
 from kilo_review.plan.rules import Shelf, blocks
 
@@ -155,6 +155,8 @@ class Packer:
 
     def left_out(self, file: FileChange, hunk: Hunk) -> tuple[LeftOut, ...]:
         """Return the changed lines of a hunk that are too long to be asked about; parses nothing if there are none."""
+        if deletion.is_told(file):
+            return ()
         try:
             room = self._room_beside_rules(file)
         except PromptTooLongError:
@@ -162,6 +164,12 @@ class Packer:
         if not long_lines.may_be_in(self.change.diff.data[hunk.begin : hunk.end], self.meter, room):
             return ()
         return self._cut(file, hunk, self.change.diff.lines(hunk), context.Context(), room).left_out
+
+    def _lines(self, file: FileChange, hunk: Hunk) -> list[Line]:
+        """Return the lines of a hunk as a model is told of them."""
+        if deletion.is_told(file):
+            return deletion.lines_of(self.change, file, self.syntax)
+        return self.change.diff.lines(hunk)
 
     def _cut(self, file: FileChange, hunk: Hunk, lines: Sequence[Line], around: Context, room: int) -> Cut:
         trusts = not self.job.is_pull_request
@@ -179,7 +187,7 @@ class Packer:
         Raises:
             PromptTooLongError: it cannot be cut small enough.
         """
-        lines = self.change.diff.lines(hunk)
+        lines = self._lines(file, hunk)
         around = context.of_hunk(hunk, lines, self.change.new_content(file), self.syntax)
         room = self._room_beside_rules(file)
         shown = self._cut(file, hunk, lines, around, room).lines
@@ -195,7 +203,7 @@ class Packer:
     ) -> Iterator[Piece]:
         for file, hunk in chosen:
             self.job.deadline.cap(1.0)  # reading and parsing count, too
-            lines = self.change.diff.lines(hunk)
+            lines = self._lines(file, hunk)
             around = context.of_hunk(hunk, lines, self.change.new_content(file), self.syntax)
             rules = blocks(self.shelf.chosen(file.path))
             below = f"\n{rules}" if rules else ""

@@ -16,7 +16,7 @@ from kilo_review.ledger.records import Ledger
 from kilo_review.models.base import DEFAULT_WINDOW
 from kilo_review.outcome import Outcome, State
 from kilo_review.packing import Packer
-from kilo_review.plan import long_lines, merges, scope
+from kilo_review.plan import deletion, long_lines, merges, scope
 from kilo_review.plan.chunk import TokenMeter, budget
 from kilo_review.plan.patterns import ignore_list, is_within_limits
 from kilo_review.plan.rules import blocks
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from kilo_review.inquiry import Inquiry
     from kilo_review.job import Job, Watch
     from kilo_review.judge.baseline import Known
+    from kilo_review.outcome import Entry
     from kilo_review.prompts import Message
     from kilo_review.session import Session
     from kilo_review.source.change import Change
+    from kilo_review.source.diff import FileChange, Hunk
 
 INQUIRY = "kilo_review.inquiry"
 """Loaded where there is something to ask, with all that it asks by."""
@@ -75,8 +77,7 @@ def plan(job: Job, session: Session) -> Outcome:
     change = _read(job, session)
     selection = _select(job, change)
     packer = _packer(job, change, session)
-    cuts = [(hunk, packer.left_out(file, hunk)) for file, hunk in selection.chosen]
-    rows = [row for hunk, left_out in cuts for row in long_lines.rows_of(hunk, State.PLANNED, left_out=left_out)]
+    rows = [row for file, hunk in selection.chosen for row in _planned(file, hunk, packer)]
     planned = any(row.state is State.PLANNED for row in rows)
     outcome = _outcome(job, change, selection)
     outcome.entries[:0] = rows
@@ -84,6 +85,11 @@ def plan(job: Job, session: Session) -> Outcome:
     if planned:
         outcome.notes.append(f"about {_requests(job, selection)} of the model would be needed")
     return outcome
+
+
+def _planned(file: FileChange, hunk: Hunk, packer: Packer) -> list[Entry]:
+    told = deletion.TOLD if deletion.is_told(file) else None
+    return long_lines.rows_of(hunk, State.PLANNED, told, packer.left_out(file, hunk))
 
 
 def prompts(job: Job, session: Session) -> Iterator[list[Message]]:
@@ -156,7 +162,10 @@ def _requests(job: Job, selection: scope.Selection) -> str:
     """An estimate from the diff's size alone; context and a smaller window make it more."""
     meter = TokenMeter()
     fixed = meter.estimate(job.prompts.system + job.prompts.review_template)
-    tokens = sum(meter.estimate_bytes(hunk.end - hunk.begin) for _, hunk in selection.chosen)
+    sizes = (
+        deletion.TYPICAL_BYTES if deletion.is_told(file) else hunk.end - hunk.begin for file, hunk in selection.chosen
+    )
+    tokens = sum(map(meter.estimate_bytes, sizes))
     number = -(-tokens // budget(DEFAULT_WINDOW, fixed))
     return "1 request" if number == 1 else f"{number} requests"
 

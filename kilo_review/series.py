@@ -12,6 +12,7 @@ from kilo_review.judge.policy import mark_blocking
 from kilo_review.models.base import answer_identity
 from kilo_review.outcome import Outcome, State
 from kilo_review.plan.context import symbol_at
+from kilo_review.plan.deletion import DELETED, is_back
 from kilo_review.source import history
 from kilo_review.source.text_view import as_utf8
 
@@ -220,6 +221,8 @@ def _is_fixed(finding: Finding, tree: str, tip: str, renamed: dict[str, str], se
     repository = session.repository
     path = renamed.get(finding.path, finding.path)
     now = repository.file_in(tip, path)
+    if finding.is_removed and finding.evidence.startswith(DELETED):
+        return now is not None and is_back(finding.evidence, path, as_utf8(now), session.syntax)
     if finding.is_removed:
         return now is not None and _is_back(finding, path, now, session.syntax)
     then = repository.file_in(tree, finding.path)

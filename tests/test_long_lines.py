@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import random
+import time
 import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kilo_review import deadline
 from kilo_review.ledger.codec import entries_from_blob, entries_to_blob
 from kilo_review.outcome import LONG_DATA, LONG_MINIFIED, Entry, Outcome, State, Target, TargetKind
 from kilo_review.plan.chunk import LEFT_OUT
@@ -182,7 +184,10 @@ def test_a_quoted_mark_is_no_finding(repo: Repo, run: Run) -> None:
     assert finding["status"] == "refuted"
 
 
-def test_a_hook_promises_only_what_a_later_review_can_do(repo: Repo, run: Run) -> None:
+def test_a_hook_promises_only_what_a_later_review_can_do(
+    repo: Repo, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr(deadline, "PROCESS_START", time.monotonic())  # a hook's time counts from then on
     run("catch-up")
     repo.stage("sum.py", f"x = 1\ntotal = {LONG_CODE}\n")
     said = run("hook", "pre-commit").text

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kilo_review.errors import DiffMismatchError
+from kilo_review.plan.deletion import TOLD
 from kilo_review.source.diff import Diff, FileChange, parse_diff_tree
 from kilo_review.source.patch import parse_patch
 from kilo_review.source.repo import Repository
@@ -994,4 +995,4 @@ def test_trap_80_a_rewritten_file_is_added_and_deleted(repo: Repo, kilo: Runner)
     repo.commit("base", old__txt="".join(f"old {line}\n" for line in range(9)))
     repo.git("rm", "-q", "old.txt")
     repo.stage("new.txt", "".join(f"entirely different {line}\n" for line in range(9)))
-    assert rows(kilo(*DRY)) == [("new.txt", 9, 0, "planned", None), ("old.txt", 0, 9, "planned", None)]
+    assert rows(kilo(*DRY)) == [("new.txt", 9, 0, "planned", None), ("old.txt", 0, 9, "planned", TOLD)]

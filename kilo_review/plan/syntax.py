@@ -95,6 +95,11 @@ class Syntax:
         outline = self._outline(path, text)
         return None if outline is None else [each for each in outline if each.from_row <= line - 1 <= each.to_row]
 
+    def headings(self, path: str, text: str) -> list[str] | None:
+        """Return the signatures of all functions and classes of a file; None if it cannot be parsed."""
+        outline = self._outline(path, text)
+        return None if outline is None else [scope.signature for scope in sorted(outline, key=lambda each: each.first)]
+
     def in_strings(self, path: str, text: str, places: Sequence[tuple[int, int]]) -> list[bool]:
         """Tell for each place, a line (the first is 1) and a column, whether it is in a string.
 
