@@ -16,7 +16,7 @@ from kilo_review.ledger.records import Ledger
 from kilo_review.models.base import DEFAULT_WINDOW
 from kilo_review.outcome import Outcome, State
 from kilo_review.packing import Packer
-from kilo_review.plan import deletion, long_lines, merges, scope
+from kilo_review.plan import blanks, deletion, long_lines, merges, scope
 from kilo_review.plan.chunk import TokenMeter, budget
 from kilo_review.plan.patterns import ignore_list, is_within_limits
 from kilo_review.plan.rules import blocks
@@ -55,7 +55,7 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
         SourceError: git could not tell what the change is.
     """
     change = _read(job, session)
-    selection = _select(job, change)
+    selection = _select(job, change, session)
     outcome = _outcome(job, change, selection)
     ledger = session.ledger if change.repo else Ledger.absent(Path())
     if selection.chosen:
@@ -75,7 +75,7 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
 def plan(job: Job, session: Session) -> Outcome:
     """What `run` would review and skip; contacts no server."""
     change = _read(job, session)
-    selection = _select(job, change)
+    selection = _select(job, change, session)
     packer = _packer(job, change, session)
     rows = [row for file, hunk in selection.chosen for row in _planned(file, hunk, packer)]
     planned = any(row.state is State.PLANNED for row in rows)
@@ -96,7 +96,7 @@ def prompts(job: Job, session: Session) -> Iterator[list[Message]]:
     """The messages of each request that `run` would begin with, as if nothing were known; contacts no server."""
     change = _read(job, session)
     packer = _packer(job, change, session)
-    for chunk in packer.chunks(_select(job, change).chosen, lambda *_: False, lambda *_: None):
+    for chunk in packer.chunks(_select(job, change, session).chosen, lambda *_: False, lambda *_: None):
         yield job.prompts.review(chunk.text, blocks(chunk.rules))
 
 
@@ -170,7 +170,7 @@ def _requests(job: Job, selection: scope.Selection) -> str:
     return "1 request" if number == 1 else f"{number} requests"
 
 
-def _select(job: Job, change: Change) -> scope.Selection:
+def _select(job: Job, change: Change, session: Session) -> scope.Selection:
     if change.target.postponed:
         return scope.none_of(change.diff.files, f"in the middle of {change.target.postponed}")
     lists = [ignore_list(name, patterns, job.deadline) for name, patterns in job.ignore_lists.items()]
@@ -187,4 +187,6 @@ def _select(job: Job, change: Change) -> scope.Selection:
     selection = selection._replace(left_out=(*selection.left_out, *rows))
     if change.others:
         selection = selection.without(merges.inherited(change.diff, change.others), merges.INHERITED)
+    files_of = {hunk: file for file, hunk in selection.chosen}
+    selection = selection.without(blanks.only_blanks(change, files_of, session.syntax), blanks.ONLY_BLANKS)
     return selection.shard(*job.shard) if job.shard else selection

@@ -111,6 +111,11 @@ class Syntax:
             return [False] * len(places)
         return [digit == "1" for digit in answer[0]]
 
+    def are_outside_of_strings(self, path: str, text: str, places: Sequence[tuple[int, int]]) -> bool:
+        """Tell whether none of these places is in a string for certain: the file is parsed without an error."""
+        named = " ".join(f"{line}:{column}" for line, column in places)
+        return self._ask("outside", path, text, named) == ["0" * len(places)]
+
     def close(self) -> None:
         """End the helper."""
         self._helper.close()
