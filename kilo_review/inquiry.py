@@ -25,9 +25,10 @@ from kilo_review.lanes import Lanes
 from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, answer_identity
 from kilo_review.outcome import Entry, State, Usage
 from kilo_review.packing import Pace, Packer
-from kilo_review.plan import scope
-from kilo_review.plan.chunk import Chunk, TokenMeter
+from kilo_review.plan import deletion, long_lines
+from kilo_review.plan.chunk import Chunk, TokenMeter, leave_it_out
 from kilo_review.plan.context import symbol_at
+from kilo_review.plan.long_lines import LeftOut
 from kilo_review.plan.rules import blocks
 from kilo_review.sieve import Sieve
 from kilo_review.throttle import Width
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from kilo_review.ledger.records import Ledger
     from kilo_review.models.base import Model
     from kilo_review.outcome import Outcome
+    from kilo_review.plan.chunk import Piece
+    from kilo_review.plan.scope import Selection
     from kilo_review.session import Session
     from kilo_review.source.change import Change
     from kilo_review.source.diff import Hunk
@@ -65,7 +68,7 @@ class Inquiry:
         job: Job,
         watch: Watch,
         change: Change,
-        selection: scope.Selection,
+        selection: Selection,
         session: Session,
         ledger: Ledger,
         decided: Known,
@@ -85,6 +88,9 @@ class Inquiry:
         self._found: dict[Hunk, list[Finding]] = {}
         self._states: dict[Hunk, State] = {}
         self._failed: dict[Hunk, str] = {}
+        self._final: set[Hunk] = set()
+        self._left_out: dict[Hunk, tuple[LeftOut, ...]] = {}
+        self._refused: set[Hunk] = set()
         self._next_step = ""
         self._leak = ""
         self._broken = 0
@@ -109,7 +115,7 @@ class Inquiry:
         outcome.next_step = self._next_step
         self._give_up(outcome, reason)
         outcome.findings += [finding for _, hunk in self._chosen for finding in self._settled.get(hunk, ())]
-        outcome.entries[:0] = [self._entry(hunk, reason) for _, hunk in self._chosen]
+        outcome.entries[:0] = [row for _, hunk in self._chosen for row in self._entries(hunk, reason)]
         if self._leak and not outcome.count(State.NOT_REVIEWED):  # such a run does not pass, even if all was answered
             outcome.failure = self._leak
         self._note_ignores(outcome)
@@ -131,7 +137,7 @@ class Inquiry:
         self._verifier = Verifier(self._job, self._session, self._ledger, self._pace, asker)
         packer.room()
         try:
-            self._ask_about(packer.chunks(self._chosen, self._is_known, self._too_long), asker, packer, outcome)
+            self._ask_about(self._chunks(packer), asker, packer, outcome)
             self._settle(hunk for _, hunk in self._chosen)
         except DeadlineError:
             self._note_slowness(model, outcome, always=True)
@@ -142,6 +148,9 @@ class Inquiry:
         finally:
             self._ledger.calibrate(speed_of, self._pace.measured._replace(tokens_per_byte=meter.tokens_per_byte))
         self._note_slowness(model, outcome, always=False)
+
+    def _chunks(self, packer: Packer) -> Iterator[Chunk]:
+        return packer.chunks(self._chosen, self._is_known, self._too_long, self._leave_out)
 
     def _ask_about(self, chunks: Iterator[Chunk], asker: Asker, packer: Packer, outcome: Outcome) -> None:
         def work(asker: Asker, chunk: Chunk) -> Iterator[Answer]:
@@ -198,6 +207,7 @@ class Inquiry:
             return
         if first in self._states:
             move = twin.start - first.start
+            self._left_out[twin] = tuple(each.moved(move) for each in self._left_out.get(first, ()))
             self._states[twin] = State.CACHED
             self._found[twin] = [
                 finding._replace(line=finding.line + move, end_line=finding.end_line + move)
@@ -207,7 +217,8 @@ class Inquiry:
             self._failed[twin] = self._failed[first]
 
     def _remember(self, hunks: list[Hunk]) -> None:
-        done = [hunk for hunk in hunks if self._states.get(hunk) is State.REVIEWED]
+        reviewed = [hunk for hunk in hunks if self._states.get(hunk) is State.REVIEWED]
+        done = [hunk for hunk in reviewed if hunk not in self._refused]  # their keys are those of all their lines
         self._ledger.remember({self._keys[hunk]: (hunk.start, self._found.get(hunk, [])) for hunk in done})
         for hunk in hunks:
             self._copy_to_twins(hunk)
@@ -257,7 +268,9 @@ class Inquiry:
                 pass  # the first one is told
 
     def _note(self, answer: Answer) -> None:
-        if answer.error is not None:
+        if isinstance(answer.error, PromptTooLongError) and answer.chunk.is_one_line:
+            self._refuse(answer.chunk.pieces[0], answer.error)
+        elif answer.error is not None:
             self._fail(answer.chunk, answer.error)
         self._broken = self._broken + 1 if isinstance(answer.error, BrokenStreamError) else 0
         self._keep(answer.found)
@@ -301,8 +314,28 @@ class Inquiry:
 
     def _too_long(self, hunk: Hunk, error: PromptTooLongError) -> None:
         self._failed[hunk] = error.message
+        self._final.add(hunk)
         self._next_step = self._next_step or error.hint
         self._copy_to_twins(hunk)
+
+    def _leave_out(self, hunk: Hunk, left_out: tuple[LeftOut, ...]) -> None:
+        """Note lines that are too long to be asked about."""
+        if not left_out:
+            return
+        self._left_out[hunk] = left_out
+        if not all(each.is_data for each in left_out):
+            assert self._packer
+            self._next_step = self._next_step or leave_it_out(self._packer.room())
+
+    def _refuse(self, piece: Piece, error: PromptTooLongError) -> None:
+        """Note a single line that the server does not take: the rest of its hunk is asked about all the same."""
+        hunk, (line,) = piece.hunk, piece.lines
+        self._refused.add(hunk)
+        self._next_step = self._next_step or error.hint
+        if line.kind != " ":
+            place = line.new or max(piece.gap - 1, 0)
+            rows = [*self._left_out.get(hunk, ()), LeftOut(line._replace(text=""), place, error.message)]
+            self._left_out[hunk] = tuple(rows)
 
     # Judging
 
@@ -355,12 +388,16 @@ class Inquiry:
 
     # Telling
 
-    def _entry(self, hunk: Hunk, reason: str) -> Entry:
+    def _entries(self, hunk: Hunk, reason: str) -> list[Entry]:
+        """Return the rows of one hunk: its own, and those of lines that were left out of it."""
+        left_out = self._left_out.get(hunk, ())
         if hunk in self._failed:
-            return scope.hunk_entry(hunk, State.NOT_REVIEWED, self._failed[hunk])
+            failed = self._failed[hunk]
+            return long_lines.rows_of(hunk, State.NOT_REVIEWED, failed, left_out, is_final=hunk in self._final)
         if hunk in self._states:
-            return scope.hunk_entry(hunk, self._states[hunk])
-        return scope.hunk_entry(hunk, State.NOT_REVIEWED, reason)
+            told = deletion.TOLD if deletion.is_told(self._file_of[hunk]) else None
+            return long_lines.rows_of(hunk, self._states[hunk], told, left_out)
+        return long_lines.rows_of(hunk, State.NOT_REVIEWED, reason, left_out)
 
     def _note_ignores(self, outcome: Outcome) -> None:
         """Comments that were meant to suppress something, and do not."""

@@ -10,6 +10,7 @@ from kilo_review.errors import DeadlineError, SourceError
 from kilo_review.judge.baseline import is_current, revived
 from kilo_review.ledger.records import NEXT_COMMIT, Ledger, Receipt
 from kilo_review.outcome import ModelInfo, Outcome, State, TargetKind
+from kilo_review.source.text_view import as_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -157,7 +158,7 @@ def _fixed(change: Change, outcome: Outcome, ledger: Ledger, deadline: Deadline)
 
 def lines_of(content: bytes) -> set[str]:
     """The lines of a file, without white space: what evidence is looked for in."""
-    return {_folded(line) for line in content.decode("utf-8", "replace").split("\n")}
+    return {_folded(line) for line in as_utf8(content).decode("utf-8", "replace").split("\n")}
 
 
 def is_in(evidence: str, lines: set[str]) -> bool:

@@ -57,8 +57,9 @@ def changed_from(*trees: str) -> str:
 BINARY, MINIFIED = "binary file", "minified file"
 SUBMODULE = "submodule"
 GENERATED_HEADER, GENERATED_NAME = "generated file (by its header)", "generated file (by its name)"
-FORMS = frozenset({BINARY, MINIFIED, GENERATED_HEADER, GENERATED_NAME, SUBMODULE})
-"""Reasons to skip a file that lie in its form; the report names these files first."""
+LONG_DATA, LONG_MINIFIED = "a long line of data, such as base64", "a long line of minified code"
+FORMS = frozenset({BINARY, MINIFIED, GENERATED_HEADER, GENERATED_NAME, SUBMODULE, LONG_DATA, LONG_MINIFIED})
+"""Reasons to skip a file, or lines of it, that lie in its form; the report names these files first."""
 
 
 class State(StrEnum):
@@ -73,7 +74,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the coverage.
+    """One row of the coverage: a hunk, lines that were left out of a hunk, or a file without hunks.
 
     Attributes:
         path: as in `Finding`.
@@ -84,6 +85,7 @@ class Entry:
         state: what happened.
         reason: never None for `skipped` and `not_reviewed`.
         is_hunk: False for a file without hunks (binary, mode, rename, submodule).
+        is_final: another review of the same change, with the same settings, could not look at it either.
     """
 
     path: str
@@ -94,6 +96,7 @@ class Entry:
     state: State
     reason: str | None = None
     is_hunk: bool = True
+    is_final: bool = False
 
     def __post_init__(self) -> None:
         if self.state in {State.SKIPPED, State.NOT_REVIEWED} and not self.reason:
@@ -259,6 +262,11 @@ class Outcome:
     def count(self, state: State) -> int:
         """Rows of the coverage in this state."""
         return sum(entry.state is state for entry in self.entries)
+
+    @property
+    def is_left_for_later(self) -> bool:
+        """Whether a later review could look at something that this one did not look at."""
+        return any(entry.state is State.NOT_REVIEWED and not entry.is_final for entry in self.entries)
 
     @property
     def word(self) -> str:

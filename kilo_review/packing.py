@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kilo_review.errors import LARGER_WINDOW, PromptTooLongError
 from kilo_review.ledger.calibration import Calibration
-from kilo_review.plan import context, risk
+from kilo_review.plan import context, deletion, long_lines, risk
 from kilo_review.plan.chunk import ANSWER_TOKENS, Chunk, Piece, TokenMeter, budget, essence, pack, pieces_of, too_small
 from kilo_review.plan.rules import Shelf, blocks
 
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
     from kilo_review.job import Job
     from kilo_review.outcome import Usage
+    from kilo_review.plan.context import Context
+    from kilo_review.plan.long_lines import Cut, LeftOut
     from kilo_review.plan.syntax import Syntax
     from kilo_review.source.change import Change
-    from kilo_review.source.diff import FileChange, Hunk
+    from kilo_review.source.diff import FileChange, Hunk, Line
 
     Chosen = Sequence[tuple[FileChange, Hunk]]
 
@@ -138,6 +140,7 @@ class Packer:
         chosen: Chosen,
         is_known: Callable[[Hunk, str], bool],
         too_long: Callable[[Hunk, PromptTooLongError], None],
+        left_out: Callable[[Hunk, tuple[LeftOut, ...]], None] = lambda *_: None,
     ) -> Iterator[Chunk]:
         """Chunks in the order in which they are asked for.
 
@@ -145,8 +148,32 @@ class Packer:
             chosen: the hunks to review.
             is_known: told a hunk and its essence; True if it need not be asked about.
             too_long: told a hunk that cannot be cut small enough.
+            left_out: told which changed lines of a hunk are too long to be asked about, before anything else.
         """
-        return pack(self._pieces(self._ordered(chosen), is_known, too_long), self.meter, self._room_in_time, self.shelf)
+        pieces = self._pieces(self._ordered(chosen), is_known, too_long, left_out)
+        return pack(pieces, self.meter, self._room_in_time, self.shelf)
+
+    def left_out(self, file: FileChange, hunk: Hunk) -> tuple[LeftOut, ...]:
+        """Return the changed lines of a hunk that are too long to be asked about; parses nothing if there are none."""
+        if deletion.is_told(file):
+            return ()
+        try:
+            room = self._room_beside_rules(file)
+        except PromptTooLongError:
+            return ()
+        if not long_lines.may_be_in(self.change.diff.data[hunk.begin : hunk.end], self.meter, room):
+            return ()
+        return self._cut(file, hunk, self.change.diff.lines(hunk), context.Context(), room).left_out
+
+    def _lines(self, file: FileChange, hunk: Hunk) -> list[Line]:
+        """Return the lines of a hunk as a model is told of them."""
+        if deletion.is_told(file):
+            return deletion.lines_of(self.change, file, self.syntax)
+        return self.change.diff.lines(hunk)
+
+    def _cut(self, file: FileChange, hunk: Hunk, lines: Sequence[Line], around: Context, room: int) -> Cut:
+        trusts = not self.job.is_pull_request
+        return long_lines.cut(file, hunk, lines, around, self.meter, room, trusts=trusts)
 
     def _ordered(self, chosen: Chosen) -> Chosen:
         """Under a deadline the riskiest first; else as they stand, which shows the model what belongs together."""
@@ -164,29 +191,39 @@ class Packer:
             SourceError: the time is used up.
             DeadlineError: the time is used up.
         """
-        lines = self.change.diff.lines(hunk)
+        lines = self._lines(file, hunk)
         around = context.of_hunk(hunk, lines, self.change.new_content(file), self.syntax)
-        return pieces_of(file, hunk, lines, around, self.meter, self._room_beside_rules(file), self.job.deadline)
+        room = self._room_beside_rules(file)
+        shown = self._cut(file, hunk, lines, around, room).lines
+        around = long_lines.cut_before(around, self.meter, room)
+        return pieces_of(file, hunk, shown, around, self.meter, room, self.job.deadline)
 
     def _pieces(
         self,
         chosen: Chosen,
         is_known: Callable[[Hunk, str], bool],
         too_long: Callable[[Hunk, PromptTooLongError], None],
+        left_out: Callable[[Hunk, tuple[LeftOut, ...]], None],
     ) -> Iterator[Piece]:
         for file, hunk in chosen:
             self.job.deadline.cap(1.0)  # reading and parsing count, too
-            lines = self.change.diff.lines(hunk)
+            lines = self._lines(file, hunk)
             around = context.of_hunk(hunk, lines, self.change.new_content(file), self.syntax)
             rules = blocks(self.shelf.chosen(file.path))
-            shown = essence(file, hunk, lines, around, self.job.deadline)
-            if is_known(hunk, shown + (f"\n{rules}" if rules else "")):
-                continue
+            below = f"\n{rules}" if rules else ""
             try:
                 room = self._room_beside_rules(file)
-                yield from pieces_of(file, hunk, lines, around, self.meter, room, self.job.deadline)
             except PromptTooLongError as error:
-                too_long(hunk, error)
+                if not is_known(hunk, essence(file, hunk, lines, around, self.job.deadline) + below):
+                    too_long(hunk, error)
+                continue
+            cut = self._cut(file, hunk, lines, around, room)
+            left_out(hunk, cut.left_out)
+            if len(cut.left_out) == hunk.added + hunk.removed:
+                continue
+            around = long_lines.cut_before(around, self.meter, room)
+            if not is_known(hunk, essence(file, hunk, cut.lines, around, self.job.deadline) + below):
+                yield from pieces_of(file, hunk, cut.lines, around, self.meter, room, self.job.deadline)
 
     def _room_beside_rules(self, file: FileChange) -> int:
         """What fits one request beside the rules about a file.

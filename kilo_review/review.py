@@ -19,7 +19,7 @@ from kilo_review.ledger.records import Ledger
 from kilo_review.models.base import DEFAULT_WINDOW
 from kilo_review.outcome import Outcome, State
 from kilo_review.packing import Packer
-from kilo_review.plan import merges, scope
+from kilo_review.plan import blanks, deletion, long_lines, merges, scope
 from kilo_review.plan.chunk import TokenMeter, budget
 from kilo_review.plan.patterns import ignore_list, is_within_limits
 from kilo_review.plan.rules import blocks
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from kilo_review.inquiry import Inquiry
     from kilo_review.job import Job, Watch
     from kilo_review.judge.baseline import Known
+    from kilo_review.outcome import Entry
     from kilo_review.prompts import Message
     from kilo_review.session import Session
     from kilo_review.source.change import Change
@@ -69,7 +70,7 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
     """
     change = _read(_begun(job, session), session)
     job = _with_time_to_conclude(job, change)
-    selection = _select(job, change)
+    selection = _select(job, change, session)
     outcome = _outcome(job, change, selection)
     ledger = session.ledger if change.repo else Ledger.absent(Path())
     if selection.chosen:
@@ -90,22 +91,28 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
 def plan(job: Job, session: Session) -> Outcome:
     """What `run` would review and skip; contacts no server."""
     change = _read(job, session)
-    selection = _select(job, change)
-    planned = [scope.hunk_entry(hunk, State.PLANNED) for _, hunk in selection.chosen]
+    selection = _select(job, change, session)
+    packer = _packer(job, change, session)
+    rows = [row for file, hunk in selection.chosen for row in _planned(file, hunk, packer)]
+    planned = any(row.state is State.PLANNED for row in rows)
     outcome = _outcome(job, change, selection)
-    outcome.entries[:0] = planned
+    outcome.entries[:0] = rows
     outcome.dry_run = True
     if planned:
         outcome.notes.append(f"about {_requests(job, selection)} of the model would be needed")
     return outcome
 
 
+def _planned(file: FileChange, hunk: Hunk, packer: Packer) -> list[Entry]:
+    told = deletion.TOLD if deletion.is_told(file) else None
+    return long_lines.rows_of(hunk, State.PLANNED, told, packer.left_out(file, hunk))
+
+
 def prompts(job: Job, session: Session) -> Iterator[list[Message]]:
     """The messages of each request that `run` would begin with, as if nothing were known; contacts no server."""
-    window = job.model.parameters.get("num_ctx", DEFAULT_WINDOW)
     change = _read(job, session)
-    packer = Packer(job, change, window if isinstance(window, int) else DEFAULT_WINDOW, TokenMeter(), session.syntax)
-    for chunk in packer.chunks(_select(job, change).chosen, lambda *_: False, lambda *_: None):
+    packer = _packer(job, change, session)
+    for chunk in packer.chunks(_select(job, change, session).chosen, lambda *_: False, lambda *_: None):
         yield job.prompts.review(chunk.text, blocks(chunk.rules))
 
 
@@ -130,6 +137,12 @@ def _with_time_to_conclude(job: Job, change: Change) -> Job:
     job = job._replace(deadline=replace(job.deadline, reserved=number * SECONDS_A_HUNK))
     job.deadline.cap(1.0)
     return job
+
+
+def _packer(job: Job, change: Change, session: Session) -> Packer:
+    """Return a packer for the window that is set, or else for the usual one."""
+    window = job.model.parameters.get("num_ctx", DEFAULT_WINDOW)
+    return Packer(job, change, window if isinstance(window, int) else DEFAULT_WINDOW, TokenMeter(), session.syntax)
 
 
 def _read(job: Job, session: Session) -> Change:
@@ -225,12 +238,15 @@ def _requests(job: Job, selection: scope.Selection) -> str:
     """An estimate from the diff's size alone; context and a smaller window make it more."""
     meter = TokenMeter()
     fixed = meter.estimate(job.prompts.system + job.prompts.review_template)
-    tokens = sum(meter.estimate_bytes(hunk.end - hunk.begin) for _, hunk in selection.chosen)
+    sizes = (
+        deletion.TYPICAL_BYTES if deletion.is_told(file) else hunk.end - hunk.begin for file, hunk in selection.chosen
+    )
+    tokens = sum(map(meter.estimate_bytes, sizes))
     number = -(-tokens // budget(DEFAULT_WINDOW, fixed))
     return "1 request" if number == 1 else f"{number} requests"
 
 
-def _select(job: Job, change: Change) -> scope.Selection:
+def _select(job: Job, change: Change, session: Session) -> scope.Selection:
     if change.target.postponed:
         return scope.none_of(change.diff.files, f"in the middle of {change.target.postponed}")
     lists = [ignore_list(name, patterns, job.deadline) for name, patterns in job.ignore_lists.items()]
@@ -253,4 +269,6 @@ def _select(job: Job, change: Change) -> scope.Selection:
     selection = selection._replace(left_out=(*selection.left_out, *rows))
     if change.others:
         selection = selection.without(merges.inherited(change.diff, change.others), merges.INHERITED)
+    files_of = {hunk: file for file, hunk in selection.chosen}
+    selection = selection.without(blanks.only_blanks(change, files_of, session.syntax), blanks.ONLY_BLANKS)
     return selection.shard(*job.shard) if job.shard else selection

@@ -13,7 +13,9 @@ from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import NEXT_COMMIT
 from kilo_review.models.base import answer_identity
 from kilo_review.outcome import Outcome, State
+from kilo_review.plan.deletion import DELETED, is_back
 from kilo_review.source import history
+from kilo_review.source.text_view import as_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -249,11 +251,14 @@ def _is_fixed(
     if none of its lines is left, in any spacing, before a comment, or moved to another file.
     """
     repository = session.repository
-    now = repository.file_in(tip, renamed.get(finding.path, finding.path)) or b""
+    path = renamed.get(finding.path, finding.path)
+    now = as_utf8(repository.file_in(tip, path) or b"")
+    if finding.is_removed and finding.evidence.startswith(DELETED):
+        return bool(now) and is_back(finding.evidence, path, now, session.syntax)
     if finding.is_removed:
         before = repository.file_in(commit.bases[0], finding.path) if commit and commit.bases else None
-        return before is not None and _is_back(finding, before, now)
-    then = repository.file_in(tree, finding.path) or b""
+        return before is not None and _is_back(finding, as_utf8(before), now)
+    then = as_utf8(repository.file_in(tree, finding.path) or b"")
     lines = [line for line in finding.evidence.split("\n") if line.strip()]
     if not any(memory.is_in(line, memory.lines_of(then)) for line in lines):
         return False

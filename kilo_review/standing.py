@@ -32,6 +32,7 @@ class Standing:
         reason: why it was not reviewed.
         hunks: how many hunks of it are known to be left.
         findings: what was found in it and is still there.
+        is_final: no review with the same settings could look at what is left of it.
         is_pushed: whether the remote has it already.
     """
 
@@ -41,6 +42,7 @@ class Standing:
     hunks: int = 0
     findings: tuple[Finding, ...] = ()
     is_pushed: bool = False
+    is_final: bool = False
 
 
 def standings(job: Job, session: Session) -> list[Standing]:
@@ -64,7 +66,7 @@ def standings(job: Job, session: Session) -> list[Standing]:
             standing = Standing(commit, "reviewed", "together with the others")
         elif commit.change in left:
             row = left[commit.change]
-            standing = Standing(commit, "not_reviewed", row.reason, row.hunks)
+            standing = Standing(commit, "not_reviewed", row.reason, row.hunks, is_final=row.is_final)
         else:
             standing = Standing(commit, "not_reviewed", NEVER_SEEN)
         found.append(replace(standing, is_pushed=is_pushed))

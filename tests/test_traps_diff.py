@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kilo_review.errors import DiffMismatchError
+from kilo_review.plan.deletion import TOLD
 from kilo_review.source.diff import Diff, FileChange, parse_diff_tree
 from kilo_review.source.patch import parse_patch
 from kilo_review.source.repo import Repository
@@ -359,8 +360,8 @@ def test_trap_06_binary_content_is_skipped_and_said(repo: Repo, kilo: Runner) ->
     repo.stage("nul.bin", b"\0\1\2")
     repo.stage("utf16.txt", "text".encode("utf-16"))
     assert rows(kilo(*DRY)) == [
+        ("utf16.txt", 1, 0, "planned", None),
         ("nul.bin", 0, 0, "skipped", "binary file"),
-        ("utf16.txt", 0, 0, "skipped", "binary file"),
     ]
 
 
@@ -994,4 +995,4 @@ def test_trap_80_a_rewritten_file_is_added_and_deleted(repo: Repo, kilo: Runner)
     repo.commit("base", old__txt="".join(f"old {line}\n" for line in range(9)))
     repo.git("rm", "-q", "old.txt")
     repo.stage("new.txt", "".join(f"entirely different {line}\n" for line in range(9)))
-    assert rows(kilo(*DRY)) == [("new.txt", 9, 0, "planned", None), ("old.txt", 0, 9, "planned", None)]
+    assert rows(kilo(*DRY)) == [("new.txt", 9, 0, "planned", None), ("old.txt", 0, 9, "planned", TOLD)]

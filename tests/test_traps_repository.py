@@ -276,7 +276,10 @@ def test_trap_29_a_new_file_is_new_and_a_deleted_one_is_deleted(repo: Repo, kilo
     repo.git("rm", "-q", "app.py")
     prompt = kilo("--show-prompt").text
     assert "FILE new.py (new file)\n   1 + one" in prompt
-    assert "FILE app.py (deleted file)\n     - def mean" in prompt
+    assert (
+        "FILE app.py (deleted file)\n     - [this file is deleted with all of its 4 lines; it had: def mean(items)]\n"
+        in prompt
+    )
 
 
 # HEAD

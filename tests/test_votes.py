@@ -183,10 +183,10 @@ def test_a_vote_is_remembered_apart_from_a_single_answer(
     assert (asked, len(first_answers(server))) == (3, 4)
 
 
-def test_lines_of_a_deleted_file_are_told_apart_though_they_have_no_number(
+def test_lines_of_an_emptied_file_are_told_apart_though_they_have_no_number(
     vote: Callable[..., Result], repo: Repo, division: dict[str, Any]
 ) -> None:
-    repo.git("rm", "-qf", "app.py")
+    repo.stage("app.py", "")
     quotes = ["def mean(items):", "return sum(items) / len(items)", "if not items:"]
     done = vote(*(saying(division | {"code": quote}) for quote in quotes))
     told = [(found["line"], found["status"], found["evidence"].strip()) for found in done.json()["findings"]]

@@ -83,17 +83,20 @@ def _until_no_word_is_left(run: Run) -> int:
         turn = Turn(session.ledger.store.folder)
         while turn.take():
             word = turn.word()
-            code = _catch_up(run, session)
+            code = _catch_up(run, session, in_background=True)
             turn.give_back()
             if turn.word() == word or code not in {ExitCode.PASS, ExitCode.BLOCKED}:
                 break
     return ExitCode.PASS
 
 
-def _catch_up(run: Run, session: Session) -> int:
+def _catch_up(run: Run, session: Session, *, in_background: bool = False) -> int:
     job = run.job(Request())
     waiting = history.unpushed(session.repository)
     overdue = standing.pushed_unreviewed(waiting, session)
+    if in_background:  # where nothing could come of it, only who asks by hand, perhaps with other settings, is obeyed
+        left = session.ledger.unreviewed({commit.change for commit in overdue})
+        overdue = [commit for commit in overdue if commit.change not in left or not left[commit.change].is_final]
     if not waiting and not overdue:
         if not run.flags["quiet"]:
             say("kilo-review: every commit is at the remote, and none was left out")

@@ -18,7 +18,6 @@ from kilo_review.errors import KiloReviewError
 from kilo_review.hooks import post_commit, pre_commit, pre_push
 from kilo_review.judge.policy import ExitCode
 from kilo_review.ledger.records import PUSHED
-from kilo_review.outcome import Outcome, State
 from kilo_review.report.progress import say
 from kilo_review.source import underway
 from kilo_review.source.target import Request
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from kilo_review.hooks.pre_push import Pushed
+    from kilo_review.outcome import Outcome
     from kilo_review.session import Session
     from kilo_review.source.repo import Repository
 
@@ -64,7 +64,7 @@ def hook_pre_commit(ctx: click.Context, /, ignored: Sequence[str], **flags: Any)
 
 def _committed(run: Run, session: Session) -> Iterator[Outcome]:
     outcome = review.run(run.job(pre_commit.request()), run.talk, session)
-    is_left = outcome.count(State.NOT_REVIEWED) or outcome.failure or outcome.target.postponed
+    is_left = outcome.is_left_for_later or outcome.failure or outcome.target.postponed
     if is_left:
         is_followed = pre_commit.is_followed_by_pre_push(Deadline().within(LAST_SECONDS))
         outcome.afterwards = "will be reviewed at push" if is_followed else _what_becomes(session)
@@ -96,7 +96,7 @@ def _pushed(run: Run, found: Pushed, session: Session) -> Iterator[Outcome]:
     try:
         for each in found.series:
             for outcome in series.run(job, each, run.talk, session):
-                if outcome.count(State.NOT_REVIEWED):
+                if outcome.is_left_for_later:
                     outcome.afterwards = _what_becomes(session)
                 yield outcome
     except KiloReviewError as error:

@@ -13,6 +13,7 @@ from kilo_review.display import escaped_path, printable
 from kilo_review.finding import Finding, Status, say_the_same
 from kilo_review.inert import inert
 from kilo_review.judge.contradict import contradiction, doubt
+from kilo_review.plan.chunk import LEFT_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +28,7 @@ FAR = 10**9
 LONGEST_STATEMENT = 20
 """Lines of a statement that tell it from another one with the same first line."""
 UNANCHORED = "the quoted code is not in the reviewed hunks"
+NOT_CODE = "it quotes the mark of a line that was not shown"
 _NOTE = r" \((?:new file|deleted file|renamed|copied)\)\Z"
 """What the prompt puts behind a path, and a model may copy along."""
 _GUTTER = r"\A\s*+(?:\d++\s*+)?[+-]\s"
@@ -128,8 +130,8 @@ def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Anchored:
         message=printable(claim.problem),
         evidence=printable(claim.code),
         rule=claim.rule,
-        status=Status.UNANCHORED,
-        reason=UNANCHORED,
+        status=Status.REFUTED if LEFT_OUT in claim.code else Status.UNANCHORED,
+        reason=NOT_CODE if LEFT_OUT in claim.code else UNANCHORED,
     )
     return Anchored(finding, hunk)
 

@@ -27,7 +27,8 @@ KINDS: dict[str, type | types.UnionType] = {
     **dict.fromkeys(("suggestion", "reason"), str | None),
     "is_removed": bool,
 }
-ENTRY_KINDS = (str, int, int, int, int, str, str | None, bool)
+ENTRY_KINDS = (str, int, int, int, int, str, str | None, bool, bool)
+"""Of a row of the coverage; earlier versions wrote it without the last one."""
 UNREADABLE = (ValueError, TypeError, KeyError, RecursionError, zlib.error)
 """What decoding raises for a row that this version did not write."""
 
@@ -62,7 +63,10 @@ def _moved(finding: Finding, lines: int) -> Finding:
 def entries_to_blob(entries: Iterable[Entry]) -> bytes:
     """Coverage rows, compressed: a large change has thousands of them."""
     rows = [
-        [entry.path, entry.start, entry.end, entry.added, entry.removed, entry.state, entry.reason, entry.is_hunk]
+        [
+            *(entry.path, entry.start, entry.end, entry.added, entry.removed),
+            *(entry.state, entry.reason, entry.is_hunk, entry.is_final),
+        ]
         for entry in entries
     ]
     return zlib.compress(json.dumps(rows).encode(), 1)
@@ -74,9 +78,10 @@ def entries_from_blob(data: bytes) -> list[Entry]:
 
 
 def _entry(*values: Any) -> Entry:  # noqa: ANN401  whatever stands in the row
-    _check(values, ENTRY_KINDS)
-    path, start, end, added, removed, state, reason, is_hunk = values
-    return Entry(path, start, end, added, removed, State(state), reason, is_hunk)
+    is_of_now = len(values) == len(ENTRY_KINDS)
+    _check(values, ENTRY_KINDS if is_of_now else ENTRY_KINDS[:-1])
+    path, start, end, added, removed, state, reason, *flags = values
+    return Entry(path, start, end, added, removed, State(state), reason, *flags)
 
 
 def _check(values: Iterable[object], kinds: Iterable[type | types.UnionType]) -> None:

@@ -85,6 +85,11 @@ class Unreviewed(NamedTuple):
         """Hunks that are still to be reviewed."""
         return sum(entry.is_hunk for entry in self.entries)
 
+    @property
+    def is_final(self) -> bool:
+        """Whether another review with the same settings could not look at any of them either."""
+        return bool(self.entries) and all(entry.is_final for entry in self.entries)
+
 
 class Shown(NamedTuple):
     """A finding that somebody has seen, and the trees between which it was found ("" where there are none)."""

@@ -1,4 +1,7 @@
-"""Files that git shows no lines of: binary by their content, or text that a NUL byte or an attribute hides."""
+"""Files that git shows no lines of: binary by their content, or text that NUL bytes or an attribute hide.
+
+Text in UTF-16, and text with few NUL bytes, does not come here: see `source/text_view.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,13 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from kilo_review.outcome import BINARY, State
+from kilo_review.source.text_view import SNIFF_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kilo_review.source.diff import FileChange
 
-SNIFF_BYTES = 8000
-"""git's own: a NUL in the first 8,000 bytes makes a file binary (`buffer_is_binary`)."""
 REPLACES_BINARY = "a text file that takes the place of a binary one"
 BY_ATTRIBUTE = "a text file that git attributes (-diff or binary) hide as binary"
 BECOMES_BINARY = "a text file that the change makes binary: it holds NUL bytes now"
@@ -44,6 +46,17 @@ DATA = frozenset({
     *(".parquet", ".h5", ".hdf5", ".onnx", ".gguf", ".safetensors", ".mo", ".glb", ".stl", ".blend"),
 })  # fmt: skip
 """Endings of what is looked at or listened to, and not run."""
+CODE = frozenset({
+    *(".py", ".pyi", ".pyx", ".js", ".mjs", ".cjs", ".jsx", ".mts", ".cts", ".tsx", ".vue", ".svelte", ".astro"),
+    *(".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx", ".inl", ".m", ".mm", ".cs", ".java", ".kt", ".kts"),
+    *(".go", ".rs", ".swift", ".scala", ".sc", ".groovy", ".gradle", ".clj", ".cljs", ".erl", ".ex", ".exs", ".hs"),
+    *(".rb", ".php", ".phtml", ".pl", ".pm", ".lua", ".r", ".jl", ".dart", ".zig", ".nim", ".sol", ".vb", ".vbs"),
+    *(".sh", ".bash", ".zsh", ".fish", ".ksh", ".ps1", ".psm1", ".bat", ".cmd", ".awk", ".tcl", ".sql", ".cmake"),
+    *(".mk", ".tf", ".hcl", ".nix", ".bzl", ".star", ".yml", ".yaml", ".json", ".json5", ".toml", ".ini", ".cfg"),
+    *(".xml", ".html", ".htm", ".xhtml", ".css", ".scss", ".less", ".sass", ".proto", ".graphql", ".ts", ".conf"),
+    *(".erb", ".ejs", ".hbs", ".jinja", ".j2", ".twig", ".jsp", ".aspx", ".cshtml", ".asm", ".s", ".ipynb", ".env"),
+})  # fmt: skip
+"""Endings of what is run, built or interpreted."""
 
 
 def verdict(change: FileChange, read: Callable[[str], bytes], *, exempts_itself: bool) -> tuple[State, str]:

@@ -14,12 +14,13 @@ from kilo_review.display import escaped_path
 from kilo_review.errors import PromptTooLongError
 from kilo_review.inert import inert
 from kilo_review.plan.context import Context, trimmed
+from kilo_review.source.diff import Line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from kilo_review.plan.rules import Rule, Shelf
-    from kilo_review.source.diff import FileChange, Hunk, Line
+    from kilo_review.source.diff import FileChange, Hunk
 
 TOKENS_PER_BYTE = 1 / 3
 """Conservative for code: 3.2 to 4.2 bytes a token in the tokenizers of Qwen, Llama and Gemma."""
@@ -32,6 +33,16 @@ LONGEST_LINE = 1 << 16
 SAFETY_TOKENS = 64
 """The chat template's own tokens, which no server tells."""
 NO_LIMIT = Deadline()
+
+
+LEFT_OUT = "[one long line is left out here]"
+"""What a model is shown in the place of a line that fits no request."""
+
+
+class Unshown(Line):
+    """A line whose text the model is not shown; it has none here, so that no quotation is found in it."""
+
+    __slots__ = ()
 
 
 @dataclass(slots=True)
@@ -104,6 +115,11 @@ class Chunk:
         return "\n".join(piece.text for piece in self.pieces)
 
     @property
+    def is_one_line(self) -> bool:
+        """Whether it cannot be cut any more."""
+        return len(self.pieces) == 1 and len(self.pieces[0].lines) == 1
+
+    @property
     def hunks(self) -> list[Hunk]:
         """Those that it holds, wholly or in part."""
         return list(dict.fromkeys(piece.hunk for piece in self.pieces))
@@ -174,8 +190,13 @@ def pieces_of(
         whole = _piece(change, hunk, shown, context, len(shown), hunk.new_start)
         if meter.estimate(whole.text) <= room:
             return [whole]
+    above = meter.estimate("\n".join(head(change, hunk, context)))
+    first = meter.estimate_bytes(_least(shown[0]))
+    first = first if first > room else meter.estimate(row(shown[0]))
+    if _size_before(shown, hunk, context, meter) + first + above > room:
+        context = context._replace(before=())
     pieces, begin = [], hunk.new_start
-    for part in _parts(change, hunk, deadline.paced(shown), context, meter, room):
+    for part in _parts(change, hunk, shown, context, meter, room, deadline):
         pieces.append(_piece(change, hunk, part, context, len(shown), begin))
         begin = _next_new(part, begin)
     return pieces
@@ -187,17 +208,17 @@ def _least(line: Line) -> int:
 
 
 def essence(
-    change: FileChange, hunk: Hunk, lines: list[Line], context: Context, deadline: Deadline = NO_LIMIT
-) -> str:  # fmt: skip
+    change: FileChange, hunk: Hunk, lines: Sequence[Line], context: Context, deadline: Deadline = NO_LIMIT
+) -> str:
     """All that a model is shown of a hunk, but for the numbers of its lines: code that moves is the same code.
 
     Raises:
         DeadlineError: the time is used up.
     """
-    shown = deadline.paced((*context.before, *trimmed(lines, context)))
+    shown = deadline.paced((*context.before, *trimmed(list(lines), context)))
     # A line that fits no request need not be made fit for one, to be known again.
-    rows = (f"{line.kind}{inert(line.text) if len(line.text) <= LONGEST_LINE else line.text}" for line in shown)
-    return "\n".join([*_head(change, hunk, context), *rows])
+    rows = (f"{line.kind}{_shown(line, line.text) if len(line.text) <= LONGEST_LINE else line.text}" for line in shown)
+    return "\n".join([*head(change, hunk, context), *rows])
 
 
 def _next_new(lines: Iterable[Line], begin: int) -> int:
@@ -206,20 +227,26 @@ def _next_new(lines: Iterable[Line], begin: int) -> int:
 
 
 def _parts(
-    change: FileChange, hunk: Hunk, lines: Iterable[Line], context: Context, meter: TokenMeter, room: int
+    change: FileChange,
+    hunk: Hunk,
+    lines: Sequence[Line],
+    context: Context,
+    meter: TokenMeter,
+    room: int,
+    deadline: Deadline,
 ) -> Iterator[tuple[Line, ...]]:
-    head = meter.estimate("\n".join(_head(change, hunk, context)))
+    above = meter.estimate("\n".join(head(change, hunk, context)))
     part: list[Line] = []
-    used = head
-    for line in lines:
+    used = above + _size_before(lines, hunk, context, meter)
+    for line in deadline.paced(lines):
         size = meter.estimate_bytes(_least(line))  # a line of megabytes need not be made fit for a model to be refused
-        if head + size <= room:
-            size = meter.estimate(_row(line)) + 1
-        if head + size > room:
-            raise _too_long(line, head + size, room)
+        if above + size <= room:
+            size = meter.estimate(row(line)) + 1
+        if above + size > room:
+            raise _too_long(line, above + size, room)
         if part and used + size > room:
             yield tuple(part)
-            part, used = [], head
+            part, used = [], above
         part.append(line)
         used += size
     if part:
@@ -227,33 +254,49 @@ def _parts(
 
 
 def _too_long(line: Line, size: int, room: int) -> PromptTooLongError:
+    return PromptTooLongError(does_not_fit(line, size, room), prompt_tokens=size, window=room, hint=leave_it_out(room))
+
+
+def does_not_fit(line: Line, size: int, room: int) -> str:
+    """Return the reason why a line is not shown."""
+    return f"line {line.new or line.old} alone takes about {size} tokens and {room} fit into one request"
+
+
+def leave_it_out(room: int) -> str:
+    """Return the next step where a line does not fit."""
     larger = "" if room >= LARGEST_CHUNK else "; or load the model with a larger window (num_ctx, context length)"
-    return PromptTooLongError(
-        f"line {line.new or line.old} alone takes about {size} tokens and {room} fit into one request",
-        prompt_tokens=size,
-        window=room,
-        hint=f"Leave the file out if nobody wrote that line (--exclude PATTERN){larger}",
-    )
+    return f"Leave the file out if nobody wrote that line (--exclude PATTERN){larger}"
+
+
+def _size_before(lines: Sequence[Line], hunk: Hunk, context: Context, meter: TokenMeter) -> int:
+    """Return the tokens of what is shown above the hunk's first line."""
+    is_shown = bool(lines) and lines[0].new == hunk.new_start
+    return sum(meter.estimate(row(line)) for line in context.before) if is_shown else 0
 
 
 def _piece(change: FileChange, hunk: Hunk, lines: tuple[Line, ...], context: Context, of_lines: int, gap: int) -> Piece:
     before = context.before if lines and lines[0].new == hunk.new_start else ()
-    rows = [*_head(change, hunk, context), *(_row(line) for line in (*before, *lines)), ""]
+    rows = [*head(change, hunk, context), *(row(line) for line in (*before, *lines)), ""]
     return Piece(change, hunk, lines, context, "\n".join(rows), of_lines, gap)
 
 
-def _head(change: FileChange, hunk: Hunk, context: Context) -> list[str]:
+def head(change: FileChange, hunk: Hunk, context: Context) -> list[str]:
+    """Return the lines that stand above a hunk's code: its file, and what it is in."""
     words = {"A": "new file", "D": "deleted file", "R": "renamed", "C": "copied"}
     note = f" ({words[change.status]})" if change.status in words else ""
-    head = [f"FILE {inert(escaped_path(change.path))}{note}"]
+    rows = [f"FILE {inert(escaped_path(change.path))}{note}"]
     shown_from = context.before[0].new if context.before else hunk.new_start
     inside = [heading.text for heading in context.headings if heading.line < (shown_from or 0)]
     if inside:
-        head.append(f"IN {inert(' > '.join(inside))}")
-    return head
+        rows.append(f"IN {inert(' > '.join(inside))}")
+    return rows
 
 
-def _row(line: Line) -> str:
+def row(line: Line) -> str:
     """`  12 + text`: every line of the change stands behind a gutter, so none can pose as a heading."""
     number = "" if line.new is None else str(line.new)
-    return f"{number:>4} {line.kind} {inert(line.text.rstrip())}".rstrip()
+    return f"{number:>4} {line.kind} {_shown(line, line.text.rstrip())}".rstrip()
+
+
+def _shown(line: Line, text: str) -> str:
+    return LEFT_OUT if isinstance(line, Unshown) else inert(text)

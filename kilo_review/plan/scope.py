@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review import outcome
 from kilo_review.outcome import Entry, State
-from kilo_review.plan import binary
+from kilo_review.plan import binary, lfs, long_lines
 from kilo_review.source.diff import SUBMODULE, SYMLINK, FileChange, Hunk
 
 if TYPE_CHECKING:
@@ -122,15 +122,21 @@ def select(
 
 
 def entries(change: FileChange, state: State, reason: str) -> list[Entry]:
-    """Coverage rows of one file, all in the same state."""
+    """Return the coverage rows of one file, all in the same state, which does not depend on any model."""
     if not change.hunks:
-        return [Entry(change.path, 0, 0, change.added, change.removed, state, reason, is_hunk=False)]
-    return [hunk_entry(hunk, state, reason) for hunk in change.hunks]
+        return [
+            Entry(
+                *(change.path, 0, 0, change.added, change.removed, state, reason),
+                is_hunk=False,
+                is_final=state is State.NOT_REVIEWED,
+            )
+        ]
+    return [hunk_entry(hunk, state, reason, is_final=state is State.NOT_REVIEWED) for hunk in change.hunks]
 
 
-def hunk_entry(hunk: Hunk, state: State, reason: str | None = None) -> Entry:
+def hunk_entry(hunk: Hunk, state: State, reason: str | None = None, *, is_final: bool = False) -> Entry:
     """The coverage row of one hunk."""
-    return Entry(hunk.path, hunk.start, hunk.last, hunk.added, hunk.removed, state, reason)
+    return Entry(hunk.path, hunk.start, hunk.last, hunk.added, hunk.removed, state, reason, is_final=is_final)
 
 
 def _verdict(
@@ -153,6 +159,9 @@ def _verdict(
         return state, f"matched by {listed} before it was moved"
     if change.is_binary:
         return binary.verdict(change, read, exempts_itself=exempts_itself)
+    pointer = lfs.verdict(change, read, exempts_itself=exempts_itself)
+    if pointer is not None:
+        return pointer
     reason = _attribute_reason(attributes) or _form_reason(change, attributes, read, exempts_itself=exempts_itself)
     return (State.SKIPPED, reason) if reason else None
 
@@ -244,7 +253,13 @@ def _content_reason(path: str, content: bytes) -> str | None:
     if re.search(GENERATED_HEADER, content[:HEADER_BYTES]):
         return outcome.GENERATED_HEADER
     if PurePosixPath(path).suffix in MINIFIED_EXTENSIONS and len(content) > HEADER_BYTES:
-        lines = content.count(b"\n") + 1
-        if len(content) / lines > MINIFIED_MEAN_LINE:
-            return outcome.MINIFIED
+        return outcome.MINIFIED if _is_minified(content) else None
     return None
+
+
+def _is_minified(content: bytes) -> bool:
+    """Tell by the mean length of its lines whether a file is minified; an image in a style sheet does not count."""
+    if len(content) / (content.count(b"\n") + 1) <= MINIFIED_MEAN_LINE:
+        return False
+    lines = [line for line in content.split(b"\n") if not long_lines.is_data(line.decode("utf-8", "replace"))]
+    return sum(map(len, lines)) > HEADER_BYTES and sum(map(len, lines)) / len(lines) > MINIFIED_MEAN_LINE

@@ -95,6 +95,11 @@ class Syntax:
         outline = self._outline(path, text)
         return None if outline is None else [each for each in outline if each.from_row <= line - 1 <= each.to_row]
 
+    def headings(self, path: str, text: str) -> list[str] | None:
+        """Return the signatures of all functions and classes of a file; None if it cannot be parsed."""
+        outline = self._outline(path, text)
+        return None if outline is None else [scope.signature for scope in sorted(outline, key=lambda each: each.first)]
+
     def in_strings(self, path: str, text: str, places: Sequence[tuple[int, int]]) -> list[bool]:
         """Tell for each place, a line (the first is 1) and a column, whether it is in a string.
 
@@ -105,6 +110,11 @@ class Syntax:
         if answer is None or len(answer) != 1 or len(answer[0]) != len(places):
             return [False] * len(places)
         return [digit == "1" for digit in answer[0]]
+
+    def are_outside_of_strings(self, path: str, text: str, places: Sequence[tuple[int, int]]) -> bool:
+        """Tell whether none of these places is in a string for certain: the file is parsed without an error."""
+        named = " ".join(f"{line}:{column}" for line, column in places)
+        return self._ask("outside", path, text, named) == ["0" * len(places)]
 
     def close(self) -> None:
         """End the helper."""

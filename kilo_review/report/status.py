@@ -60,7 +60,9 @@ def _summary(found: Sequence[Standing]) -> Iterator[str]:
     left = sum(each.word == "not_reviewed" for each in found)
     commits = f"{len(found)} commit{'s' * (len(found) > 1)}"
     if left:
-        yield f"kilo-review: {left} of {commits} not reviewed; next: kilo-review catch-up"
+        is_possible = any(each.word == "not_reviewed" and not each.is_final for each in found)
+        step = "; next: kilo-review catch-up" if is_possible else "; look at what is left yourself (git show COMMIT)"
+        yield f"kilo-review: {left} of {commits} not reviewed{step}"
     else:
         yield f"kilo-review: {commits}, all reviewed"
 

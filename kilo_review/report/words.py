@@ -81,7 +81,9 @@ def _incomplete(outcome: Outcome, by: str, looked_at: Sequence[Entry], missing: 
     if not looked_at and not outcome.shown:
         return f"not reviewed{by}: {amount(missing)}"
     total = plural(len(looked_at) + len(missing), "hunk")
-    rest = f"{len(missing)} {outcome.afterwards or 'not reviewed'}"
+    late = sum(not entry.is_final for entry in missing) if outcome.afterwards else 0
+    never = len(missing) - late
+    rest = ", ".join([f"{late} {outcome.afterwards}"] * bool(late) + [f"{never} not reviewed"] * bool(never))
     return f"{_found(outcome)}: reviewed {len(looked_at)} of {total} in {outcome.usage.seconds:.0f} s{by}; {rest}"
 
 

@@ -49,14 +49,17 @@ def answer(request: list[str]) -> Iterable[str]:
     """Answer one request: what is wanted, the language, the text, and places as in `1:0 7:12`.
 
     An `outline` is answered by two texts for each scope: five numbers, and its signature; `in_strings` by one text with
-    a digit for each place.
+    a digit for each place; `outside` likewise, but by nothing if the file has an error, and a place that is too deep to
+    be looked at counts as one in a string.
     """
     what, language, text, places = request
     if what == "outline":
         rows = outline(text, language)
         return (each for *numbers, signature, is_function in rows for each in (_row(numbers, is_function), signature))
     wanted = [(int(line), int(column)) for line, _, column in (place.partition(":") for place in places.split())]
-    return ["".join("01"[each] for each in in_strings(text, language, wanted))]
+    if what == "outside" and _parsed(text, language).find(kind="ERROR") is not None:
+        return []
+    return ["".join("01"[each] for each in in_strings(text, language, wanted, too_deep=what == "outside"))]
 
 
 def _row(numbers: Sequence[object], is_function: object) -> str:
@@ -91,8 +94,8 @@ def outline(text: str, language: str) -> list[Scope]:
     return scopes
 
 
-def in_strings(text: str, language: str, places: Sequence[tuple[int, int]]) -> list[bool]:
-    """Tell for each place whether it is in a string."""
+def in_strings(text: str, language: str, places: Sequence[tuple[int, int]], *, too_deep: bool = False) -> list[bool]:
+    """Tell for each place whether it is in a string; `too_deep` is said of those deeper than is looked."""
     begins = [0]
     for line in text.split("\n"):
         begins.append(begins[-1] + len(line) + 1)
@@ -102,7 +105,11 @@ def in_strings(text: str, language: str, places: Sequence[tuple[int, int]]) -> l
     while todo:
         node, wanted, depth = todo.pop()
         kind = node.kind()
-        if "comment" in kind or depth >= DEEPEST_SYNTAX:
+        if "comment" in kind:
+            continue
+        if depth >= DEEPEST_SYNTAX:
+            for each in wanted:
+                found[each] = too_deep
             continue
         if any(word in kind for word in _STRING_KINDS):
             for each in wanted:

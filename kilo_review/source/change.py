@@ -8,6 +8,7 @@ from kilo_review.outcome import Target, TargetKind
 from kilo_review.source.diff import Diff, FileChange, parse_diff_tree
 from kilo_review.source.patch import parse_patch
 from kilo_review.source.target import resolve
+from kilo_review.source.text_view import in_text
 
 if TYPE_CHECKING:
     from kilo_review.source.repo import Repository
@@ -75,4 +76,5 @@ def of_repository(repo: Repository, request: Request) -> Change:
 def _diff(repo: Repository, base: str, head: str, paths: tuple[str, ...]) -> Diff:
     """Equal trees need no git: the commonest case of a hook (a message-only amend) ends here."""
     output = (b"", b"") if base == head else repo.diff(base, head, paths)
-    return parse_diff_tree(*output, check=repo.check_time)
+    diff = parse_diff_tree(*output, check=repo.check_time)
+    return in_text(repo, diff) if any(file.is_binary for file in diff.files) else diff

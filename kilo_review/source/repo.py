@@ -17,7 +17,7 @@ from kilo_review.source.git import REACHING, drained, end
 from kilo_review.source.scratch import Scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 DIFF_FLAGS = (
     *("-r", "-z", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),
@@ -54,14 +54,17 @@ class Repository(Commits):
     def close(self) -> None:
         """End the `cat-file` process and remove the temporary folder."""
         super().close()
+        self._end_blobs()
+        if self._temporary is not None:
+            self._temporary.close()
+            self._temporary = None
+
+    def _end_blobs(self) -> None:
         if self._blobs is not None:
             with suppress(OSError):  # a question that the deadline left unwritten: there is nobody to read it
                 self._blobs.stdin.close()
             end(self._blobs)
             self._blobs = None
-        if self._temporary is not None:
-            self._temporary.close()
-            self._temporary = None
 
     # For CI
 
@@ -184,12 +187,14 @@ class Repository(Commits):
 
     # Content
 
-    def diff(self, base: str, head: str, paths: tuple[str, ...] = ()) -> tuple[bytes, bytes]:
+    def diff(
+        self, base: str, head: str, paths: tuple[str, ...] = (), flags: tuple[str, ...] = ()
+    ) -> tuple[bytes, bytes]:
         """File list and patch of two trees (`--raw -p`), and git's own counts of them (`--numstat`).
 
         The counts take git as long as the patch, so both are made at the same time.
         """
-        trees = (*DIFF_FLAGS, base, head, "--", *paths)
+        trees = (*DIFF_FLAGS, *flags, base, head, "--", *paths)
         counting = self.start(self.command("diff-tree", "--numstat", *trees), as_process=True)
         try:
             patch = self.run("diff-tree", "--raw", *PATCH_FLAGS, *trees)
@@ -203,6 +208,37 @@ class Repository(Commits):
         if status:
             raise explain("diff-tree", status, b"".join(errors).decode("utf-8", "replace"))
         return patch, counts
+
+    def compared(
+        self, pairs: Sequence[tuple[bytes | None, bytes | None]]
+    ) -> tuple[list[tuple[str, str]], bytes, bytes]:
+        """Compare contents that are in no tree, as text; they are written into our own object folder.
+
+        Args:
+            pairs: the old and the new content of each file; None where there is none.
+
+        Returns:
+            The blobs' ids ("" where there is none), and what `diff` returns, with the files in this order.
+        """
+        folder = self._lay_over(copy_index=False).with_name("contents")
+        folder.mkdir(exist_ok=True)
+        names = []
+        for number, content in enumerate(content for pair in pairs for content in pair if content is not None):
+            (folder / str(number)).write_bytes(content)
+            names.append(f"{number}\n")
+        told = self.run(
+            "-C", str(folder), "hash-object", "-w", "--no-filters", "--stdin-paths", stdin="".join(names).encode()
+        )
+        written = iter(told.decode("ascii").split())
+        oids = [tuple("" if content is None else next(written) for content in pair) for pair in pairs]
+        base, head = (self._flat_tree([pair[side] for pair in oids]) for side in (0, 1))
+        self._end_blobs()  # it does not know of our object folder if it was started before that
+        return [(old, new) for old, new in oids], *self.diff(base, head, flags=("--text", "--no-renames"))
+
+    def _flat_tree(self, oids: Sequence[str]) -> str:
+        """Write a tree of blobs that are named by their numbers."""
+        rows = (f"100644 blob {oid}\t{number:09}\0" for number, oid in enumerate(oids) if oid)
+        return oid_in(self.run("mktree", "-z", stdin="".join(rows).encode()))
 
     def blob(self, oid: str) -> bytes:
         """One blob's bytes.

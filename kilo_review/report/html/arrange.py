@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kilo_review.finding import Finding
     from kilo_review.outcome import Entry, Outcome
@@ -93,10 +93,18 @@ def _blocks(change: FileChange | None, entries: Sequence[Entry]) -> list[Block]:
         waiting[entry.start, entry.end, entry.added, entry.removed].append(entry)
     blocks = []
     for hunk in change.hunks if change else ():
-        rows = waiting[hunk.start, hunk.last, hunk.added, hunk.removed]
+        rows = waiting[hunk.start, hunk.last, hunk.added, hunk.removed] or _of_a_part(waiting, hunk)
         blocks.append(Block(hunk, rows.popleft() if rows else None, []))
     blocks += [Block(None, entry, []) for rows in waiting.values() for entry in rows]
     return sorted(blocks, key=lambda block: block.start)
+
+
+def _of_a_part(waiting: Mapping[tuple[int, ...], deque[Entry]], hunk: Hunk) -> deque[Entry]:
+    """Return the row of a hunk of which some lines were left out: they have rows of their own."""
+    for (start, end, added, removed), rows in waiting.items():
+        if rows and (start, end) == (hunk.start, hunk.last) and added <= hunk.added and removed <= hunk.removed:
+            return rows
+    return deque()
 
 
 def _home(blocks: Sequence[Block], line: int) -> Block | None:

@@ -88,7 +88,7 @@ def _alerts(outcome: Outcome, words: Words) -> Iterator[str]:
         yield f'<p class="alert"><strong>Not reviewed:</strong> {amount(entries)}: {words.line(reason)}</p>'
     if outcome.next_step:
         yield f'<p class="alert next"><strong>Next:</strong> {words.line(outcome.next_step)}</p>'
-    if outcome.afterwards and outcome.count(State.NOT_REVIEWED):
+    if outcome.afterwards and outcome.is_left_for_later:
         yield f'<p class="alert next">What was not reviewed {words.line(outcome.afterwards)}.</p>'
     for label, text in (
         ("Not put to the test", outcome.unsettled),

@@ -1,0 +1,118 @@
+"""Text that git takes for binary, in another encoding or with single NUL bytes, shown to git as UTF-8.
+
+Git itself compares the files as they are shown, so that hunks and the numbers of their lines are its own.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import TYPE_CHECKING
+
+from kilo_review.source.diff import Diff, parse_diff_tree
+
+if TYPE_CHECKING:
+    from kilo_review.source.diff import FileChange
+    from kilo_review.source.repo import Repository
+
+    Sides = tuple[bytes | None, bytes | None]
+
+SNIFF_BYTES = 8000
+"""git's own: a NUL in the first 8,000 bytes makes a file binary (`buffer_is_binary`)."""
+LARGEST_BYTES = 16 * 1024 * 1024
+REGULAR_MODES = frozenset({"100644", "100755", "000000"})
+ENCODINGS = (
+    *((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
+    *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
+)
+"""By their byte order marks; that of UTF-32 begins with that of UTF-16."""
+ASCII_RUN = rb"[\t\n\r -~]{8}"
+"""Bytes that an interpreter could read as a program, in a file that is shown as text of wider characters."""
+CONTROLS = r"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]"
+NUL_SHARE = 0.02
+"""More NULs than this are no accident."""
+SHOWN_NUL = "\ufffd".encode()
+
+
+def in_text(repo: Repository, diff: Diff) -> Diff:
+    """Return the diff with the lines of those files that are text, though git takes them for binary."""
+    pairs: dict[int, Sides] = {}
+    for number, file in enumerate(diff.files):
+        sides = _sides(repo, file) if file.is_binary else None
+        if sides is not None:
+            pairs[number] = sides
+    if not pairs:
+        return diff
+    oids, data, counted = repo.compared(list(pairs.values()))
+    offset, files = len(diff.data), list(diff.files)
+    for number, (old, new), shown in zip(pairs, oids, parse_diff_tree(data, counted).files, strict=True):
+        path = files[number].path
+        hunks = (hunk._replace(path=path, begin=hunk.begin + offset, end=hunk.end + offset) for hunk in shown.hunks)
+        files[number] = files[number]._replace(
+            old_oid=old or files[number].old_oid,
+            new_oid=new or files[number].new_oid,
+            added=shown.added,
+            removed=shown.removed,
+            is_binary=False,
+            hunks=tuple(hunks),
+        )
+    return Diff(diff.data + data, tuple(files))
+
+
+def as_utf8(content: bytes) -> bytes:
+    """Return a file's text as UTF-8 where it is in another encoding and says so; else the content as it is."""
+    return _decoded(content) or content
+
+
+def _sides(repo: Repository, file: FileChange) -> Sides | None:
+    """Return what both sides are shown as; None if one of them is binary, or if none of them has to be shown."""
+    if not {file.old_mode, file.new_mode} <= REGULAR_MODES:
+        return None
+    oids = [oid if oid.strip("0") else "" for oid in (file.old_oid, file.new_oid)]
+    if not all(not oid or _may_be_text(repo.blob_start(oid)) for oid in oids):
+        return None
+    contents = [repo.blob(oid) if oid else None for oid in oids]
+    views = [None if content is None else _view(content) for content in contents]
+    is_binary = any((content is None) != (view is None) for content, view in zip(contents, views, strict=True))
+    is_recoded = len({_mark(content) for content in contents if content is not None}) > 1
+    if is_binary or is_recoded or views == contents or views[0] == views[1]:
+        return None
+    return views[0], views[1]
+
+
+def _mark(content: bytes) -> bytes:
+    """Return the byte order mark of an encoding that git does not know; b"" if there is none."""
+    return next((mark for mark, _ in ENCODINGS if content.startswith(mark)), b"")
+
+
+def _may_be_text(start: bytes) -> bool:
+    return bool(_mark(start)) or start.count(0) <= NUL_SHARE * len(start)
+
+
+def _view(content: bytes) -> bytes | None:
+    """Return a file as it is shown; None if it is not text."""
+    if len(content) > LARGEST_BYTES:
+        return None
+    if _mark(content):
+        return _decoded(content)
+    if SHOWN_NUL in content or content.count(0) > NUL_SHARE * len(content):
+        return None
+    if b"\0" not in content:
+        return content
+    try:
+        text = content.replace(b"\0", SHOWN_NUL).decode()
+    except UnicodeDecodeError:
+        return None
+    return None if re.search(CONTROLS, text) else text.encode()
+
+
+def _decoded(content: bytes) -> bytes | None:
+    """Return text in UTF-16 or UTF-32 as UTF-8; None if it is something else, or could be read as something else."""
+    mark = _mark(content)
+    if not mark or re.search(ASCII_RUN, content):
+        return None
+    try:
+        text = content.decode(dict(ENCODINGS)[mark])
+    except UnicodeDecodeError:
+        return None
+    return None if re.search(CONTROLS, text) else text.encode()
