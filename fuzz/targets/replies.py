@@ -69,6 +69,7 @@ def _objects(draw: DrawFn, whole: SearchStrategy[Any]) -> Said:
     value = draw(whole)
     value = json.loads(json.dumps(value))  # two halves of a surrogate pair become one character
     text = json.dumps(value, ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1])))
+    text = _loosely(text) if draw(st.booleans()) else text
     around = draw(st.sampled_from(AROUND))
     if around == "{}":
         return Said(
@@ -83,6 +84,13 @@ def _objects(draw: DrawFn, whole: SearchStrategy[Any]) -> Said:
     )
     cut = draw(st.none() | st.integers(0, len(text)))
     return Said(text[:cut], draw(hostile_text))
+
+
+def _loosely(text: str) -> str:
+    """JSON with raw control characters, an escape that JSON does not have, and a comma behind the last element."""
+    raw = {"\\t": "\t", "\\n": "\n", "\\r": "\r", "\\b": "\b", "\\f": "\f", "\\\\d": "\\d"}
+    loose = re.sub(r"\\\\d|\\.", lambda match: raw.get(match.group(), match.group()), text)
+    return loose if not re.search(r"[^\[{]\s*[\]}]\Z", loose) else f"{loose[:-1]},{loose[-1]}"
 
 
 def replies() -> SearchStrategy[Said]:
