@@ -167,7 +167,7 @@ def _select(job: Job, change: Change) -> scope.Selection:
         exempts_itself=not job.is_pull_request,
     )
     rows = (row for file in too_long for row in scope.entries(file, State.NOT_REVIEWED, TOO_LONG))
-    selection = selection._replace(left_out=(*selection.left_out, *rows))
+    selection = selection._replace(left_out=(*selection.left_out, *rows, *change.target.left_out))
     if change.others:
         selection = selection.without(merges.inherited(change.diff, change.others), merges.INHERITED)
     return selection.shard(*job.shard) if job.shard else selection

@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any
 
-DEEPEST = 20
+DEEPEST = 10
 """Brackets within brackets, where not all of it is JSON; findings have three."""
 # Texts, since `re` compiles and keeps them when they are first used, which most reviews never do.
 _BRACKET = r'(?s)"(?:[^"\\]|\\.)*+"|[\[\]{}]'
