@@ -19,9 +19,10 @@ KNOWN = {
 """What git puts before the old and the new name; `diff.mnemonicPrefix` and `-R` included."""
 LENGTH = 2
 """Of each of them."""
-SCHEME = b"://"
 ENOUGH = 2
 """Files whose names agree on prefixes that end in a letter, which may be chance in one."""
+MOST_TOLD = 16
+"""Pairs of prefixes in one patch, of which each name is held against each."""
 _SLASHES = rb"[^\w/]*/+"
 _MARKS = rb"[-:=_~+@#!,]+"
 
@@ -51,7 +52,19 @@ class Sides(NamedTuple):
     @property
     def ending(self) -> int:
         """Bytes of that ending."""
-        return len(_beginning([self.old[::-1], self.new[::-1]]))
+        low, high = 0, min(len(self.old), len(self.new))
+        while low < high:  # by halves, since a patch may have names of any length
+            middle = (low + high + 1) // 2
+            if self.old.endswith(self.new[len(self.new) - middle :]):
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether the two names are the same behind git's own prefixes."""
+        return are_known(self.old, self.new) and self.old[LENGTH:] == self.new[LENGTH:]
 
 
 class Prefixes:
@@ -65,7 +78,7 @@ class Prefixes:
         for sides in files:
             if sides.was and sides.becomes:
                 self._tell(sides.old, sides.new, sides.was, sides.becomes)
-            elif sides.old != sides.new and sides.ending:
+            elif sides.old != sides.new and not sides.is_usual and sides.ending:
                 self._alike.setdefault(sides.heads, []).append(sides.new[-sides.ending :])
                 if sides.is_one_file:
                     self._certain.add(sides.heads)
@@ -73,7 +86,7 @@ class Prefixes:
     def _tell(self, old: bytes, new: bytes, was: bytes, becomes: bytes) -> None:
         if old.endswith(was) and new.endswith(becomes):
             pair = (old.removesuffix(was), new.removesuffix(becomes))
-            if pair not in self._told:
+            if pair not in self._told and len(self._told) < MOST_TOLD:
                 self._told.append(pair)
 
     def lengths(self, sides: Sides) -> tuple[int, int]:
@@ -84,9 +97,10 @@ class Prefixes:
                 return len(old), len(new)
         if sides.old == sides.new:
             return 0, 0
+        if sides.is_usual:
+            return LENGTH, LENGTH
         heads = sides.heads
-        rest_is_one = sides.old[LENGTH:] == sides.new[LENGTH:]
-        if are_known(sides.old, sides.new) and (rest_is_one or heads not in self._certain):
+        if are_known(sides.old, sides.new) and heads not in self._certain:
             return LENGTH, LENGTH
         shared = self._shared(heads)
         return (0, 0) if shared is None else (len(heads[0]) + shared, len(heads[1]) + shared)
