@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
@@ -45,6 +46,8 @@ COMMANDS = {
     "hook": "hook.hook",
 }
 """Each command's place in this folder, loaded when it is called (start-up is a feature)."""
+REVIEWING = frozenset({"review", "ci", "merge", "catch-up", "baseline", "hook"})
+"""Commands whose failure leaves code without a review; of any other one it is its own."""
 HELP_FLAGS = ("-h", "--help", "--version")
 
 
@@ -84,7 +87,8 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, context_settings=CONTEXT, name="kilo-review")
 @click.version_option(__version__, message="kilo-review %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Review a change with a model on this machine; the code never leaves it.
 
     TARGET is `staged` (default), `uncommitted`, `branch`, a revision, A..B, A...B, or - for a patch on
@@ -93,6 +97,7 @@ def cli() -> None:
     Exit codes: 0 nothing blocks, 1 blocking findings, 2 wrong usage or configuration, 3 not or not fully
     reviewed, 130 interrupted.
     """
+    ctx.obj.command = ctx.invoked_subcommand or ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,16 +122,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"kilo-review: {for_terminal(str(error))}{stopped}")
         code = error.exit_code
     except (KiloReviewError, OSError) as error:
-        code = _not_reviewed(boundary, for_terminal(str(error)))
+        code = _failed(boundary, for_terminal(_cause(error)))
     except SystemExit:  # click's answer to a broken pipe of any kind, ours to git included
-        code = _not_reviewed(boundary, "a pipe broke in the middle of the work")
+        code = _failed(boundary, "a pipe broke in the middle of the work")
     except Exception as error:  # noqa: BLE001  the one boundary: a bug of ours must not stop a commit
         import traceback  # noqa: PLC0415
 
         say(for_terminal(traceback.format_exc()).rstrip())
-        code = _not_reviewed(
-            boundary, f"internal error ({type(error).__name__}); please report it with the lines above"
-        )
+        code = _failed(boundary, f"internal error ({type(error).__name__}); please report it with the lines above")
     return int(code or 0)
 
 
@@ -134,7 +137,24 @@ def _as_interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001
     raise KeyboardInterrupt
 
 
-def _not_reviewed(boundary: Boundary, reason: str) -> int:
+def _cause(error: Exception) -> str:
+    """Return what an error says; the system's own words leave out which folder or file it is about."""
+    if not isinstance(error, OSError):
+        return str(error)
+    try:
+        os.getcwd()  # noqa: PTH109  pathlib asks the same
+    except FileNotFoundError:
+        return "the working directory was removed. Change into one that is there"
+    except OSError:
+        pass
+    why = error.strerror or str(error)
+    return f"{error.filename!a}: {why}" if error.filename else why
+
+
+def _failed(boundary: Boundary, reason: str) -> int:
+    if boundary.command and boundary.command not in REVIEWING:
+        say(f"kilo-review: {boundary.command} failed: {reason}")
+        return ExitCode.NOT_REVIEWED
     goes_on = boundary.on_unavailable is OnUnavailable.ALLOW
     tail = f" ({boundary.held} goes on)" if goes_on and boundary.held else ""
     say(f"kilo-review: not reviewed: {reason}{tail}")

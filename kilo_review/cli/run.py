@@ -16,7 +16,7 @@ from kilo_review.deadline import Deadline
 from kilo_review.display import for_terminal
 from kilo_review.errors import DeadlineError, KiloReviewError, SourceError
 from kilo_review.job import Job
-from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code
+from kilo_review.judge.policy import ExitCode, FailOn, OnNothing, OnUnavailable, Verify, exit_code, selects_nothing
 from kilo_review.outcome import Outcome, TargetKind, summed
 from kilo_review.plan import rules
 from kilo_review.report import deliver, renderer
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 MOST_SEARCHED = 1 << 20
 """Bytes of the change that are searched for secrets which the model may name without quoting them."""
+NOTHING_SELECTED = "all of the change was skipped, which counts as not reviewed (--on-nothing fail)"
 REPORT_SECONDS = 30.0
 """For git to show the change to those formats that show it."""
 
@@ -70,6 +71,7 @@ class Boundary:
 
     on_unavailable: OnUnavailable = OnUnavailable.BLOCK
     held: str = ""
+    command: str = ""
 
 
 def _nothing(view: View) -> None:
@@ -171,7 +173,10 @@ class Run(NamedTuple):
         self, outcome: Outcome, session: Session | None = None, patch: bytes | None = None, *, counts: bool = True
     ) -> int:
         """Write the reports; the exit code. With a session, the run is counted in its ledger."""
-        code = exit_code(outcome, self.on_unavailable)
+        on_nothing = self.settings.on_nothing
+        if on_nothing is OnNothing.FAIL and selects_nothing(outcome):
+            outcome.notes.append(NOTHING_SELECTED)
+        code = exit_code(outcome, self.on_unavailable, on_nothing)
         if session is not None and counts and outcome.target.kind is not TargetKind.PATCH:
             held = code == ExitCode.BLOCKED and bool(self.caller.held)
             session.ledger.count(self.caller.kind, outcome, held=held)
@@ -284,6 +289,7 @@ def _settings_from(flags: dict[str, Any], environment: Any) -> dict[str, Any]:  
         given |= file("ca_file", environment[CA_VARIABLE], CA_VARIABLE)
     given["fail_on"] = FailOn(flags["fail_on"]) if flags["fail_on"] else None
     given["on_unavailable"] = OnUnavailable(flags["on_unavailable"]) if flags["on_unavailable"] else None
+    given["on_nothing"] = OnNothing(flags["on_nothing"]) if flags["on_nothing"] else None
     if flags["language"]:
         given |= language("language", flags["language"], "--language")
     given["verify"] = Verify(flags["verify"]) if flags["verify"] else None

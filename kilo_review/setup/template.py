@@ -16,6 +16,7 @@ TEXT = """\
 # language = "fr"              # of titles and messages
 # rules_tokens = 1000          # for the project's rules (.kilo-review/rules, .kilocode/rules, AGENTS.md); 0: none
 # on_unavailable = "allow"     # if not everything could be reviewed: allow or block
+# on_nothing = "fail"          # if all of a change is skipped: allow or fail
 # max_seconds = 20             # time limit for the whole run, 0 for none
 # base = "origin/main"         # what the target `branch` is compared with
 # exclude = ["*.sql"]          # files that are not reviewed, as in .gitignore
