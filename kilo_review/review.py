@@ -57,6 +57,7 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
     outcome = _outcome(job, change, selection)
     ledger = session.ledger if change.repo else Ledger.absent(Path())
     if selection.chosen:
+        _ = job.rules.every  # what is wrong about them is told before a model is asked
         session.syntax.expect(file.path for file, _ in selection.chosen)
         decided = _decided(job, change, session)
         _inquiry()(job, watch, change, selection, session, ledger, decided).ask(outcome)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +27,7 @@ from kilo_review.report.view import View
 from kilo_review.report.wanted import Wanted, check, wanted
 from kilo_review.session import Session
 from kilo_review.source import change as changes
+from kilo_review.source import governing
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
@@ -117,15 +118,18 @@ class Run(NamedTuple):
             votes=int(self.flags.get("votes", 1)),
             report_unused=bool(self.flags["report_unused"]),
             prompts=prompts.load(self.settings.prompts, self.settings.language),
-            rules=rules.load(
-                self.root if self.settings.rules_tokens else None, self.settings.rules_tokens, self.deadline
-            ),
+            rules=self.rules() if self.settings.rules_tokens else rules.Book(tokens=0),
             deadline=self.deadline,
             ignore_lists=config.ignore_lists(self.settings, self.root),
             fail_on=self.settings.fail_on,
             patch=patch,
             in_background=not self.caller.is_seen,
         )
+
+    def rules(self) -> rules.Book:
+        """The project's rules."""
+        find = partial(governing.agents_below, deadline=self.deadline)
+        return rules.load(self.root, self.settings.rules_tokens, self.deadline, find)
 
     def conclude(
         self,
