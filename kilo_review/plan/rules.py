@@ -212,7 +212,7 @@ class _Reader:
         self._size = self._heads = self._files = 0
 
     def read(self, path: Path, *, within: Path | None = None) -> tuple[str, str]:
-        """Return the name of a file for messages, and its text; a link may lead to a file of its folder, or `within`."""
+        """Return the name of a file for messages, and its text; links may lead to its own folder, or `within`."""
         self._deadline.cap(1.0)
         origin = escaped_path(path.relative_to(self._root).as_posix())
         text = _text(path, origin, within)
