@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fuzz.strategies import hostile_text, json_values, numbers
 from fuzz.target import property_of
-from kilo_review.display import one_line
+from kilo_review.display import one_line, shortened
 from kilo_review.errors import BadReplyError
 from kilo_review.finding import Category, Severity
 from kilo_review.judge import parse as reading
@@ -33,6 +33,13 @@ WORDS = (
     *(b"</think>", b"<think>", b"```json", b"NaN", b"\\ud800", b"\\u0066indings", b'"confirmed": true', b'"evidence":'),
     *(b'"cause":', b'"remove":', b'"write":', b"\xef\xbb\xbf", b"[[[[[[[[", b'{"a":', b"1e999", b"{}", b"[]"),
 )
+LONGEST = {
+    "code": reading.LONGEST_QUOTE,
+    "file": reading.LONGEST_QUOTE,
+    "problem": reading.LONGEST_MESSAGE,
+    "title": reading.LONGEST_TITLE,
+}
+"""Characters of each text that a finding keeps."""
 ITEM = '{"code":"x = 1","file":"a.py","line":3,"problem":"p","severity":"major","title":"t","type":"bug"}'
 
 
@@ -174,7 +181,7 @@ def _expected(item: dict[str, Any]) -> tuple[str, ...]:
     return (
         item["severity"].strip().lower(),
         item["type"],
-        *(item[name][:99] for name in ("code", "file", "problem", "title")),
+        *(shortened(item[name], longest)[:99] for name, longest in LONGEST.items()),
     )
 
 
