@@ -83,7 +83,7 @@ class Job(NamedTuple):
             *(model.provider, model.name, model.base_url, sorted(model.options.items())),
             *(self.prompts.version, sorted(self.ignore_lists.items())),
             *self._verification,
-            *(self.categories, self.is_pull_request, self.rules.rules, self.rules.rules and self.rules.tokens),
+            *(self.categories, self.is_pull_request, self.rules.every, self.rules.every and self.rules.tokens),
             *((self.votes,) if self.votes > 1 else ()),
         )
         return hashlib.sha256(json.dumps(known, default=str).encode("utf-8", "replace")).hexdigest()[:32]

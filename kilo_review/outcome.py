@@ -35,6 +35,7 @@ class Target(NamedTuple):
         head: hex id of the new tree; None likewise.
         others: of a merge, the trees of its further parents: what is as in one of them is not new.
         postponed: why it is not the time to review it now, such as in the middle of a rebase.
+        left_out: rows of what belongs to the new tree and could not be taken into it.
     """
 
     kind: TargetKind
@@ -42,6 +43,7 @@ class Target(NamedTuple):
     head: str | None
     others: tuple[str, ...] = ()
     postponed: str = ""
+    left_out: tuple[Entry, ...] = ()
 
     @property
     def change(self) -> tuple[str, str] | None:

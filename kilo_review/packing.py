@@ -250,6 +250,6 @@ class Packer:
 
     def _fixed(self) -> int:
         prompts = self.job.prompts
-        rules = prompts.rules_template if self.job.rules.rules else ""
+        rules = prompts.rules_template if self.job.rules.every else ""
         language = prompts.language and prompts.language_template
         return self.meter.estimate(prompts.system + prompts.review_template + rules + language)

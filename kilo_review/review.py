@@ -74,6 +74,7 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
     outcome = _outcome(job, change, selection)
     ledger = session.ledger if change.repo else Ledger.absent(Path())
     if selection.chosen:
+        _ = job.rules.every  # what is wrong about them is told before a model is asked
         session.syntax.expect(file.path for file, _ in selection.chosen)
         decided = _decided(job, change, session)
         _inquiry()(job, watch, change, selection, session, ledger, decided).ask(outcome)
@@ -266,7 +267,7 @@ def _select(job: Job, change: Change, session: Session) -> scope.Selection:
         exempts_itself=not job.is_pull_request,
     )
     rows = (row for file in too_long for row in scope.entries(file, State.NOT_REVIEWED, TOO_LONG))
-    selection = selection._replace(left_out=(*selection.left_out, *rows))
+    selection = selection._replace(left_out=(*selection.left_out, *rows, *change.target.left_out))
     if change.others:
         selection = selection.without(merges.inherited(change.diff, change.others), merges.INHERITED)
     files_of = {hunk: file for file, hunk in selection.chosen}

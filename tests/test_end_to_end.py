@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 def test_nothing_staged_is_said_and_passes(kilo: Runner) -> None:
     done = kilo()
     assert done.code == 0
-    assert done.text == "kilo-review: nothing to review: nothing is staged\n"
+    assert done.text == (
+        "kilo-review: nothing to review: nothing is staged; kilo-review uncommitted reviews what is not staged\n"
+    )
 
 
 def test_clean(kilo: Runner, buggy: Repo) -> None:

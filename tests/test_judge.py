@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +14,10 @@ from hypothesis import strategies as st
 from kilo_review.errors import BadReplyError
 from kilo_review.finding import Category, Finding, Severity, Status
 from kilo_review.judge.anchor import anchor, merged
-from kilo_review.judge.parse import Claim, parse, salvage
+from kilo_review.judge.parse import SEVERITIES, Claim, parse, salvage
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, exit_code, mark_blocking
+from kilo_review.judge.remedy import parse_explanation
+from kilo_review.judge.verify import parse_ruling
 from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.plan.chunk import Piece, TokenMeter, pieces_of
 from kilo_review.plan.context import Context, Heading
@@ -85,6 +89,99 @@ def test_a_readable_reply(text: str) -> None:
 def test_an_unreadable_reply_is_never_clean(text: str, reason: str) -> None:
     with pytest.raises(BadReplyError, match=reason):
         parse(text)
+
+
+LOOSE = {
+    "a tab": ('"x\t= 1"', "x\t= 1"),
+    "a tab in prose around it": ('"x\t= 1"', "x\t= 1"),
+    "a line break": ('"x = 1\ny = 2"', "x = 1\ny = 2"),
+    "an escape character": ('"x\x1b[2J"', "x\x1b[2J"),
+    "NUL": ('"x\0y"', "x\0y"),
+    "a pattern": (r'"re.match(\"\d+\.\w\", x)"', r're.match("\d+\.\w", x)'),
+    "an escaped quote": (r'"x = \'a\'"', "x = 'a'"),
+    "a path": (r'"open(C:\users\x41)"', r"open(C:\users\x41)"),
+    "half of a code point": (r'"\u00g0 \u12"', r"\u00g0 \u12"),
+    "the end of a line": ('"x = 1 + \\\ny"', "x = 1 + \\\ny"),
+    "proper escapes beside them": (r'"\d\\d\"\/\u0041\t"', '\\d\\d"/A\t'),
+    "commas that are text": (r'"f(a,) [b,] {c,}\d"', r"f(a,) [b,] {c,}\d"),
+}
+"""How a model writes a line of code, and what it says."""
+
+
+@pytest.mark.parametrize(("written", "said"), LOOSE.values(), ids=LOOSE)
+def test_a_quoted_line_is_read_where_json_has_no_word_for_it(written: str, said: str) -> None:
+    text = reply(ITEM).replace('"x = 1"', written)
+    first = Claim(said, "a.py", 3, "p", Severity.CRITICAL, "t", Category.BUG)
+    for loose in (
+        text,
+        text.replace("]}", ",],}"),
+        f"```json\n{text}\n```",
+        f"Here: {text} That is all.",
+        f"[] {text}",
+    ):
+        assert parse(loose) == [first]
+    two = text.replace("}]", "}, " + json.dumps(ITEM) + ",\n]")
+    assert [claim.code for claim in parse(two)] == [said, "x = 1"]
+    assert salvage(two[:-8]) == [first]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"findings": [,]}',
+        '{"findings": [],,}',
+        '{,"findings": []}',
+        '{"findings": , }',
+        '{"findings": [}]',
+        '{"findings": [],',
+        "{'findings': []}",
+        '{"findings": [] /* none */}',
+        '{"findings": [], "note": "cut',
+        '{"findings": [], "note": "a\tb", "findings": [1],}',
+        '{"findings": [], "note": "a\tb", "value": NaN}',
+        '{"findings": [],} {"findings": [1],}',
+        reply(ITEM).replace('"x = 1"', '"x = \t"1""'),
+        reply(ITEM).replace('"x = 1"', '"x\t= 1", "code": "y = 1"'),
+        reply(ITEM).replace('"x = 1"', '"x\t= 1" "a"'),
+        reply(ITEM).replace('"x = 1"', '"C:\\"'),
+        reply(ITEM).replace('"x = 1"', '"x\t= 1')[:-1],
+        '{"a":' * 40 + '{"findings": [],}' + "}" * 40,
+    ],
+    ids=lambda text: text[:40],
+)
+def test_what_has_several_readings_is_not_read(text: str) -> None:
+    for around in ("{}", "Here:\n{}\nThat is all."):
+        with pytest.raises(BadReplyError):
+            parse(around.replace("{}", text))
+
+
+SCALES = {
+    Severity.CRITICAL: ("critical", "blocker", "Fatal", "severe", "HIGH", "error"),
+    Severity.MAJOR: ("major", "medium", "moderate", " warning", "Warn"),
+    Severity.MINOR: ("minor", "low", "info", "informational", "note", "notice", "hint"),
+}
+
+
+def test_severities_of_other_scales_are_mapped_by_a_table() -> None:
+    for severity, words in SCALES.items():
+        assert {claim.severity for word in words for claim in parse(reply(ITEM | {"severity": word}))} == {severity}
+    for word in ("", "none", "unknown", "highest", "not high", "error?", "critical or minor", "P1", "3"):
+        with pytest.raises(BadReplyError, match="unknown severity"):
+            parse(reply(ITEM | {"severity": word}))
+
+
+def test_a_ruling_is_read_as_loosely_and_a_fix_never_with_two_readings() -> None:
+    assert parse_ruling('{"confirmed": true, "evidence": "x\t\\d",}') == (True, "x \\d")
+    fix = r'{"cause": "c", "example": "", "remove": "x\d", "write": "WRITE",}'
+    assert parse_explanation(fix.replace("WRITE", "y\t\\w")).write == "y\t\\w"
+    with pytest.raises(BadReplyError):
+        parse_explanation(fix.replace("WRITE", r"y = \'don't\'"))
+
+
+def test_the_manual_names_every_word_for_a_severity() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "usage.md").read_text()
+    section = text.partition("## Severities")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`(\w+)`", section)) == set(SEVERITIES)
 
 
 def test_json_in_the_reasoning_counts_only_if_the_answer_is_empty() -> None:
@@ -207,6 +304,14 @@ def test_the_quote_finds_the_line(code: str, line: int | None, expected: int) ->
     path, found, _, _, status = place(code, line)
     assert (path, found) == ("src/a.py", expected)
     assert status is not Status.UNANCHORED
+
+
+@pytest.mark.parametrize("code", ["print('don\\'t')", "print('don't')"])
+def test_a_quote_is_found_with_and_without_its_escape(code: str) -> None:
+    line = code.encode()
+    among = pieces(b"--- a/src/a.py\n+++ b/src/a.py\n@@ -1 +1,2 @@\n x = 1\n+    " + line + b"\n")
+    for quote in ("print('don\\'t')", "print('don't')"):
+        assert place(quote, among=among)[1:] == (2, 2, f"    {code}", Status.ACTIVE)
 
 
 MOVED = b"""\

@@ -12,7 +12,9 @@ from kilo_review.errors import ConfigError
 from kilo_review.finding import Severity
 from kilo_review.plan.rules import Book, Rule, Shelf, load
 from kilo_review.prompts import REPLY_SCHEMA, reply_schema
+from kilo_review.source import governing
 from tests.fakes.ollama import Model, Ollama
+from tests.here import recorded, run_here
 from tests.hooked import chats, claims_tested
 
 if TYPE_CHECKING:
@@ -242,6 +244,100 @@ def test_files_that_lead_out_of_the_repository_are_refused(tmp_path: Path) -> No
     (root / ".kilocode" / "rules" / "a.md").symlink_to(outside / "secret.md")
     with pytest.raises(ConfigError, match="not a link"):
         load(root)
+
+
+# REVIEW.md, and AGENTS.md in subfolders
+
+
+@pytest.fixture
+def nested(repo: Repo) -> Repo:
+    """Rules at the top and in folders, some of them not yet known to git."""
+    repo.write("REVIEW.md", "Review\n")
+    repo.write("AGENTS.md", "Top\n")
+    repo.write("src/AGENTS.md", "Source\n")
+    repo.write("src/deep/er/AGENTS.md", "---\nseverity: minor\n---\nDeep\n")
+    repo.commit("library", **{"lib/AGENTS__md": "Library\n"})
+    repo.write("src/AGENTS.md.txt", "No rule\n")
+    repo.write("src/blank/AGENTS.md", " \n")
+    repo.write(".gitignore", "ignored/\n")
+    repo.write("ignored/AGENTS.md", "Ignored\n")
+    return repo
+
+
+def test_rules_of_a_folder_are_about_what_lies_below_the_nearest_last(
+    kilo: Runner, nested: Repo, server: Ollama
+) -> None:
+    sent = {}
+    for path in ("src/deep/er/x.py", "src/x.py", "srcs/x.py", "x.py"):
+        nested.git("reset", "-q")
+        nested.stage(path, "x = 1\n")
+        server.calls.clear()
+        kilo(*use(server), "--no-cache")
+        sent[path] = [line[5:] for line in chats(server)[0].split("\n") if line.startswith("RULE ")]
+    top = ["REVIEW", "AGENTS"]
+    assert sent == {
+        "src/deep/er/x.py": [*top, "src/AGENTS", "src/deep/er/AGENTS"],
+        "src/x.py": [*top, "src/AGENTS"],
+        "srcs/x.py": top,
+        "x.py": top,
+    }
+
+
+def test_rules_of_folders_are_listed(kilo: Runner, nested: Repo) -> None:
+    listed = [line.partition("; about")[0] for line in kilo("rules").text.splitlines()[:-1]]
+    assert listed == [
+        *("REVIEW.md: every file", "AGENTS.md: every file", "lib/AGENTS.md: below lib", "src/AGENTS.md: below src"),
+        "src/deep/er/AGENTS.md: below src/deep/er",
+    ]
+    rows = json.loads(kilo("rules", "src/a.py", "--format", "json").stdout)["rules"]
+    assert [(row["path"], row["below"]) for row in rows][1:] == [("AGENTS.md", ""), ("src/AGENTS.md", "src")]
+    assert kilo("rules", cwd=nested.path / "src").text == kilo("rules").text
+
+
+def test_what_changes_in_them_is_asked_about_anew(kilo: Runner, nested: Repo, server: Ollama) -> None:
+    server.answer = json.dumps({"findings": []})
+    nested.stage("src/x.py", "x = 1\n")
+    for text, asked in (("Source\n", 1), ("Source\n", 0), ("Other\n", 1)):
+        nested.write("src/AGENTS.md", text)
+        server.calls.clear()
+        kilo(*use(server))
+        assert len(server.asked("/api/chat")) == asked
+
+
+def test_the_limits_of_rules_are_those_of_folders_too(repo: Repo, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "AGENTS.md").write_text("secret")
+    folder = repo.path / "a"
+    folder.mkdir()
+    (folder / "AGENTS.md").symlink_to(tmp_path / "outside" / "AGENTS.md")
+    with pytest.raises(ConfigError, match="leads elsewhere"):
+        _ = load(repo.path, find=governing.agents_below).every
+    (folder / "AGENTS.md").unlink()
+    (folder / "AGENTS.md").symlink_to("nowhere")
+    assert load(repo.path, find=governing.agents_below).every == ()
+    (folder / "AGENTS.md").unlink()
+    (folder / "AGENTS.md").symlink_to("../REVIEW.md")
+    repo.write("REVIEW.md", "Review\n")
+    assert [rule.text for rule in load(repo.path, find=governing.agents_below).every] == ["Review\n", "Review\n"]
+    (folder / "AGENTS.md").unlink()
+    folder.rmdir()
+    folder.symlink_to(tmp_path / "outside")
+    with pytest.raises(ConfigError, match="leads out of the repository"):
+        _ = load(repo.path, find=lambda _: ["a/AGENTS.md"]).every
+    for number in range(501):
+        repo.write(f"f{number}/AGENTS.md", "x")
+    with pytest.raises(ConfigError, match="500 are the limit"):
+        _ = load(repo.path, find=governing.agents_below).every
+
+
+def test_without_anything_to_review_no_folder_is_looked_through(
+    nested: Repo, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.chdir(nested.path)
+    with recorded() as seen:
+        assert run_here(capsysbinary).code == 0
+    assert [event for event in seen if event.startswith("subprocess.Popen")]
+    assert not [event for event in seen if "ls-files" in event]
 
 
 def test_files_that_are_no_text_or_too_many(tmp_path: Path) -> None:

@@ -183,6 +183,118 @@ def test_no_prefix_setting_of_git_shortens_a_name(repo: Repo, name: str, setting
     assert [facts(file) for file in gone.files] == [("D", name, 0, 1)]
 
 
+PAIRS = {
+    "bitbucket": ("src://", "dst://"),
+    "folders": ("old/", "new/"),
+    "with a common ending": ("left/", "right/"),
+    "several folders": ("before/the/change/", "after/the/change/"),
+    "one side alone": ("", "new/"),
+    "the other side alone": ("old/", ""),
+    "the same, as git's new one": ("x/", "b/"),
+    "marks": ("old-", "new-"),
+    "letters": ("old", "new"),
+    "longer than git's": ("a/old/", "b/new/"),
+    "blanks": ("my old/", "my new/"),
+    "quoted": ("vorh\u00e9r/", "n\u00e4chher/"),
+    "swapped": ("b/", "a/"),
+    "none": ("", ""),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+def test_any_prefixes_that_git_is_told_to_write_are_recognised(repo: Repo, pair: tuple[str, str]) -> None:
+    old, new = pair
+    names = ["a/x.py", "b/x.py", "src/x.py", "sp ace/x y.py", "x.py", 'q"uote.py', "x b/y.py", "\u00e9/x.py", ".dot"]
+    for name in names:
+        repo.stage(name, "one\ntwo\n")
+        repo.stage(f"{name}.gone", f"{name}\ngone\n")
+        repo.stage(f"{name}.bin", f"\0{name}")
+        repo.stage(f"{name}.from", f"{name}\n" * 5)
+    repo.commit()
+    for name in names:
+        repo.stage(name, "one\n2\n")
+        repo.stage(f"{name}.new", "new\n")
+        repo.stage(f"{name}.empty", "")
+        repo.stage(f"{name}.bin", f"\0{name}.")
+        repo.git("rm", "-q", "--", f"{name}.gone")
+        repo.git("mv", "--", f"{name}.from", f"{name}.to")
+    for context in ("-U3", "-U0"):
+        data = repo.git("diff", "--cached", "-M", context, f"--src-prefix={old}", f"--dst-prefix={new}").stdout
+        expected = [facts(each) for each in staged(repo).files]
+        assert [facts(each) for each in parse_patch(data).files] == expected
+        assert [each.old_path for each in parse_patch(data).files] == [each.old_path for each in staged(repo).files]
+
+
+@pytest.mark.parametrize("pair", [PAIRS[name] for name in ("bitbucket", "folders", "with a common ending", "marks")])
+@pytest.mark.parametrize("kind", ["new", "changed", "binary", "gone"])
+def test_one_file_is_enough_to_recognise_them(repo: Repo, pair: tuple[str, str], kind: str) -> None:
+    name = "src/app.py"
+    if kind != "new":
+        repo.stage(name, "one\n")
+        repo.commit()
+    if kind == "gone":
+        repo.git("rm", "-q", name)
+    else:
+        repo.stage(name, {"new": "one\n", "changed": "two\n", "binary": "\0"}[kind])
+    (file,) = parse_patch(
+        repo.git("diff", "--cached", *map("--{}-prefix={}".format, ("src", "dst"), pair)).stdout
+    ).files
+    assert (file.path, file.old_path) == (name, None)
+    assert {hunk.path for hunk in file.hunks} <= {name}
+
+
+def test_the_same_prefix_on_both_sides_is_known_by_a_rename(repo: Repo) -> None:
+    repo.stage("lib/a.py", "1\n2\n3\n4\n")
+    repo.stage("b.py", "1\n")
+    repo.commit()
+    repo.git("mv", "lib/a.py", "lib/c.py")
+    repo.stage("b.py", "2\n")
+    data = repo.git("diff", "--cached", "-M", "--src-prefix=here/", "--dst-prefix=here/").stdout
+    assert [(each.path, each.old_path) for each in parse_patch(data).files] == [
+        ("b.py", None),
+        ("lib/c.py", "lib/a.py"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("old/x.py", "new/x.py", "new/x.py"),  # of `diff -ru`, where folders may be what they look like
+        ("test_a.py", "best_a.py", "best_a.py"),
+        ("x.py.orig", "x.py", "x.py"),
+        ("src://x.py", "dst://x.py", "x.py"),
+        ("a/x.py", "b/x.py", "x.py"),
+        ("a/old/x.py", "b/new/x.py", "new/x.py"),  # of `git diff --no-index`
+        ("a.py", "b.py", "b.py"),
+    ],
+)
+def test_other_names_are_left_as_they_are(old: str, new: str, path: str) -> None:
+    plain = f"--- {old}\n+++ {new}\n@@ -1 +1 @@\n-1\n+2\n"
+    (file,) = parse_patch(plain.encode()).files
+    assert (file.path, {hunk.path for hunk in file.hunks}) == (path, {path})
+    if not old.startswith("old/"):
+        (file,) = parse_patch(f"diff --git {old} {new}\n{plain}".encode()).files
+        assert file.path == path
+
+
+def test_patches_with_different_prefixes_may_follow_each_other() -> None:
+    text = "".join(
+        f"diff --git {old}{name} {new}{name}\n--- {old}{name}\n+++ {new}{name}\n@@ -1 +1 @@\n-1\n+2\n"
+        for old, new in (("a/", "b/"), ("src://", "dst://"), ("", ""), ("i/", "w/"), ("old/", "new/"))
+        for name in ("lib/x.py", "b/y.py")
+    )
+    assert [each.path for each in parse_patch(text.encode()).files] == ["lib/x.py", "b/y.py"] * 5
+
+
+def test_a_patch_of_bitbucket_is_reported_under_its_names(
+    buggy: Repo, kilo: Runner, division: dict[str, object]
+) -> None:
+    patch = buggy.git("diff", "--cached", "--src-prefix=src://", "--dst-prefix=dst://").stdout
+    done = kilo("-", *kilo.scripted({"findings": [division]}), "--format", "json", stdin=patch)
+    assert [each["path"] for each in done.json()["findings"]] == ["app.py"]
+    assert [each["path"] for each in done.json()["coverage"]["entries"]] == ["app.py"]
+
+
 # What cannot be read is an error, never "nothing changed"
 
 

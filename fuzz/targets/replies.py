@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fuzz.strategies import hostile_text, json_values, numbers
 from fuzz.target import property_of
-from kilo_review.display import one_line
+from kilo_review.display import one_line, shortened
 from kilo_review.errors import BadReplyError
 from kilo_review.finding import Category, Severity
 from kilo_review.judge import parse as reading
@@ -33,6 +33,13 @@ WORDS = (
     *(b"</think>", b"<think>", b"```json", b"NaN", b"\\ud800", b"\\u0066indings", b'"confirmed": true', b'"evidence":'),
     *(b'"cause":', b'"remove":', b'"write":', b"\xef\xbb\xbf", b"[[[[[[[[", b'{"a":', b"1e999", b"{}", b"[]"),
 )
+LONGEST = {
+    "code": reading.LONGEST_QUOTE,
+    "file": reading.LONGEST_QUOTE,
+    "problem": reading.LONGEST_MESSAGE,
+    "title": reading.LONGEST_TITLE,
+}
+"""Characters of each text that a finding keeps."""
 ITEM = '{"code":"x = 1","file":"a.py","line":3,"problem":"p","severity":"major","title":"t","type":"bug"}'
 
 
@@ -69,6 +76,7 @@ def _objects(draw: DrawFn, whole: SearchStrategy[Any]) -> Said:
     value = draw(whole)
     value = json.loads(json.dumps(value))  # two halves of a surrogate pair become one character
     text = json.dumps(value, ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1])))
+    text = _loosely(text) if draw(st.booleans()) else text
     around = draw(st.sampled_from(AROUND))
     if around == "{}":
         return Said(
@@ -83,6 +91,13 @@ def _objects(draw: DrawFn, whole: SearchStrategy[Any]) -> Said:
     )
     cut = draw(st.none() | st.integers(0, len(text)))
     return Said(text[:cut], draw(hostile_text))
+
+
+def _loosely(text: str) -> str:
+    """JSON with raw control characters, an escape that JSON does not have, and a comma behind the last element."""
+    raw = {"\\t": "\t", "\\n": "\n", "\\r": "\r", "\\b": "\b", "\\f": "\f", "\\\\d": "\\d"}
+    loose = re.sub(r"\\\\d|\\.", lambda match: raw.get(match.group(), match.group()), text)
+    return loose if not re.search(r"[^\[{]\s*[\]}]\Z", loose) else f"{loose[:-1]},{loose[-1]}"
 
 
 def replies() -> SearchStrategy[Said]:
@@ -166,7 +181,7 @@ def _expected(item: dict[str, Any]) -> tuple[str, ...]:
     return (
         item["severity"].strip().lower(),
         item["type"],
-        *(item[name][:99] for name in ("code", "file", "problem", "title")),
+        *(shortened(item[name], longest)[:99] for name, longest in LONGEST.items()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import suppress
 from importlib import import_module
@@ -46,6 +47,8 @@ COMMANDS = {
     "hook": "hook.hook",
 }
 """Each command's place in this folder, loaded when it is called (start-up is a feature)."""
+REVIEWING = frozenset({"review", "ci", "merge", "catch-up", "baseline", "hook"})
+"""Commands whose failure leaves code without a review; of any other one it is its own."""
 HELP_FLAGS = ("-h", "--help", "--version")
 
 
@@ -85,7 +88,8 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, context_settings=CONTEXT, name="kilo-review")
 @click.version_option(__version__, message="kilo-review %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Review a change with a model on this machine; the code never leaves it.
 
     TARGET is `staged` (default), `uncommitted`, `branch`, a revision, A..B, A...B, or - for a patch on
@@ -94,6 +98,7 @@ def cli() -> None:
     Exit codes: 0 nothing blocks, 1 blocking findings, 2 wrong usage or configuration, 3 not or not fully
     reviewed, 130 interrupted.
     """
+    ctx.obj.command = ctx.invoked_subcommand or ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,17 +122,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"kilo-review: {for_terminal(str(error))}{stopped}")
         code = error.exit_code
     except (KiloReviewError, OSError) as error:
-        code = _not_reviewed(boundary, for_terminal(str(error)))
+        code = _failed(boundary, for_terminal(_cause(error)))
     except SystemExit:  # click's answer to a broken pipe of any kind, ours to git included
-        code = _not_reviewed(boundary, "a pipe broke in the middle of the work")
+        code = _failed(boundary, "a pipe broke in the middle of the work")
     except Exception as error:  # noqa: BLE001  the one boundary: a bug of ours must not stop a commit
         import traceback  # noqa: PLC0415
 
         with suppress(OSError, ValueError):  # standard error may be gone, too
             say(for_terminal(traceback.format_exc()).rstrip())
-        code = _not_reviewed(
-            boundary, f"internal error ({type(error).__name__}); please report it with the lines above"
-        )
+        code = _failed(boundary, f"internal error ({type(error).__name__}); please report it with the lines above")
     return int(code or 0)
 
 
@@ -148,7 +151,24 @@ def _leave(boundary: Boundary, reason: str) -> str:
     return boundary.trail.leave(reason) if boundary.trail else ""
 
 
-def _not_reviewed(boundary: Boundary, reason: str) -> int:
+def _cause(error: Exception) -> str:
+    """Return what an error says; the system's own words leave out which folder or file it is about."""
+    if not isinstance(error, OSError):
+        return str(error)
+    try:
+        os.getcwd()  # noqa: PTH109  pathlib asks the same
+    except FileNotFoundError:
+        return "the working directory was removed. Change into one that is there"
+    except OSError:
+        pass
+    why = error.strerror or str(error)
+    return f"{error.filename!a}: {why}" if error.filename else why
+
+
+def _failed(boundary: Boundary, reason: str) -> int:
+    if boundary.command and boundary.command not in REVIEWING:
+        say(f"kilo-review: {boundary.command} failed: {reason}")
+        return ExitCode.NOT_REVIEWED
     goes_on = boundary.on_unavailable is OnUnavailable.ALLOW
     words = [f"{boundary.held} goes on"] if goes_on and boundary.held else []
     words += filter(None, [_leave(boundary, reason)])

@@ -159,8 +159,10 @@ def _on_trial(base: str | None, seconds: float | None, *, may_fetch: bool) -> It
         if not pipeline.is_proposal:
             yield Trial(pipeline, found, repo, repo.top())
             return
-        governing.lay_out(repo, repo.tree(found.base), folder)
-        repo.stand_apart(repo.tree(found.base))
+        tree = repo.tree(found.base)
+        places = (*governing.FILES, *governing.FOLDERS, *governing.agents_in(repo, tree))
+        governing.lay_out(repo, tree, folder, places)
+        repo.stand_apart(tree)
         yield Trial(pipeline, found, repo, folder)
 
 

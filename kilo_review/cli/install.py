@@ -8,6 +8,7 @@ import click
 
 from kilo_review import atomic_write, config
 from kilo_review.cli.options import CONTEXT
+from kilo_review.cli.tell import tell
 from kilo_review.errors import ConfigError
 from kilo_review.hooks import install, script
 from kilo_review.hooks.place import Place, place_for_all, place_here
@@ -55,13 +56,12 @@ def install_command(hooks: tuple[str, ...], for_all: bool) -> int:
     place = _place(chosen, for_all=for_all)
     spelled = None if for_all else worktree.hooks_folder(Path.cwd())
     _refuse_links(spelled or place.folder)
-    for line in install.install(place, chosen, Path.cwd()):
-        click.echo(line)
+    done = install.install(place, chosen, Path.cwd())
     if place.warning:
         say(f"kilo-review: {place.warning}")
     flag = " --global" if for_all else ""
-    click.echo(f"Try it: git commit. Take it away: kilo-review uninstall{flag}")
-    return ExitCode.PASS
+    done.append(f"Try it: git commit. Take it away: kilo-review uninstall{flag}")
+    return tell("\n".join(done), None, ExitCode.PASS)
 
 
 @click.command("uninstall", context_settings=CONTEXT)
@@ -73,6 +73,5 @@ def uninstall_command(hooks: tuple[str, ...], for_all: bool) -> int:
     """Take our git hooks away, and put back what was there before."""
     chosen = hooks or script.HOOKS
     place = _place(("pre-push",), for_all=for_all)
-    for line in install.uninstall(place, chosen, Path.cwd()) or ["there is no hook of ours"]:
-        click.echo(line)
-    return ExitCode.PASS
+    done = install.uninstall(place, chosen, Path.cwd()) or ["there is no hook of ours"]
+    return tell("\n".join(done), None, ExitCode.PASS)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kilo_review import config
-from kilo_review.judge.policy import FailOn, OnUnavailable, Verify
+from kilo_review.judge.policy import FailOn, OnNothing, OnUnavailable, Verify
 from kilo_review.models import PROVIDERS
 from kilo_review.report import FORMATS
 
@@ -102,6 +102,11 @@ OPTIONS = (
         "--on-unavailable",
         type=_choice(OnUnavailable),
         help="If not everything could be reviewed: allow (exit 0) or block (exit 3). [default: block; in hooks: allow]",
+    ),
+    option(
+        "--on-nothing",
+        type=_choice(OnNothing),
+        help="If all of a change is skipped: allow (exit 0) or fail (exit 3). [default: allow]",
     ),
     option(
         "--max-seconds",

@@ -14,14 +14,19 @@ from kilo_review.cli.run import Run, prepare
 from kilo_review.cli.tell import tell
 from kilo_review.errors import UsageError
 from kilo_review.judge.policy import ExitCode
+from kilo_review.outcome import TargetKind
 from kilo_review.report.progress import say
+from kilo_review.report.words import NOTHING
 from kilo_review.source.target import PATCH, Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kilo_review.job import Job
+    from kilo_review.outcome import Outcome
     from kilo_review.session import Session
+
+ELSEWHERE = "kilo-review uncommitted reviews what is not staged"
 
 
 class _Review(click.Command):
@@ -66,8 +71,15 @@ def review_command(ctx: click.Context, /, target: str, dry_run: bool, show_promp
         if show_prompt:
             return _show_prompts(run, job, session)
         if dry_run:
-            return run.report(review.plan(job, session), patch=patch)
-        return run.conclude((review.run(each, run.talk, session) for each in [job]), session, patch=patch)
+            return run.report(_with_hint(review.plan(job, session)), patch=patch)
+        return run.conclude((_with_hint(review.run(each, run.talk, session)) for each in [job]), session, patch=patch)
+
+
+def _with_hint(outcome: Outcome) -> Outcome:
+    """Say what reviews unstaged changes; git is not asked whether there are any, since its filters would run."""
+    if outcome.target.kind is TargetKind.STAGED and not outcome.entries:
+        outcome.nothing = f"{outcome.nothing or NOTHING[TargetKind.STAGED]}; {ELSEWHERE}"
+    return outcome
 
 
 def _check_paths(paths: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
 from kilo_review.display import escaped_path, one_line
 from kilo_review.plan.chunk import TokenMeter
-from kilo_review.plan.rules import Shelf, load
+from kilo_review.plan.rules import Shelf
 from kilo_review.report import deliver
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 def rules_command(ctx: click.Context, /, paths: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401
     """List the project's rules, or those about some files: what they are about, their tokens, what is shadowed."""
     run = prepare(ctx, flags)
-    book = load(run.root, run.settings.rules_tokens, run.deadline)
+    book = run.rules()
     shelf = Shelf(book, TokenMeter().estimate)
     paths = tuple(PurePosixPath(path).as_posix() for path in paths)
-    found = [rule for rule in book.rules if not paths or any(rule in shelf.about(path) for path in paths)]
+    found = [rule for rule in book.every if not paths or any(rule in shelf.about(path) for path in paths)]
     sent = {rule for path in paths for rule in shelf.chosen(path)} if paths else set(found)
     if flags["format_"] == "json":
         return deliver.deliver(_json(found, book, shelf), flags["output"], 0)
@@ -54,7 +54,8 @@ def _lines(found: Sequence[Rule], book: Book, shelf: Shelf, sent: set[Rule]) -> 
 
 def about(rule: Rule) -> str:
     """The files that a rule is about, in words."""
-    words = [one_line(", ".join(rule.globs))] if rule.globs else []
+    words = [f"below {escaped_path(rule.below)}"] if rule.below else []
+    words += [one_line(", ".join(rule.globs))] if rule.globs else []
     words += [f"in {', '.join(rule.languages)}"] if rule.languages else []
     return " ".join(words) or "every file"
 
@@ -64,6 +65,7 @@ def _json(found: Sequence[Rule], book: Book, shelf: Shelf) -> str:
         {
             "name": rule.name,
             "path": rule.origin,
+            "below": rule.below and escaped_path(rule.below),
             "globs": rule.globs,
             "languages": rule.languages,
             "severity": rule.severity and rule.severity.value,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +16,7 @@ from kilo_review.deadline import Deadline
 from kilo_review.display import for_terminal
 from kilo_review.errors import DeadlineError, KiloReviewError, SourceError
 from kilo_review.job import Job
-from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code
+from kilo_review.judge.policy import ExitCode, FailOn, OnNothing, OnUnavailable, Verify, exit_code, selects_nothing
 from kilo_review.outcome import Outcome, TargetKind, summed
 from kilo_review.plan import rules
 from kilo_review.report import deliver, renderer
@@ -27,6 +27,7 @@ from kilo_review.report.view import View
 from kilo_review.report.wanted import Wanted, check, wanted
 from kilo_review.session import Session
 from kilo_review.source import change as changes
+from kilo_review.source import governing
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 MOST_SEARCHED = 1 << 20
 """Bytes of the change that are searched for secrets which the model may name without quoting them."""
+NOTHING_SELECTED = "all of the change was skipped, which counts as not reviewed (--on-nothing fail)"
 REPORT_SECONDS = 30.0
 """For git to show the change to those formats that show it."""
 HELD_SECONDS = 0.5
@@ -75,6 +77,7 @@ class Boundary:
     held: str = ""
     trail: Trail | None = None
     """Where a hook leaves on record that it has not reviewed."""
+    command: str = ""
 
 
 def _nothing(view: View) -> None:
@@ -120,15 +123,18 @@ class Run(NamedTuple):
             votes=int(self.flags.get("votes", 1)),
             report_unused=bool(self.flags["report_unused"]),
             prompts=prompts.load(self.settings.prompts, self.settings.language),
-            rules=rules.load(
-                self.root if self.settings.rules_tokens else None, self.settings.rules_tokens, self.deadline
-            ),
+            rules=self.rules() if self.settings.rules_tokens else rules.Book(tokens=0),
             deadline=self.deadline,
             ignore_lists=config.ignore_lists(self.settings, self.root),
             fail_on=self.settings.fail_on,
             patch=patch,
             in_background=not self.caller.is_seen,
         )
+
+    def rules(self) -> rules.Book:
+        """The project's rules."""
+        find = partial(governing.agents_below, deadline=self.deadline)
+        return rules.load(self.root, self.settings.rules_tokens, self.deadline, find)
 
     def conclude(
         self,
@@ -176,7 +182,10 @@ class Run(NamedTuple):
         self, outcome: Outcome, session: Session | None = None, patch: bytes | None = None, *, counts: bool = True
     ) -> int:
         """Write the reports; the exit code. With a session, the run is counted in its ledger."""
-        code = exit_code(outcome, self.on_unavailable)
+        on_nothing = self.settings.on_nothing
+        if on_nothing is OnNothing.FAIL and selects_nothing(outcome):
+            outcome.notes.append(NOTHING_SELECTED)
+        code = exit_code(outcome, self.on_unavailable, on_nothing)
         if session is not None and counts and outcome.target.kind is not TargetKind.PATCH:
             held = code == ExitCode.BLOCKED and bool(self.caller.held)
             session.ledger.count(self.caller.kind, outcome, held=held)
@@ -290,6 +299,7 @@ def _settings_from(flags: dict[str, Any], environment: Any) -> dict[str, Any]:  
         given |= file("ca_file", environment[CA_VARIABLE], CA_VARIABLE)
     given["fail_on"] = FailOn(flags["fail_on"]) if flags["fail_on"] else None
     given["on_unavailable"] = OnUnavailable(flags["on_unavailable"]) if flags["on_unavailable"] else None
+    given["on_nothing"] = OnNothing(flags["on_nothing"]) if flags["on_nothing"] else None
     if flags["language"]:
         given |= language("language", flags["language"], "--language")
     given["verify"] = Verify(flags["verify"]) if flags["verify"] else None

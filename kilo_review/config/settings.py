@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kilo_review.judge.policy import FailOn, OnUnavailable, Verify
+from kilo_review.judge.policy import FailOn, OnNothing, OnUnavailable, Verify
 from kilo_review.models.base import ModelRequest
 from kilo_review.models.consent import Consent
 from kilo_review.plan.rules import DEFAULT_TOKENS
@@ -33,6 +33,7 @@ class Settings(NamedTuple):
         options: model parameters.
         fail_on: the least severity that blocks.
         on_unavailable: what to do if the change was not, or not fully, reviewed; None for the caller's default.
+        on_nothing: what to do if nothing of a change was selected for review.
         max_seconds: time limit for the whole process; None for the caller's default, 0 for none.
         base: what `branch` compares with; None to find it.
         exclude: gitignore patterns of files that are not reviewed.
@@ -56,6 +57,7 @@ class Settings(NamedTuple):
     options: Mapping[str, Any] = {}
     fail_on: FailOn = FailOn.CRITICAL
     on_unavailable: OnUnavailable | None = None
+    on_nothing: OnNothing = OnNothing.ALLOW
     max_seconds: float | None = None
     base: str | None = None
     exclude: tuple[str, ...] = ()

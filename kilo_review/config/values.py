@@ -10,7 +10,7 @@ from kilo_review import options
 from kilo_review.config.settings import Settings
 from kilo_review.errors import ConfigError
 from kilo_review.judge import categories
-from kilo_review.judge.policy import FailOn, OnUnavailable, Verify
+from kilo_review.judge.policy import FailOn, OnNothing, OnUnavailable, Verify
 from kilo_review.models import PROVIDERS
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ READERS: dict[str, Callable[[str, object, str], dict[str, Any]]] = {
     "ca_file": file,
     "fail_on": _choice(tuple(FailOn), FailOn),
     "on_unavailable": _choice(tuple(OnUnavailable), OnUnavailable),
+    "on_nothing": _choice(tuple(OnNothing), OnNothing),
     "max_seconds": _seconds,
     "base": _string,
     "exclude": _patterns,

@@ -239,7 +239,8 @@ def _folds(line: str) -> set[str]:
 
 
 def _fold(text: str) -> str:
-    return "".join(printable(text).split())
+    """Return a text without white space, and with every quote as if it were not escaped: models escape too many."""
+    return "".join(printable(text).split()).replace("\\'", "'")
 
 
 def _runs(piece: Piece, quotes: Sequence[str], match: Callable[[str, str], bool]) -> list[_Place]:

@@ -6,13 +6,13 @@ never taken for "no findings".
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review.display import shortened
 from kilo_review.errors import BadReplyError
 from kilo_review.finding import Category, Severity
+from kilo_review.judge import loose_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,16 @@ LONGEST_PROSE = 1 << 16
 """Characters of an answer that is not JSON as a whole; each brace in it may cost as much time as all of it."""
 REMEDIES = ("fix", "suggestion", "suggested_fix", "replacement")
 """Names under which models add a fix of their own accord."""
+SEVERITIES = {
+    **{severity.value: severity for severity in Severity},
+    **dict.fromkeys(("blocker", "fatal", "severe", "high", "error"), Severity.CRITICAL),
+    **dict.fromkeys(("medium", "moderate", "warning", "warn"), Severity.MAJOR),
+    **dict.fromkeys(("low", "info", "informational", "information", "note", "notice", "hint"), Severity.MINOR),
+}
+"""What models say for a severity: the words of other scales as the worst that they can mean here (docs/usage.md).
+
+Each finding that would block is verified, so too high a word costs one request, and too low a one hides a defect. A
+word that stands in no scale is an error, and the model is asked again."""
 # Patterns are text here and in the other modules that a start passes through: `re` compiles and keeps them when
 # they are first used, which at a commit with nothing to review is never.
 _THINKING = r"(?is)\A\s*+(?:<think(?:ing)?>)?.*?</think(?:ing)?>"
@@ -103,28 +113,32 @@ def salvage(text: str) -> list[Claim]:
     """The complete findings of a reply that was cut off; possibly none."""
     claims: list[Claim] = []
     start = text.find("[") + 1
-    decoder = json.JSONDecoder()
     while start and len(claims) < MOST_FINDINGS:
         start = text.find("{", start)
         if start < 0:
             break
         try:
-            item, start = decoder.raw_decode(text, start)
+            item, start = loose_json.at(text, start)
             claims.append(_claim(item))
-        except (ValueError, RecursionError, BadReplyError):
+        except (ValueError, BadReplyError):
             break
     return claims
 
 
-def object_with(name: str, text: str) -> dict[str, Any]:
+def object_with(name: str, text: str, *, is_code: bool = False) -> dict[str, Any]:
     """The object that has this key: the whole text if it is JSON, else the only such object in the prose.
+
+    Args:
+        name: the key.
+        text: the answer.
+        is_code: a text of it takes the place of code, so none may have two readings.
 
     Raises:
         BadReplyError: there is none, or several that differ.
     """
     content = text.lstrip("\ufeff").strip()
-    whole = _decoded(content)
-    found = [whole] if whole is not None else list(_objects_in(_prose_of(content)))
+    whole = _decoded(content, is_code=is_code)
+    found = [whole] if whole is not None else list(_objects_in(_prose_of(content), is_code=is_code))
     candidates = [each for each in found if isinstance(each, dict) and name in each]
     if not candidates:
         raise BadReplyError(f"the model's answer has no {name!r}")
@@ -153,24 +167,23 @@ def _items(content: str) -> list[object]:
     return lists[0]
 
 
-def _decoded(text: str) -> object:
+def _decoded(text: str, *, is_code: bool = False) -> object:
     """The text as one JSON value, or None."""
     try:
-        value, end = _DECODER.raw_decode(text.strip())
-    except (ValueError, RecursionError):
+        return loose_json.whole(text, is_code=is_code)
+    except ValueError:
         return None
-    return value if not text.strip()[end:].strip() else None
 
 
-def _objects_in(text: str) -> Iterator[object]:
+def _objects_in(text: str, *, is_code: bool = False) -> Iterator[object]:
     """Every JSON object in a text, one after the other."""
     start = text.find("{")
     for _ in range(MOST_BRACES):
         if start < 0:
             return
         try:
-            value, end = _DECODER.raw_decode(text, start)
-        except (ValueError, RecursionError):
+            value, end = loose_json.at(text, start, is_code=is_code)
+        except ValueError:
             end = start + 1
         else:
             yield value
@@ -197,20 +210,6 @@ def _still_thinking() -> BadReplyError:
         "the model was still thinking when its answer ended",
         hint="Switch its thinking off, or allow more with --option num_predict=4096",
     )
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:  # noqa: ANN401
-    raise ValueError(f"{name} is no JSON")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _list_in(value: object) -> list[object]:
@@ -267,9 +266,9 @@ def _line(value: object) -> int | None:
 
 def _severity(item: dict[str, Any]) -> Severity:
     value = _text(item, "severity", LONGEST_TITLE).strip().lower()
-    if value not in set(Severity):
+    if value not in SEVERITIES:
         raise BadReplyError(f"a finding of the model has the unknown severity {value!a}")
-    return Severity(value)
+    return SEVERITIES[value]
 
 
 def _category(item: dict[str, Any]) -> Category:

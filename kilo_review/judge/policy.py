@@ -28,6 +28,13 @@ class OnUnavailable(StrEnum):
     BLOCK = "block"
 
 
+class OnNothing(StrEnum):
+    """What happens if nothing of a change that is not empty was selected for review."""
+
+    ALLOW = "allow"
+    FAIL = "fail"
+
+
 class Verify(StrEnum):
     """Which findings the model is asked to refute."""
 
@@ -52,7 +59,13 @@ def mark_blocking(findings: list[Finding], fail_on: FailOn) -> list[Finding]:
     return [finding._replace(blocking=blocks(finding, fail_on)) for finding in ordered]
 
 
-def exit_code(outcome: Outcome, on_unavailable: OnUnavailable) -> ExitCode:
+def selects_nothing(outcome: Outcome) -> bool:
+    """Whether all of a change was skipped; a part of one, and a change that is not due yet, do not tell."""
+    is_whole = outcome.shard is None and not outcome.target.postponed
+    return is_whole and bool(outcome.entries) and outcome.count(State.SKIPPED) == len(outcome.entries)
+
+
+def exit_code(outcome: Outcome, on_unavailable: OnUnavailable, on_nothing: OnNothing = OnNothing.ALLOW) -> ExitCode:
     """An interruption, then a finding that blocks, then whether all was looked at."""
     if outcome.interrupted:
         return ExitCode.INTERRUPTED
@@ -63,6 +76,8 @@ def exit_code(outcome: Outcome, on_unavailable: OnUnavailable) -> ExitCode:
         and not outcome.dry_run
         and on_unavailable is OnUnavailable.BLOCK
     ):
+        return ExitCode.NOT_REVIEWED
+    if on_nothing is OnNothing.FAIL and selects_nothing(outcome) and not outcome.dry_run:
         return ExitCode.NOT_REVIEWED
     return ExitCode.PASS
 

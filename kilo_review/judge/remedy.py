@@ -39,7 +39,7 @@ def parse_explanation(text: str, reasoning: str = "") -> Explanation:
     Raises:
         BadReplyError: it has not the form.
     """
-    found = object_with("cause", text if text.strip() else reasoning)
+    found = object_with("cause", text if text.strip() else reasoning, is_code=True)
     values = [found.get(name, "") for name in FIELDS]
     texts = [printable(value) for value in values if isinstance(value, str)]
     if len(texts) != len(FIELDS) or not texts[0][:LONGEST].strip():

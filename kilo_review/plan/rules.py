@@ -6,6 +6,7 @@ They are the repository's words, so they are data: they may name further defects
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 FOLDERS = (".kilo-review/rules", ".kilocode/rules")
 """Where they lie; a rule of the first shadows one of the same name in the second."""
+REVIEW = "REVIEW.md"
+"""Kilo Code's place for what its reviews heed."""
 AGENTS = "AGENTS.md"
+"""In a subfolder, it is about what lies below."""
 DEFAULT_TOKENS = 1000
 """For all rules of one request; a fifth of what fits the smallest usual window beside the answer."""
 MOST_FILES = 500
@@ -52,6 +56,7 @@ class Rule(NamedTuple):
         globs: patterns of the files that it is about, as in .gitignore; none: every file.
         languages: likewise, by language.
         severity: of findings that break it; None: as the model judges.
+        below: the folder that it is about; "" for all of the repository.
     """
 
     name: str
@@ -60,6 +65,7 @@ class Rule(NamedTuple):
     globs: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     severity: Severity | None = None
+    below: str = ""
 
     @property
     def block(self) -> str:
@@ -75,11 +81,22 @@ class Book(NamedTuple):
         rules: those that count.
         shadowed: files that do not, each with the one that does.
         tokens: the budget for one request.
+        below: reads the rules of subfolders, the nearest to a file last; not before there is something to review.
     """
 
     rules: tuple[Rule, ...] = ()
     shadowed: tuple[tuple[str, str], ...] = ()
     tokens: int = DEFAULT_TOKENS
+    below: Callable[[], tuple[Rule, ...]] = tuple
+
+    @property
+    def every(self) -> tuple[Rule, ...]:
+        """Return the rules of the whole repository and those of its subfolders.
+
+        Raises:
+            ConfigError: as of `load`.
+        """
+        return (*self.rules, *self.below())
 
 
 class Shelf:
@@ -96,7 +113,7 @@ class Shelf:
         self._deadline = deadline or Deadline()
         self._book = book
         self._estimate = estimate
-        self._matchers = [(rule, _matcher(rule, deadline)) for rule in book.rules]
+        self._matchers = [(rule, _matcher(rule, deadline)) for rule in book.every]
         self._chosen: dict[str, tuple[Rule, ...]] = {}
         self._left: dict[Rule, int] = {}
         self._blocks: dict[Rule, str] = {}
@@ -152,8 +169,19 @@ def blocks(rules: Sequence[Rule]) -> str:
     return "\n\n".join(rule.block for rule in rules)
 
 
-def load(root: Path | None, tokens: int = DEFAULT_TOKENS, deadline: Deadline | None = None) -> Book:
+def load(
+    root: Path | None,
+    tokens: int = DEFAULT_TOKENS,
+    deadline: Deadline | None = None,
+    find: Callable[[Path], Sequence[str]] | None = None,
+) -> Book:
     """Read the rules of a repository.
+
+    Args:
+        root: its top; None for no repository.
+        tokens: the budget for one request.
+        deadline: when reading must be over.
+        find: the paths of `AGENTS.md` in its subfolders; None to leave them out.
 
     Raises:
         ConfigError: one of the files cannot be read, its head is wrong, or they are too large.
@@ -163,24 +191,59 @@ def load(root: Path | None, tokens: int = DEFAULT_TOKENS, deadline: Deadline | N
         return Book(tokens=tokens)
     found: dict[str, Rule] = {}
     shadowed: list[tuple[str, str]] = []
-    size, heads = 0, 0
+    reader = _Reader(root, deadline)
     for path in _files(root):
-        (deadline or Deadline()).cap(1.0)
-        origin = escaped_path(path.relative_to(root).as_posix())
-        text = _text(path, origin)
-        size += len(text)
-        heads += front_matter.length(text)
-        if size > MOST_SIZE or heads > LONGEST_HEADS:
-            raise ConfigError(
-                f"with {origin} the rules are too large: {MOST_SIZE >> 20} MiB, and {LONGEST_HEADS >> 10} KiB of heads,"
-                " are the limit"
-            )
+        origin, text = reader.read(path)
         rule = _rule(path, origin, text)
         if rule.name in found:
             shadowed.append((rule.origin, found[rule.name].origin))
         elif rule.text.strip():
             found[rule.name] = rule
-    return Book(tuple(found.values()), tuple(shadowed), tokens)
+    if find is None:
+        return Book(tuple(found.values()), tuple(shadowed), tokens)
+    return Book(tuple(found.values()), tuple(shadowed), tokens, cache(lambda: _below(root, find(root), reader)))
+
+
+class _Reader:
+    """Reads files within the limits that all of them together have."""
+
+    def __init__(self, root: Path, deadline: Deadline | None) -> None:
+        self._root, self._deadline = root, deadline or Deadline()
+        self._size = self._heads = self._files = 0
+
+    def read(self, path: Path, *, within: Path | None = None) -> tuple[str, str]:
+        """Return the name of a file for messages, and its text; links may lead to its own folder, or `within`."""
+        self._deadline.cap(1.0)
+        origin = escaped_path(path.relative_to(self._root).as_posix())
+        text = _text(path, origin, within)
+        self._files += 1
+        self._size += len(text)
+        self._heads += front_matter.length(text)
+        if self._files > MOST_FILES:
+            raise ConfigError(f"with {origin} there are too many files of rules; {MOST_FILES} are the limit")
+        if self._size > MOST_SIZE or self._heads > LONGEST_HEADS:
+            raise ConfigError(
+                f"with {origin} the rules are too large: {MOST_SIZE >> 20} MiB, and {LONGEST_HEADS >> 10} KiB of heads,"
+                " are the limit"
+            )
+        return origin, text
+
+
+def _below(root: Path, paths: Sequence[str], reader: _Reader) -> tuple[Rule, ...]:
+    """Return the rules of subfolders, those of a folder before those of the folders in it."""
+    rules = []
+    for path in sorted(paths, key=lambda path: (path.count("/"), path)):
+        folder, _, _ = path.rpartition("/")
+        if not Path(os.path.realpath(root / folder)).is_relative_to(os.path.realpath(root)):
+            raise ConfigError(f"{str(root / folder)!a} leads out of the repository")
+        if not (root / path).exists():  # git knows it, and it is gone; or a link that leads nowhere
+            continue
+        origin, text = reader.read(root / path, within=root)
+        rule = _rule(root / path, origin, text)
+        name = _named(escaped_path(path.removesuffix(".md"))[-LONGEST_NAME:])
+        if rule.text.strip():
+            rules.append(rule._replace(name=name, below=folder))
+    return tuple(rules)
 
 
 def _files(root: Path) -> list[Path]:
@@ -194,25 +257,28 @@ def _files(root: Path) -> list[Path]:
         found += sorted(path for path in folder.iterdir() if path.suffix == ".md")
     if len(found) > MOST_FILES:
         raise ConfigError(f"there are {len(found)} files of rules; {MOST_FILES} are the limit")
-    agents = root / AGENTS
-    return [*found, agents] if agents.exists() else found
+    return found + [root / name for name in (REVIEW, AGENTS) if (root / name).exists()]
 
 
-def _text(path: Path, origin: str) -> str:
+def _text(path: Path, origin: str, within: Path | None) -> str:
     try:
-        return safe_file.read_bytes(path).decode("utf-8-sig")
+        return safe_file.read_bytes(path, within=within).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{origin} is not UTF-8: {error}") from None
 
 
 def _rule(path: Path, origin: str, text: str) -> Rule:
     head, body = front_matter.split(text, origin)
-    name = inert(one_line(path.stem)).replace('"', "'")[:LONGEST_NAME].strip() or UNNAMED
+    name = _named(path.stem)
     globs = _words(head.get("globs"), f"{origin}: globs")
     languages = tuple(_language(word, origin) for word in _words(head.get("languages"), f"{origin}: languages"))
     rule = Rule(name, origin, body, globs, languages, _severity(head.get("severity"), origin))
     _matcher(rule)  # a pattern that is none is told now
     return rule
+
+
+def _named(text: str) -> str:
+    return inert(one_line(text)).replace('"', "'")[:LONGEST_NAME].strip() or UNNAMED
 
 
 def _words(value: Any, origin: str) -> tuple[str, ...]:  # noqa: ANN401  whatever stands in the file
@@ -245,6 +311,8 @@ def _matcher(rule: Rule, deadline: Deadline | None = None) -> Callable[[str], bo
     listed = ignore_list(rule.origin, rule.globs, deadline)
 
     def matches(path: str) -> bool:
+        if rule.below and not path.startswith(f"{rule.below}/"):
+            return False
         if rule.globs and not listed(path):
             return False
         return not rule.languages or language_of(path) in rule.languages

@@ -26,6 +26,13 @@ KNOWN: tuple[tuple[str, type[SourceError | TargetError], str, str], ...] = (
         "Change into one, or give a patch on standard input: kilo-review -",
     ),
     ("unmerged", SourceError, "the index has unmerged paths", "Resolve the conflicts and `git add` them first"),
+    (
+        "The empty string is not a valid path",
+        SourceError,
+        "a path in git's configuration is empty",
+        "Name a folder, or take the setting out; for hooks: git config --unset core.hooksPath",
+    ),
+    ("$HOME not set", SourceError, "the variable HOME is not set, and git keeps your own settings there", "Set HOME"),
     ("promisor remote", SourceError, *_PARTIAL),
     ("lazy fetching disabled", SourceError, *_PARTIAL),
 )
@@ -51,6 +58,7 @@ def explain(command: str, status: int, errors: str) -> SourceError | TargetError
             return kind(message, hint=hint)
     if "Timeout:" in errors:
         return too_slow(command)
-    said = [line for line in errors.strip().splitlines() if line.startswith(("fatal:", "error:"))]
+    whole = re.sub(r"\n[ \t]+", " ", errors.strip())  # git puts the names that it speaks of on lines of their own
+    said = [line for line in whole.splitlines() if line.startswith(("fatal:", "error:"))]
     detail = "; ".join(said[-2:]) or errors.strip()[-300:] or "it said nothing"
     return SourceError(f"git {command} failed with status {status}: {detail}")

@@ -121,6 +121,17 @@ class Git:
             raise explain(arguments[0], status, errors)
         return status, output
 
+    def attempt(self, *arguments: str) -> tuple[int, bytes, str]:
+        """Exit status, output and complaints of a command that may do a part of its work.
+
+        Raises:
+            SourceError: git is missing, or was killed by the deadline.
+        """
+        status, output, errors = self._execute(arguments, None)
+        if status < 0:
+            raise too_slow(arguments[0])
+        return status, output, errors
+
     def _execute(self, arguments: tuple[str, ...], stdin: bytes | None) -> tuple[int, bytes, str]:
         command = self.command(*arguments)
         limit = self._limit()

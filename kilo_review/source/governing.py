@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import os
 import posixpath
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from kilo_review.errors import SourceError
-from kilo_review.source.diff import SYMLINK
+from kilo_review.source.diff import SYMLINK, decode_path
+from kilo_review.source.layout import Located
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
+    from kilo_review.deadline import Deadline
     from kilo_review.source.diff import FileChange
     from kilo_review.source.repo import Repository
 
 SETTINGS = ".kilo-review.toml"
 SHARED_SETTINGS = "pyproject.toml"
 ATTRIBUTES = ".gitattributes"
-FILES = (SETTINGS, SHARED_SETTINGS, ".kilocodeignore", "AGENTS.md")
+AGENTS = "AGENTS.md"
+FILES = (SETTINGS, SHARED_SETTINGS, ".kilocodeignore", "REVIEW.md", AGENTS)
 FOLDERS = (".kilo-review", ".kilocode/rules")
 FOLDER = "040000"
 MOST_FILES = 2000
@@ -54,6 +56,23 @@ def lay_out(repo: Repository, tree: str, folder: Path, paths: Iterable[str] = (*
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
+
+
+def agents_below(root: Path, deadline: Deadline | None = None) -> list[str]:
+    """Return the paths of `AGENTS.md` in subfolders: of a checkout those that git does not ignore, else all."""
+    if os.path.lexists(root / ".git"):
+        git = Located(root, deadline)
+        listing = ("ls-files", "-z", "--full-name", "--cached", "--others", "--exclude-standard")
+        names = git.run(*listing, "--", f":(top,glob)**/{AGENTS}").split(b"\0")
+        return sorted({path for name in names if name and (path := decode_path(name)) != AGENTS})
+    found = (Path(folder).relative_to(root) / AGENTS for folder, _, files in os.walk(root) if AGENTS in files)
+    return sorted(path.as_posix() for path in found if path.as_posix() != AGENTS)
+
+
+def agents_in(repo: Repository, tree: str) -> list[str]:
+    """Return the paths of `AGENTS.md` in the subfolders of a tree."""
+    names = repo.run("ls-tree", "-r", "-z", "--full-tree", "--name-only", tree).split(b"\0")
+    return [decode_path(name) for name in names if name.endswith(f"/{AGENTS}".encode())]
 
 
 def _listed(repo: Repository, tree: str, paths: tuple[str, ...]) -> list[tuple[str, str, str]]:
@@ -118,7 +137,8 @@ def is_recorded(repo: Repository, tree: str, path: str) -> bool:
 
 
 def _is_usual(path: str) -> bool:
-    return path.startswith(tuple(f"{folder}/" for folder in FOLDERS)) or PurePosixPath(path).name == ATTRIBUTES
+    in_folder = path.startswith(tuple(f"{folder}/" for folder in FOLDERS))
+    return in_folder or PurePosixPath(path).name in {ATTRIBUTES, AGENTS}
 
 
 def _followed(repo: Repository, tree: str, path: str, oid: str) -> bytes | None:

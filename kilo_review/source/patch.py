@@ -7,9 +7,14 @@ diff, a hunk of the wrong length, text in which no file is found. An unread patc
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.errors import DiffMismatchError
 from kilo_review.source.diff import NO_MODE, Diff, FileChange, Hunk, decode_path, scan_hunks
+from kilo_review.source.prefixes import LENGTH, Prefixes, Sides, are_known, has_schemes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _ESCAPES = {b"a": 7, b"b": 8, b"t": 9, b"n": 10, b"v": 11, b"f": 12, b"r": 13, b'"': 34, b"\\": 92}
 _QUOTED = rb'"((?:[^"\\]|\\.)*)"'
@@ -18,21 +23,28 @@ _QUOTED_OR_OPEN = rb'"((?:[^"\\]|\\.)*)("|\\?\Z)'
 _EXTENDED = rb"(old mode|new mode|deleted file mode|new file mode|rename from|rename to|copy from|copy to) ([^\r\n]*)"
 LONGEST_HEADER = 4096
 _PLAIN_MODE = "100644"
-_PREFIXES = {
-    b"a/b/",
-    b"c/i/",
-    b"i/w/",
-    b"c/w/",
-    b"o/w/",
-    b"1/2/",
-    b"b/a/",
-    b"i/c/",
-    b"w/i/",
-    b"w/c/",
-    b"w/o/",
-    b"2/1/",
-}
-"""What git puts before the old and the new name; `diff.mnemonicPrefix` and `-R` included."""
+MOST_SPACES = 64
+"""In the two names of a file; more are not tried as the place where the second one begins."""
+
+
+class _Section(NamedTuple):
+    """One file of the patch, with its names as they stand there.
+
+    Attributes:
+        first: its `diff --git` line; b"" for a plain diff.
+        old: the name behind `---`; None for /dev/null, b"" where there is no such line.
+        new: the name behind `+++`, likewise.
+        extended: git's further lines.
+        hunks: of the file, with a name that is not final.
+        is_binary: git shows no lines for it.
+    """
+
+    first: bytes
+    old: bytes | None
+    new: bytes | None
+    extended: dict[bytes, bytes]
+    hunks: list[Hunk]
+    is_binary: bool
 
 
 def parse_patch(data: bytes) -> Diff:
@@ -42,27 +54,30 @@ def parse_patch(data: bytes) -> Diff:
         DiffMismatchError: it is coloured, combined, damaged, or holds no file although it is not empty.
     """
     _refuse_unreadable(data)
-    files: list[FileChange] = []
+    sections: list[_Section] = []
     position = 0
     while position < len(data):
         if data.startswith(b"diff --git ", position):
-            change, position = _git_section(data, position)
-            files.append(change)
+            section, position = _git_section(data, position)
+            sections.append(section)
         elif _plain_header(data, position):
-            change, position = _plain_section(data, position)
-            files.append(change)
+            section, position = _plain_section(data, position)
+            sections.append(section)
         elif data.startswith(b"@@ -", position):
             raise DiffMismatchError(
                 "the patch holds a hunk without the two names of its file", hint="Is the patch damaged?"
             )
         else:
             position = _next_line(data, position)
-    if not files and data.strip():
+    if not sections and data.strip():
         raise DiffMismatchError(
             "standard input holds text but no patch",
             hint="Pipe a unified diff in: git diff --no-color | kilo-review -",
         )
-    return Diff(data, tuple(files))
+    sides = [_sides(section) for section in sections]
+    prefixes = Prefixes(filter(None, sides))
+    names = [_names(section, each, prefixes) for section, each in zip(sections, sides, strict=True)]
+    return Diff(data, tuple(_change(section, *paths) for section, paths in zip(sections, names, strict=True)))
 
 
 def _refuse_unreadable(data: bytes) -> None:
@@ -105,29 +120,31 @@ def _plain_header(data: bytes, position: int) -> bool:
     return data.startswith(b"+++ ", second) and data.startswith(b"@@ ", _next_line(data, second))
 
 
-def _plain_section(data: bytes, position: int) -> tuple[FileChange, int]:
+def _plain_section(data: bytes, position: int) -> tuple[_Section, int]:
     second = _next_line(data, position)
-    old, new = _header_names(data, position)
-    path = new or old or "?"
+    old, new = _header_name(data, position), _header_name(data, second)
+    path = _shown(old, new)
     hunks, end = scan_hunks(data, _next_line(data, second), path)
     _check_end(data, end, hunks, path)
-    return _change(path, old, old is None, new is None, {}, hunks, is_binary=False), end
+    return _Section(b"", old, new, {}, hunks, is_binary=False), end
 
 
-def _git_section(data: bytes, position: int) -> tuple[FileChange, int]:
+def _git_section(data: bytes, position: int) -> tuple[_Section, int]:
     """A `diff --git` section: names from its `---`/`+++` or extended lines, else from its first line."""
     first = data[position : _next_line(data, position)]
     extended: dict[bytes, bytes] = {}
     hunks: list[Hunk] = []
     is_binary = False
-    old: str | None = ""
-    new: str | None = ""
+    old: bytes | None = b""
+    new: bytes | None = b""
     position = _next_line(data, position)
     while position < len(data) and not data.startswith(b"diff --git ", position):
         if _plain_header(data, position):
-            old, new = _header_names(data, position, has_prefixes=_same_halves(first) is None)
-            hunks, position = scan_hunks(data, _next_line(data, _next_line(data, position)), new or old or "?")
-            _check_end(data, position, hunks, new or old or "?")
+            second = _next_line(data, position)
+            old, new = _header_name(data, position), _header_name(data, second)
+            path = _shown(old, new)
+            hunks, position = scan_hunks(data, _next_line(data, second), path)
+            _check_end(data, position, hunks, path)
             break
         if data.startswith(b"--- ", position):
             raise DiffMismatchError("a file's names are not followed by a hunk", hint="Is the patch complete?")
@@ -140,24 +157,13 @@ def _git_section(data: bytes, position: int) -> tuple[FileChange, int]:
         elif not data.startswith((b"index ", b"similarity ", b"dissimilarity "), position) and not is_binary:
             break
         position = _next_line(data, position)
-    path = _extended_path(extended) or new or old or _first_line_path(first)
-    was = _extended_path(extended, b"from") or old or None
-    change = _change(path, was, old is None, new is None, extended, hunks, is_binary=is_binary)
-    return change, position
+    return _Section(first, old, new, extended, hunks, is_binary), position
 
 
-def _change(
-    path: str,
-    old_path: str | None,
-    is_new: bool,
-    is_gone: bool,
-    extended: dict[bytes, bytes],
-    hunks: list[Hunk],
-    *,
-    is_binary: bool,
-) -> FileChange:
-    is_new = is_new or b"new file mode" in extended
-    is_gone = is_gone or b"deleted file mode" in extended
+def _change(section: _Section, old_path: str | None, path: str) -> FileChange:
+    extended = section.extended
+    is_new = section.old is None or b"new file mode" in extended
+    is_gone = section.new is None or b"deleted file mode" in extended
     new_mode = (extended.get(b"new file mode") or extended.get(b"new mode") or _PLAIN_MODE.encode()).decode(
         "ascii", "replace"
     )
@@ -165,6 +171,7 @@ def _change(
         "ascii", "replace"
     )
     renamed = old_path if old_path not in (None, path) and not is_new else None
+    hunks = tuple(hunk._replace(path=path) for hunk in section.hunks)
     return FileChange(
         path=path,
         old_path=renamed,
@@ -175,24 +182,82 @@ def _change(
         new_oid="",
         added=sum(hunk.added for hunk in hunks),
         removed=sum(hunk.removed for hunk in hunks),
-        is_binary=is_binary and not hunks,
-        hunks=tuple(hunks),
+        is_binary=section.is_binary and not hunks,
+        hunks=hunks,
     )
 
 
-def _same_halves(line: bytes) -> bytes | None:
-    """The name on `diff --git X X`: two equal halves mean that there are no prefixes."""
-    names = line.removeprefix(b"diff --git ").rstrip(b"\r\n")
-    middle = len(names) // 2
-    return names[:middle] if names[:middle] == names[middle + 1 :] else None
+# Names
 
 
-def _header_names(data: bytes, position: int, *, has_prefixes: bool = True) -> tuple[str | None, str | None]:
-    """Old and new name from the `---` and `+++` lines, without git's prefixes; None for /dev/null."""
-    old, new = _header_name(data, position), _header_name(data, _next_line(data, position))
-    if has_prefixes and _are_prefixes(old, new):
-        old, new = old and old[2:], new and new[2:]
-    return (decode_path(old) if old else None), (decode_path(new) if new else None)
+def _sides(section: _Section) -> Sides | None:
+    """The two names of a file with their prefixes; None where they cannot be told apart, or git did not write them."""
+    was, becomes = _moved(section.extended, b"from"), _moved(section.extended, b"to")
+    if section.old and section.new:
+        if section.first or has_schemes(section.old, section.new):
+            return Sides(section.old, section.new, was, becomes)
+        return None
+    found = _parted(section, was, becomes)
+    return Sides(*found, was, becomes, is_one_file=was is None) if found else None
+
+
+def _parted(section: _Section, was: bytes | None, becomes: bytes | None) -> tuple[bytes, bytes] | None:
+    """The two names of a `diff --git` line: where they end as other lines say, or else most alike."""
+    pairs = [
+        (old, new)
+        for old, new in _ways_to_part(section.first.removeprefix(b"diff --git ").rstrip(b"\r\n"))
+        if (not section.old or old == section.old)
+        and (not section.new or new == section.new)
+        and (was is None or old.endswith(was))
+        and (becomes is None or new.endswith(becomes))
+    ]
+    if was is None:
+        return max(pairs, key=lambda pair: Sides(*pair).ending, default=None)
+    return pairs[0] if len(pairs) == 1 else None
+
+
+def _ways_to_part(names: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Each way to read two names, of which git quotes those that need it."""
+    if first := re.match(rb"(?:%s) (?=.)" % _QUOTED, names):
+        yield _unquoted(first.group(1)), _maybe_unquoted(names[first.end() :])
+        return
+    if names.endswith(b'"'):
+        found = re.findall(_QUOTED_OR_OPEN, names)
+        if [end for _, end in found] == [b'"']:
+            yield names[: names.index(b'"')].removesuffix(b" "), _unquoted(found[0][0])
+        return
+    if names.count(b" ") <= MOST_SPACES:
+        for space in re.finditer(rb"(?<=.) (?=.)", names):
+            yield names[: space.start()], names[space.end() :]
+    else:
+        yield _halves(names)
+
+
+def _names(section: _Section, sides: Sides | None, prefixes: Prefixes) -> tuple[str | None, str]:
+    """Old and new path, without prefixes; the old one is None where the patch does not tell it."""
+    was, becomes = _moved(section.extended, b"from"), _moved(section.extended, b"to")
+    if sides is None:
+        length = LENGTH if are_known(section.old, section.new) and (section.old or section.new) else 0
+        old = section.old[length:] if section.old else None
+        new = section.new[length:] if section.new else None
+    else:
+        of_old, of_new = prefixes.lengths(sides)
+        old, new = sides.old[of_old:], sides.new[of_new:]
+    path = becomes or new or old or _halves(section.first.removeprefix(b"diff --git ").rstrip(b"\r\n"))[1]
+    before = was or (old if section.old else None)
+    return (decode_path(before) if before else None), decode_path(path) or "?"
+
+
+def _shown(old: bytes | None, new: bytes | None) -> str:
+    """A name for messages, before all of the patch has been read."""
+    name = new or old or b"?"
+    return decode_path(name[LENGTH:] if are_known(old, new) else name)
+
+
+def _halves(names: bytes) -> tuple[bytes, bytes]:
+    """Two names of the same length."""
+    middle = (len(names) - 1) // 2
+    return names[:middle], names[middle + 1 :]
 
 
 def _header_name(data: bytes, position: int) -> bytes | None:
@@ -202,20 +267,10 @@ def _header_name(data: bytes, position: int) -> bytes | None:
     return None if name == b"/dev/null" else name
 
 
-def _extended_path(extended: dict[bytes, bytes], side: bytes = b"to") -> str | None:
+def _moved(extended: dict[bytes, bytes], side: bytes) -> bytes | None:
+    """The name on a rename's or a copy's line."""
     name = extended.get(b"rename " + side) or extended.get(b"copy " + side)
-    return decode_path(_maybe_unquoted(name)) if name else None
-
-
-def _first_line_path(line: bytes) -> str:
-    """The new name on `diff --git a/X b/X`, which is only ambiguous if X changed: then a rename line tells."""
-    if (whole := _same_halves(line)) is not None:
-        return decode_path(_maybe_unquoted(whole))
-    names = line.removeprefix(b"diff --git ").rstrip(b"\r\n")
-    found = re.findall(_QUOTED_OR_OPEN, names) if names.endswith(b'"') else []
-    quotes = [name for name, end in found if end == b'"']
-    name = _unquoted(quotes[-1]) if quotes else names[(len(names) - 1) // 2 + 1 :]
-    return decode_path(name[2:] if name[1:2] == b"/" else name) or "?"
+    return _maybe_unquoted(name) if name else None
 
 
 def _maybe_unquoted(name: bytes) -> bytes:
@@ -232,8 +287,3 @@ def _unquoted(text: bytes) -> bytes:
         return bytes([value])
 
     return re.sub(rb"\\([0-7]{1,3}|.)", byte, text)
-
-
-def _are_prefixes(old: bytes | None, new: bytes | None) -> bool:
-    """Whether both names, or the one that is there, begin as a known pair does."""
-    return any((old or pair[:2])[:2] + (new or pair[2:])[:2] == pair for pair in _PREFIXES)

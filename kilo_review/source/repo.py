@@ -15,9 +15,12 @@ from kilo_review.source.commits import Commits, oid_in
 from kilo_review.source.faults import explain, too_slow
 from kilo_review.source.git import REACHING, drained, end
 from kilo_review.source.scratch import Scratch
+from kilo_review.source.unread import add_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from kilo_review.outcome import Entry
 
 DIFF_FLAGS = (
     *("-r", "-z", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),
@@ -153,21 +156,25 @@ class Repository(Commits):
             return ()
         return about.st_ino, about.st_size, about.st_mtime_ns
 
-    def snapshot_worktree(self) -> str:
-        """The tree that `git add --all` and then `git commit` would record now."""
-        self._lay_over(copy_index=True)
-        self.run("add", "--all", "--", ":/", *self._temporary_exclusion())
-        self._index_tree = oid_in(self.run("write-tree"))
-        return self._index_tree
+    def snapshot_worktree(self, paths: tuple[str, ...] = ()) -> tuple[str, tuple[Entry, ...]]:
+        """The tree that `git add --all` and then `git commit` would record now, and rows for what git cannot add.
 
-    def _temporary_exclusion(self) -> list[str]:
+        Args:
+            paths: git pathspecs; only what they match gets a row.
+        """
+        self._lay_over(copy_index=True)
+        left_out = add_all(self, paths, self._temporary_exclusion())
+        self._index_tree = oid_in(self.run("write-tree"))
+        return self._index_tree, left_out
+
+    def _temporary_exclusion(self) -> tuple[str, ...]:
         """A pathspec for our own folder, which lies in the worktree if TMPDIR does."""
         top = str(self.top())
         assert self._temporary
         ours, worktree = self._temporary.path.resolve(), Path(top).resolve()
         if not ours.is_relative_to(worktree):
-            return []
-        return [f":(exclude,top,literal){ours.relative_to(worktree)}"]
+            return ()
+        return (f":(exclude,top,literal){ours.relative_to(worktree)}",)
 
     def _lay_over(self, *, copy_index: bool) -> Path:
         if self._temporary is None:

@@ -52,8 +52,8 @@ def resolve(repo: Repository, request: Request) -> Target:
         return _staged(repo, in_commit=request.in_commit)
     if request.what == "uncommitted":
         _needs_worktree(repo, "uncommitted")
-        head = repo.snapshot_worktree()
-        return Target(TargetKind.UNCOMMITTED, repo.head_tree(), head)
+        head, left_out = repo.snapshot_worktree(request.paths)
+        return Target(TargetKind.UNCOMMITTED, repo.head_tree(), head, left_out=left_out)
     if request.what == "branch":
         return _branch(repo, request.base)
     if ".." in request.what:

@@ -263,7 +263,7 @@ def quickest(work: Callable[[], object]) -> float:
         lambda size: re.sub(suppress._CLOSERS, "", " " * size + "x"),
         lambda size: re.sub(anchor._GUTTER, "", " " * size + "x"),
         lambda size: re.sub(parse._THINKING, "", " " * size + "</think"),
-        lambda size: patch._first_line_path(b"diff --git " + b'\\"' * size),
+        lambda size: list(patch._ways_to_part(b'\\"' * size)),
         lambda size: toml._has_long_key("." * 20 + '\n"""\\' * size),
         lambda size: toml._has_long_key("." * 20 + "a" * size),
         lambda size: toml._has_long_key("." * 20 + "a \t" * size),
