@@ -490,7 +490,7 @@ def test_trap_37_no_variable_of_a_hook_framework_becomes_an_option(two_edits: Re
         given["PRE_COMMIT_TO_REF"] = ""
     done = kilo("hook", "pre-push", *kilo.scripted({"findings": []}), env=given)
     assert done.code == 2
-    assert "is not a commit here" in done.talk
+    assert "is not here" in done.talk
     assert not list(two_edits.path.glob("evil*"))
 
 

@@ -30,13 +30,13 @@ FEWEST_SYMBOLS = 16
 BYTES_A_CHARACTER = 4
 BLOB_SHARE = 0.9
 LONGEST_PREFIX = 300
-_BLOB = re.compile(r"(?:[A-Za-z0-9+/=_-]|\\n)+")
-_PREFIX = re.compile(
+_BLOB = r"(?:[A-Za-z0-9+/=_-]|\\n)+"
+_PREFIX = (
     r"""\s*(?:(?:(?:const|let|var|static|final)\s+)?["']?[\w$@./-]+["']?\s*[:=]\s*)?"""
     r"""(?:url\(|\[|\()?[bru]?["'`]?(?:data:[\w.+/-]+(?:;[\w.=-]+)*,|0x|\\x)?"""
 )
-_SUFFIX = re.compile(r"""["'`]?[\])}]*[,;]*\s*""")
-_NUMBERS = re.compile(r"[\d\s.,eE+\-\[\]]+")
+_SUFFIX = r"""["'`]?[\])}]*[,;]*\s*"""
+_NUMBERS = r"[\d\s.,eE+\-\[\]]+"
 
 
 class LeftOut(NamedTuple):
@@ -202,13 +202,13 @@ def is_data(text: str) -> bool:
 
 def frame_of(text: str) -> str | None:
     """Return what stands around the data of a line, such as a name and quotation marks; None if it is not data."""
-    if _NUMBERS.fullmatch(text):
+    if re.fullmatch(_NUMBERS, text):
         return ""
-    blob = max(_BLOB.finditer(text), key=lambda match: match.end() - match.start(), default=None)
+    blob = max(re.finditer(_BLOB, text), key=lambda match: match.end() - match.start(), default=None)
     if blob is None or len(blob[0]) < BLOB_SHARE * len(text) or len(set(blob[0])) < FEWEST_SYMBOLS:
         return None
     before, after = text[: blob.start()], text[blob.end() :]
-    is_plain = len(before) <= LONGEST_PREFIX and _PREFIX.fullmatch(before) and _SUFFIX.fullmatch(after)
+    is_plain = len(before) <= LONGEST_PREFIX and re.fullmatch(_PREFIX, before) and re.fullmatch(_SUFFIX, after)
     return f"{before.strip()}\0{after.strip()}" if is_plain else None
 
 
