@@ -10,8 +10,25 @@ from kilo_review.models.loops import LoopWatch
 if TYPE_CHECKING:
     from kilo_review.models.base import Reply
 
+THINKING = frozenset({"thinking", "reasoning", "reasoning_content"})
+"""Types of parts that are no answer."""
 LARGEST_ANSWER = 1024 * 1024
 """Characters, thinking included; 32 thousand tokens, more than anybody asks for, are an eighth of it."""
+
+
+def text_in(content: object) -> str:
+    """The text of an answer's `content`: a text, or a list of parts of which some are texts."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, dict):
+        return text_in(content.get("text")) if content.get("type") not in THINKING else ""
+    return "".join(map(text_in, content)) if isinstance(content, list) else ""
+
+
+def thought_in(content: object) -> str:
+    """What stands as thinking in the list of parts that an answer's `content` may be."""
+    parts = [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
+    return "".join(text_in(each.get("thinking") or each.get("text")) for each in parts if each.get("type") in THINKING)
 
 
 class Draft:

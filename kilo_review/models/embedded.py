@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from kilo_review.errors import DeadlineError, ModelNotFoundError, ServerFailedError, UnreachableError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, ONE_AT_A_TIME, Survey
+from kilo_review.models.base import AS_EVER, ONE_AT_A_TIME, Remarks, Survey
 from kilo_review.models.choose import Offer
 from kilo_review.models.faults import Asked
 from kilo_review.models.openai import PENALTY, OpenAIModel, with_v1
@@ -51,6 +51,7 @@ class UnstartedModel:
         self.info = info
         self.parameters = parameters
         self.width = ONE_AT_A_TIME
+        self.remarks = Remarks()
 
     def ask(
         self,
@@ -81,6 +82,7 @@ class EmbeddedModel:
         self.info = model.info
         self.parameters = model.parameters
         self.width = ONE_AT_A_TIME
+        self.remarks = model.remarks
         self._engine = engine
         self._model = model
 

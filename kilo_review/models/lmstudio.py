@@ -76,7 +76,17 @@ USUAL_WIDTH = Width(1, 4)
 
 
 class LMStudioModel(OpenAIModel):
-    """A model in LM Studio."""
+    """A model in LM Studio, where thinking is switched in its settings alone."""
+
+    @property
+    def takes_switch(self) -> bool:
+        """It does not."""
+        return False
+
+    @property
+    def remedy(self) -> str:
+        """See `OpenAIModel.remedy`."""
+        return "Switch thinking off for the model in LM Studio"
 
     def ask(
         self,

@@ -26,6 +26,7 @@ from kilo_review.models.base import (
     AS_EVER,
     DEFAULT_WINDOW,
     ONE_AT_A_TIME,
+    Remarks,
     Reply,
     Survey,
     count_of,
@@ -59,6 +60,13 @@ OK, UNAUTHORIZED = 200, 401
 NANOSECONDS = 1e9
 TOP_LEVEL = {"keep_alive": "10m", "think": False}
 """Parameters that stand beside `options`, with what we ask for."""
+KNOWN_OPTIONS = frozenset({
+    *("num_ctx", "num_predict", "num_keep", "num_batch", "num_gpu", "num_gqa", "num_thread", "main_gpu", "numa"),
+    *("temperature", "top_k", "top_p", "min_p", "typical_p", "tfs_z", "mirostat", "mirostat_tau", "mirostat_eta"),
+    *("seed", "stop", "repeat_last_n", "repeat_penalty", "presence_penalty", "frequency_penalty", "penalize_newline", "use_mmap"),
+    *("use_mlock", "low_vram", "f16_kv", "logits_all", "vocab_only", "embedding_only", "draft_num_predict"),
+})  # fmt: skip
+"""Of all its versions. Of another one it tells only its log."""
 LEVELS_ONLY = "gpt-oss"
 """Thinks always and ignores booleans; the least that can be asked for is `low`."""
 
@@ -80,6 +88,7 @@ class OllamaModel:
         """
         self.info = info
         self.width = ONE_AT_A_TIME
+        self.remarks = Remarks()
         self._called = called
         self.parameters = parameters
         self._client = client
@@ -96,6 +105,8 @@ class OllamaModel:
         deadline.cap(1.0)
         self._client.patience.deadline = deadline
         parameters = {**self.parameters, **sampling}
+        for name in sorted(parameters.keys() - KNOWN_OPTIONS - TOP_LEVEL.keys()):
+            self.remarks.notes[f"{SERVER} has no option {name!a} and ignores it"] = None
         body: dict[str, Any] = {
             "model": self._called,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
