@@ -21,8 +21,9 @@ from kilo_review.errors import DeadlineError, ModelNotFoundError, ServerFailedEr
 from kilo_review.models import locality
 from kilo_review.models.base import AS_EVER, ONE_AT_A_TIME, Remarks, Survey
 from kilo_review.models.choose import Offer
+from kilo_review.models.completions import PENALTY, OpenAIModel
 from kilo_review.models.faults import Asked
-from kilo_review.models.openai import PENALTY, OpenAIModel, with_v1
+from kilo_review.models.openai import with_v1
 from kilo_review.models.transport import FIRST_BYTE_SECONDS, Client
 from kilo_review.outcome import ModelInfo
 

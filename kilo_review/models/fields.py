@@ -25,9 +25,9 @@ NEEDS = {"stream": ("stream_options",)}
 # Text, and compiled when it is first used: at a commit with nothing to review that is never.
 _REFUSES = (
     r"(?i)\bnot (?:be |currently |yet )?(?:support|permit|allow|valid|accept|implement|available|enabled|known)"
-    r"|\bnot (?:recogni|defin)|(?:n't|\bnot) (?:support|allow|accept|recogni|know)|unsupported|unknown|unrecogni|unexpected|forbidden|disallow"
-    r"|\bextra (?:input|field|param|arg)|invalid|disabled|deprecated|removed|\bmust\b|\bshould\b|\bonly\b|requires?\b"
-    r"|\bcannot\b|no such|reject|refuse|extra_forbidden"
+    r"|(?:n't|\bnot) (?:support|allow|accept|recogni|know|defin)|unsupported|unknown|unrecogni|unexpected|forbidden"
+    r"|\bextra[ _](?:input|field|param|arg|forbidden)|disallow|invalid|disabled|deprecated|removed|\bmust\b|\bshould\b"
+    r"|\bonly\b|requires?\b|\bcannot\b|no such|reject|refuse"
 )
 
 

@@ -11,8 +11,9 @@ from kilo_review.errors import ModelNotFoundError, UnreachableError, WrongServer
 from kilo_review.models import locality
 from kilo_review.models.base import AS_EVER, Survey, count_of, objects_in
 from kilo_review.models.choose import Offer, choose
+from kilo_review.models.completions import PENALTY, OpenAIModel
 from kilo_review.models.faults import Asked, fault, message_of
-from kilo_review.models.openai import OK, PENALTY, OpenAIModel, refuse_cloud, with_v1
+from kilo_review.models.openai import OK, refuse_cloud, with_v1
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 from kilo_review.throttle import Width

@@ -63,8 +63,8 @@ TOP_LEVEL = {"keep_alive": "10m", "think": False}
 KNOWN_OPTIONS = frozenset({
     *("num_ctx", "num_predict", "num_keep", "num_batch", "num_gpu", "num_gqa", "num_thread", "main_gpu", "numa"),
     *("temperature", "top_k", "top_p", "min_p", "typical_p", "tfs_z", "mirostat", "mirostat_tau", "mirostat_eta"),
-    *("seed", "stop", "repeat_last_n", "repeat_penalty", "presence_penalty", "frequency_penalty", "penalize_newline", "use_mmap"),
-    *("use_mlock", "low_vram", "f16_kv", "logits_all", "vocab_only", "embedding_only", "draft_num_predict"),
+    *("seed", "stop", "repeat_last_n", "repeat_penalty", "presence_penalty", "frequency_penalty", "penalize_newline"),
+    *("use_mmap", "use_mlock", "low_vram", "f16_kv", "logits_all", "vocab_only", "embedding_only", "draft_num_predict"),
 })  # fmt: skip
 """Of all its versions. Of another one it tells only its log."""
 LEVELS_ONLY = "gpt-oss"

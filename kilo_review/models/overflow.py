@@ -57,13 +57,15 @@ _ANSWER = _I + (
     r"|\b(?:completion|output|new|generated) tokens\b"
 )
 _PROMPT = _I + (
-    r"\b(?:input|prompt|message)s?`?\W{1,3}(?:tokens?|length)\b|\btokens? (?:from|in|of) (?:the |your )?(?:input|prompt|mess)"
-    r"|\bprompt\b[^.]{0,30}\d|\bin (?:the|your) (?:messages|prompt)|\bmessages resulted in|\b(?:input|prompt|messages)\b"
-    r"[^.]{0,40}\b(?:exceed|too long|too large|longer)|\breduce the length|\byou requested \d"
+    r"\b(?:input|prompt|message)s?`?\W{1,3}(?:tokens?|length)\b"
+    r"|\btokens? (?:from|in|of) (?:the |your )?(?:input|prompt|messages)|\bin (?:the|your) (?:messages|prompt)"
+    r"|\bprompt\b[^.]{0,30}\d|\bmessages resulted in|\breduce the length|\byou requested \d"
+    r"|\b(?:input|prompt|messages)\b[^.]{0,40}\b(?:exceed|too long|too large|longer)"
 )
 """Words by which a refusal that names the answer's limit speaks of the prompt as well."""
 
 _N = r"(?P<n>\d{1,3}(?:,\d{3})+(?!\d)|\d+)"
+_LENGTH = r"\b(?:context|model|sequence|prompt|input)(?:'s)?[ _](?:max(?:imum)?[ _])?(?:length|size|window|limit)\w*"
 _PROMPT_NUMBERS = (
     rf'"n_prompt_tokens\\*"\s*:\s*{_N}',
     rf"n_keep: *{_N}",
@@ -87,8 +89,7 @@ _PROMPT_NUMBERS = (
 _WINDOW_NUMBERS = (
     rf'"n_ctx\\*"\s*:\s*{_N}',
     rf"n_ctx: *{_N}",
-    rf"\b(?:context|model|sequence|prompt|input)(?:'s)?[ _](?:max(?:imum)?[ _])?(?:length|size|window|limit)\w*"
-    rf"(?: is| of|:|=|,)*(?: only| at most| about)? *\(?{_N}",
+    rf"{_LENGTH}(?: is| of|:|=|,)*(?: only| at most| about)? *\(?{_N}",
     rf"\bcontext (?:size|length|window) \({_N}",
     rf"\bmax(?:imum)? (?:\w+ ){{0,3}}(?:length|size|window|limit)\w*(?: is| of|:|=)*(?: only)? *\(?{_N}",
     rf"\bmaximum number of (?:\w+ ){{0,3}}tokens(?: allowed)? *\(?{_N}",
@@ -149,7 +150,7 @@ def _texts(value: Any, levels: int) -> Iterator[str]:  # noqa: ANN401  it is wha
         for key, each in value.items():
             if key not in ECHOED or isinstance(each, int):
                 yield from _texts(each, levels - 1)
-    elif isinstance(value, list) and levels:
+    elif isinstance(value, (list, tuple)) and levels:
         for each in value:
             yield from _texts(each, levels - 1)
 
@@ -161,8 +162,21 @@ def _parsed(text: str) -> dict[str, Any] | list[Any] | None:
     try:
         value = json.loads(stripped)
     except (ValueError, RecursionError):
-        return None
+        return _printed(stripped)
     return value if isinstance(value, (dict, list)) else None
+
+
+def _printed(text: str) -> list[Any] | None:
+    """A list of objects as Python prints it: vLLM tells in this way what is wrong with a request."""
+    if not text.startswith("[{'") or len(text) > LONGEST_READ:
+        return None
+    import ast  # noqa: PLC0415  2 ms for what is rarely seen
+
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last one for many brackets
+        return None
+    return value if isinstance(value, list) else None
 
 
 def _means_it(said: str) -> bool:
