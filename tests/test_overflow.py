@@ -19,6 +19,26 @@ if TYPE_CHECKING:
 ASKED = Asked("the server", "http://127.0.0.1:8080/v1", "m")
 TOO_LONG = (
     (
+        "prompt too long; exceeded max context length by 4 tokens",
+        None,
+        None,
+    ),
+    (
+        "Prompt length (5000) + max output length (1024) exceeds max sequence length (4096)",
+        5000,
+        4096,
+    ),
+    (
+        "Context length exceeded",
+        None,
+        None,
+    ),
+    (
+        "Your prompt exceeds the token limit of this model",
+        None,
+        None,
+    ),
+    (
         (
             "This model's maximum context length is 40960 tokens. However, you requested 1024 output "
             "tokens and your prompt contains at least 40000 input tokens, for a total of at least 41024 "
@@ -329,6 +349,14 @@ TOO_LONG = (
     ),
 )
 OTHERS = (
+    (400, "Your request exceeds the token limit of your plan"),
+    (400, "The request exceeds the monthly limit of 1000000 tokens"),
+    (400, "The token in the request exceeds the maximum length"),
+    (400, "max_tokens (1024) exceeds what is left of the context window"),
+    (500, "rpc error: code = DeadlineExceeded desc = context deadline exceeded after 12 tokens of the prompt"),
+    (500, "context canceled: the limit of 30 tokens was reached"),
+    (400, "Request body too large: the limit is 10485760 bytes"),
+    (400, "You have exceeded the limit of concurrent requests, each of 4096 tokens"),
     (
         429,
         "Rate limit reached for gpt-4 on tokens per min (TPM): Limit 10000, Used 9000, Requested 2000.",

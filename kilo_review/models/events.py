@@ -8,8 +8,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import BrokenStreamError, ModelError
-from kilo_review.models.base import Reply, count_of, objects_in, seconds_of
-from kilo_review.models.draft import Draft, text_in, thought_in
+from kilo_review.models.base import Reply, count_of, seconds_of
+from kilo_review.models.draft import Draft, text_in, thought_in, tool_in
 from kilo_review.models.faults import OK, Asked, fault, not_json
 
 if TYPE_CHECKING:
@@ -109,20 +109,11 @@ def _take_choice(reply: Reply, draft: Draft, event: Mapping[str, Any]) -> bool:
         content = delta.get("content")
         thought = _string(delta.get("reasoning_content")) or _string(delta.get("reasoning")) or thought_in(content)
         draft.add(text_in(content), thought)
-        reply.tool = reply.tool or _tool_in(delta)
+        reply.tool = reply.tool or tool_in(delta)
     reason = choice.get("finish_reason")
     if reason in CUT:
         reply.is_cut = True
     return isinstance(reason, str) and bool(reason)  # LocalAI writes "" where others write null
-
-
-def _tool_in(delta: Mapping[str, Any]) -> str:
-    """The name of a tool that the model calls; "" if it calls none."""
-    calls = [*objects_in(delta.get("tool_calls")), *objects_in([delta.get("function_call")])]
-    if not calls:
-        return ""
-    called = calls[0].get("function", calls[0])
-    return (_string(called.get("name")) if isinstance(called, dict) else "") or "without a name"
 
 
 def has_thought(reply: Reply) -> bool:

@@ -34,7 +34,7 @@ from kilo_review.models.base import (
     seconds_of,
 )
 from kilo_review.models.choose import Offer, choose, same_name
-from kilo_review.models.draft import Draft
+from kilo_review.models.draft import Draft, text_in, tool_in
 from kilo_review.models.faults import Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
@@ -190,7 +190,7 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
         NotLocalError: a line says that another machine answers.
         ModelError: the server reported a failure inside the stream.
     """
-    draft = Draft()
+    draft, tool = Draft(), ""
     for raw in lines:
         if not raw.strip():
             continue
@@ -204,7 +204,8 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
         locality.refuse_remote_model(asked.model, line, sent=True)
         message = line.get("message")
         if isinstance(message, dict):
-            draft.add(str(message.get("content") or ""), str(message.get("thinking") or ""))
+            draft.add(text_in(message.get("content")), text_in(message.get("thinking")))
+            tool = tool or tool_in(message)
         if line.get("done") is True:
             reply = Reply(
                 is_cut=line.get("done_reason") == "length",
@@ -212,6 +213,7 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
                 completion_tokens=count_of(line.get("eval_count")),
                 answer_seconds=seconds_of(line.get("eval_duration"), NANOSECONDS),
                 reading_seconds=seconds_of(line.get("prompt_eval_duration"), NANOSECONDS),
+                tool=tool,
             )
             draft.write(reply)
             return reply

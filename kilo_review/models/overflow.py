@@ -36,7 +36,8 @@ _SUBJECT = _I + (
     r"|model(?:'s)? max(?:imum)?[ _]len"
 )
 _SIZE = _I + (
-    r"\btokens?\b|\b(?:context|input|prompt|sequence|model|messages?)\W{0,3}(?:\w+\W{1,3}){0,3}(?:length|size|window|limit)"
+    r"\btokens\b|\btoken (?:count|limit|length)"
+    r"|\b(?:context|input|prompt|sequence|model|messages?)\W{0,3}(?:\w+\W{1,3}){0,3}(?:length|size|window|limit)"
     r"|\blength of the (?:messages|prompt|input)|max_(?:seq|model|prompt|input)\w*len\w*"
     r"|\b(?:prompt|input|context|sequence) (?:is |was )?too (?:long|large|big)"
 )
@@ -48,7 +49,8 @@ _EXCESS = _I + (
 )
 _RATE = _I + (
     r"\bper[ -]?(?:minute|min|second|sec|hour|day|month)\b|\btp[md]\b|\brp[md]\b|rate[ _-]?limit|too many requests"
-    r"|\bquota|\bbilling|\bcredits?\b|\bbudget has been"
+    r"|\bquota|\bbilling|\bcredits?\b|\bbudget has been|\byour (?:\w+ )?(?:plan|account|subscription)\b"
+    r"|\b(?:daily|hourly|weekly|monthly)\b|\bcontext (?:deadline|cancel)|\bconcurren"
 )
 _SECRET = _I + r"\b(?:api|access|auth\w*|bearer|jwt|csrf|security|refresh|session|hf)[ _-]?(?:key|token)s?\b"
 _STOP = _I + r"\bstop[ _]?(?:sequence|string|word|token)s?\b"
