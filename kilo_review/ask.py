@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from kilo_review.deadline import Deadline
     from kilo_review.models.base import Model, Reply
 Answer = TypeVar("Answer")
+NO_TOOLS = (
+    "kilo-review offers none: switch off what adds tools to its requests (MCP, web search), or choose another model"
+)
 PARROTED = "it repeats the instructions"
 UNUSUAL_TOKEN = 5
 """Characters; code has 3 to 4 on average."""
@@ -44,8 +47,35 @@ LONGEST_TOKEN = 10
 """Characters; more than this on average means that part of the prompt was not counted."""
 
 
+def _advice(reply: Reply, otherwise: str) -> str:
+    """What to do: "A" with the rest of a sentence, or first what ends thinking that was not asked for."""
+    return f"{reply.remedy}, or a{otherwise}" if reply.remedy else f"A{otherwise}"
+
+
 def _nobody() -> None:
     """Nobody is told."""
+
+
+@dataclass(slots=True)
+class Form:
+    """What is known of a server's way with reply schemas; shared by all who ask it.
+
+    Attributes:
+        is_taken: False once the server has refused one.
+        why: its words; "" if they are not known.
+    """
+
+    is_taken: bool = True
+    why: str = ""
+
+    def refuse(self, error: SchemaRejectedError) -> None:
+        """Never ask for a schema again."""
+        self.is_taken, self.why = False, error.message
+
+    @property
+    def details(self) -> list[str]:
+        """What there is to say about it."""
+        return [f"{self.why}: no reply schema is sent any more"] if self.why else []
 
 
 @dataclass(slots=True)
@@ -57,15 +87,14 @@ class Asker:
     deadline: Deadline
     usage: Usage
     meter: TokenMeter = field(default_factory=TokenMeter)
-    with_schema: bool = True
-    """False once the server has refused one."""
+    form: Form = field(default_factory=Form)
     told_busy: Callable[[], None] = _nobody
     """Called when the server asks for patience."""
 
     def another(self, told_busy: Callable[[], None]) -> Asker:
         """The same on a connection of its own, for another thread; what is known of the tokenizer is shared."""
         own = self.model.another()
-        return Asker(own, self.prompts, self.deadline, Usage(), self.meter, self.with_schema, told_busy)
+        return Asker(own, self.prompts, self.deadline, Usage(), self.meter, self.form, told_busy)
 
     def claims(self, chunk: Chunk, sampling: Mapping[str, Any] = AS_EVER) -> list[Claim]:
         """What the model says about a chunk.
@@ -121,12 +150,11 @@ class Asker:
     ) -> Answer:
         reply = self._ask(question, schema)
         try:
-            return read(reply.text, reply.reasoning)
+            return self._read_as(read, reply)
         except BadReplyError:
-            if not self.with_schema:
+            if not self.form.is_taken:
                 raise
-        reply = self._ask(question, None)
-        return read(reply.text, reply.reasoning)
+        return self._read_as(read, self._ask(question, None))
 
     def _own(self, claim: Claim) -> Claim:
         """Return the claim; refuted if all its words are the instructions', to be confirmed if some of them are.
@@ -146,7 +174,7 @@ class Asker:
                 return self._read(self._ask(self.prompts.repair(inert(reply.text)), schema))
             except (BadReplyError, PromptTooLongError):
                 pass  # the next rung: it is the reply that is too long, not the change
-        if not self.with_schema:
+        if not self.form.is_taken:
             raise unreadable
         return self._read(self._ask(question, None))
 
@@ -159,24 +187,36 @@ class Asker:
             raise CutReplyError(
                 f"the model's answer was cut off after {reply.completion_tokens} tokens",
                 text=reply.text,
-                hint=f"Allow more with --option num_predict={max(2048, 2 * reply.completion_tokens)}",
+                hint=_advice(reply, f"llow more with --option num_predict={max(2048, 2 * reply.completion_tokens)}"),
             )
-        return parse(reply.text, reply.reasoning)
+        return self._read_as(parse, reply)
+
+    def _read_as(self, read: Callable[[str, str], Answer], reply: Reply) -> Answer:
+        """The answer, or an error that names what was wrong with this reply."""
+        if reply.tool and not reply.text.strip():
+            raise BadReplyError(f"the model called the tool {reply.tool!a} instead of answering", hint=NO_TOOLS)
+        try:
+            return read(reply.text, reply.reasoning)
+        except BadReplyError as error:
+            if reply.remedy and (reply.reasoning or "<think" in reply.text):
+                error.hint = _advice(reply, "llow more with --option num_predict=4096")
+            raise
 
     def _ask(
         self, messages: Sequence[Message], schema: dict[str, Any] | None, sampling: Mapping[str, Any] = AS_EVER
     ) -> Reply:
         size = sum(len(message.content.encode("utf-8", "replace")) for message in messages)
         try:
-            reply = self._timed(messages, schema if self.with_schema else None, sampling)
+            reply = self._timed(messages, schema if self.form.is_taken else None, sampling)
         except PromptTooLongError as error:
             self.meter.learn(size, error.prompt_tokens or 0)
             raise self._with_numbers(error, size) from None
-        except SchemaRejectedError:
-            if schema is None or not self.with_schema:
+        except SchemaRejectedError as error:
+            if schema is None:
                 raise
-            self.with_schema = False
+            self.form.refuse(error)
             return self._ask(messages, None, sampling)
+        self.usage.requests += reply.requests - 1
         self.usage.prompt_tokens += reply.prompt_tokens
         self.usage.completion_tokens += reply.completion_tokens
         self.usage.cached_prompt_tokens += reply.cached_prompt_tokens

@@ -146,6 +146,7 @@ class Inquiry:
             self._note_leak(outcome, error)
             raise
         finally:
+            self._note_remarks(asker, outcome)
             self._ledger.calibrate(speed_of, self._pace.measured._replace(tokens_per_byte=meter.tokens_per_byte))
         self._note_slowness(model, outcome, always=False)
 
@@ -406,6 +407,14 @@ class Inquiry:
             looked_at = [each for each in self._chosen if each[1] in self._states and each[1] not in self._failed]
             told = [*told, *self._sieve.unused(looked_at)]
         outcome.notes += dict.fromkeys(told)
+
+    def _note_remarks(self, asker: Asker, outcome: Outcome) -> None:
+        """What the clients have to say, that of another model which verifies included."""
+        verified_by = self._verifier.asker if self._verifier else None
+        for each in filter(None, (asker, verified_by)):
+            outcome.notes += [note for note in each.model.remarks.notes if note not in outcome.notes]
+            details = (*each.model.remarks.details, *each.form.details)
+            outcome.details += [detail for detail in details if detail not in outcome.details]
 
     def _note_leak(self, outcome: Outcome, error: NotLocalError) -> None:
         """Found out by the answer: the server has passed the request on, and is not asked for anything more."""

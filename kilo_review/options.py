@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import math
+from typing import Any, NoReturn
 
 from kilo_review.errors import ConfigError
 
@@ -28,12 +30,28 @@ SAFE: dict[str, tuple[type, ...]] = {
     "stop": (str, list),
 }
 """Model parameters whose type is known; the repository may set these and no others."""
+OBJECTS = frozenset({"chat_template_kwargs"})
+"""Parameters that are objects, which only the user may set."""
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+}
 THINKING_LEVELS = ("low", "medium", "high", "max")
-RESERVED = frozenset({
-    *("model", "messages", "prompt", "stream", "stream_options", "format", "response_format", "truncate", "tools"),
-    *("api_base", "base_url", "api_key", "api_version", "headers", "extra_headers", "organization", "user"),
+ELSEWHERE = frozenset({
+    *("api_base", "base_url", "api_key", "api_version", "headers", "extra_headers", "extra_body", "extra_query"),
+    *("fallbacks", "default_fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "disable_fallbacks"),
+    *("model_list", "litellm_params", "user_config", "custom_llm_provider", "mcp_servers", "web_search_options"),
 })  # fmt: skip
-"""What the program itself decides, and what would make a proxy send the change elsewhere."""
+"""What would make a proxy send the change elsewhere, also inside of another parameter."""
+RESERVED = ELSEWHERE | {
+    *("model", "messages", "prompt", "stream", "stream_options", "format", "response_format", "truncate", "tools"),
+    *("organization", "user", "functions", "function_call", "tool_choice"),
+}
+"""What the program itself decides, and the above."""
 
 
 def parse(text: str) -> tuple[str, Any]:
@@ -45,15 +63,24 @@ def parse(text: str) -> tuple[str, Any]:
     name, separator, value = text.partition("=")
     if not separator or not name:
         raise ConfigError(f"{text!a} is not of the form NAME=VALUE", hint="For example: --option temperature=0.2")
-    parsed: Any = value
-    for read in (int, float, _boolean):
-        try:
-            parsed = read(value)
-        except ValueError:
-            continue
-        break
+    parsed = _value(value)
+    if isinstance(parsed, str) and name not in SAFE and value.lstrip().startswith(("{", "[")):
+        raise ConfigError(
+            f"--option: the value of {name!a} is not JSON",
+            hint="Quote it for the shell, and its names: --option 'chat_template_kwargs={\"enable_thinking\": false}'",
+        )
     check(name, parsed, "--option")
     return name, parsed
+
+
+def _value(text: str) -> Any:  # noqa: ANN401  it is any JSON value
+    """A value as it is meant: a number, true or false, JSON; else the text itself."""
+    for read in (int, _finite, _boolean, _json):
+        try:
+            return read(text)
+        except (ValueError, RecursionError):
+            continue
+    return text
 
 
 def check(name: str, value: object, origin: str) -> None:
@@ -64,14 +91,13 @@ def check(name: str, value: object, origin: str) -> None:
     """
     if name.lower() in RESERVED:
         raise ConfigError(f"{origin}: the model option {name!a} is decided by kilo-review itself")
-    types = SAFE.get(name)
+    if (inner := _elsewhere_in(value)) is not None:
+        raise ConfigError(f"{origin}: {inner!a} in the model option {name!a} is decided by kilo-review itself")
+    types = (dict,) if name in OBJECTS else SAFE.get(name)
     if types is None:
         return
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-        words = " or ".join(
-            {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list"}[t]
-            for t in types
-        )
+        words = " or ".join(WORDS[each] for each in types)
         raise ConfigError(f"{origin}: the model option {name!a} must be {words}, not {value!a}")
     if name == "think" and isinstance(value, str) and value not in THINKING_LEVELS:
         raise ConfigError(
@@ -79,6 +105,36 @@ def check(name: str, value: object, origin: str) -> None:
         )
     if name == "num_ctx" and isinstance(value, int) and value < 1:
         raise ConfigError(f"{origin}: the model option 'num_ctx' must be at least 1")
+
+
+def _elsewhere_in(value: object) -> str | None:
+    """The name of what would make a proxy send the change elsewhere, anywhere in a value."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            if found := next((key for key in each if str(key).lower() in ELSEWHERE), None):
+                return str(found)
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+    return None
+
+
+def _json(text: str) -> Any:  # noqa: ANN401  it is any JSON value
+    """JSON without NaN and infinities, which no server reads."""
+    return json.loads(text, parse_constant=_no_number)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        _no_number(text)
+    return number
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
 
 
 def _boolean(text: str) -> bool:

@@ -226,6 +226,8 @@ class Outcome:
     """The identity of what answered, and after a `+` that of the model that verified; "" where nothing was asked."""
     notes: list[str] = field(default_factory=list)
     """Remarks on the run as a whole, such as why it was slow."""
+    details: list[str] = field(default_factory=list)
+    """Remarks for readers who want to know everything, such as what a server does not know."""
 
     @classmethod
     def joined(
@@ -259,6 +261,7 @@ class Outcome:
             whole.unsettled = whole.unsettled or each.unsettled
             whole.unremembered = whole.unremembered or each.unremembered
             whole.notes += [note for note in each.notes if note not in whole.notes]
+            whole.details += [detail for detail in each.details if detail not in whole.details]
         return whole
 
     def count(self, state: State) -> int:

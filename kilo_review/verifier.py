@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilo_review.ask import Asker
+from kilo_review.ask import Asker, Form
 from kilo_review.errors import (
     BadReplyError,
     BrokenStreamError,
@@ -62,6 +62,11 @@ class Verifier:
         self._asker: Asker | None = None
         self._rulings: dict[str, Finding] = {}
 
+    @property
+    def asker(self) -> Asker | None:
+        """The one that was asked; None if none was."""
+        return self._asker
+
     def is_due(self, finding: Finding) -> bool:
         """Whether a finding must be confirmed before it counts."""
         return is_due(finding, self._job.verify, self._job.fail_on)
@@ -107,9 +112,8 @@ class Verifier:
             if job.verify_model is not None:
                 model = self._session.model(job.verify_model)
                 self.identity = answer_identity(model, job.prompts.verify_version)
-            self._asker = Asker(
-                model, job.prompts, job.deadline, self.usage, self._finder.meter, self._finder.with_schema
-            )
+            form = self._finder.form if model is self._finder.model else Form()
+            self._asker = Asker(model, job.prompts, job.deadline, self.usage, self._finder.meter, form)
         return self._asker
 
     def _asked(self, finding: Finding, piece: Piece, key: str, rules: str, asker: Asker) -> Finding:

@@ -167,13 +167,35 @@ def test_a_missing_profile_or_file_is_an_error(tmp_path: Path) -> None:
         ("keep_alive=-1", ("keep_alive", -1)),
         ("mirostat=2", ("mirostat", 2)),
         ("stop=a=b", ("stop", "a=b")),
+        ("stop=[INST]", ("stop", "[INST]")),
+        ('stop=["###", "<end>"]', ("stop", ["###", "<end>"])),
+        ('stop="###"', ("stop", "###")),
+        ("min_tokens=null", ("min_tokens", None)),
+        (
+            'chat_template_kwargs={"enable_thinking": false}',
+            ("chat_template_kwargs", {"enable_thinking": False}),
+        ),
+        ('logit_bias={"50256": -100}', ("logit_bias", {"50256": -100})),
+        ("reasoning_effort=none", ("reasoning_effort", "none")),
     ],
 )
 def test_options_of_the_command_line(text: str, expected: tuple[str, Any]) -> None:
     assert options.parse(text) == expected
 
 
-@pytest.mark.parametrize("text", ["num_ctx", "=1", "num_ctx=many", "num_ctx=0", "seed=1.5", "stream=false", "MODEL=x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("num_ctx", "=1", "num_ctx=many", "num_ctx=0", "seed=1.5", "stream=false", "MODEL=x"),
+        *("temperature=nan", "temperature=inf", "temperature=NaN", "top_p=-Infinity"),
+        *("chat_template_kwargs={enable_thinking:false}", "chat_template_kwargs=false", "chat_template_kwargs=[]"),
+        *("logit_bias={", 'logit_bias={"a": NaN}', "extra=[1,", "deep=" + "[" * 100_000),
+        'fallbacks=["gpt-4"]',
+        'extra_body={"temperature": 1}',
+        'chat_template_kwargs={"deep": [{"API_BASE": "http://192.0.2.1"}]}',
+    ],
+    ids=lambda text: text[:40],
+)
 def test_bad_options_of_the_command_line(text: str) -> None:
     with pytest.raises(ConfigError):
         options.parse(text)

@@ -97,6 +97,13 @@ def test_a_model_that_does_not_answer_is_a_problem(examine: Any, repo: Repo, ser
     assert "does not fit into memory" in row["text"]
 
 
+def test_a_server_that_refuses_the_schema_is_asked_without_it(examine: Any, repo: Repo, server: Ollama) -> None:
+    refusal = error(500, "invalid JSON schema in format")
+    server.instead["/api/chat"] = [lambda call: refusal if "format" in call.body else None]
+    (row,) = examine()["speed"]
+    assert "for a small hunk" in row["text"]
+
+
 @pytest.mark.parametrize(
     ("model", "told"),
     [

@@ -25,7 +25,7 @@ from kilo_review.errors import BadReplyError
 from kilo_review.judge import baseline, parse, remedy, suppress
 from kilo_review.ledger import codec
 from kilo_review.ledger.records import Ledger
-from kilo_review.models import faults, locality, ollama, openai
+from kilo_review.models import events, faults, locality, ollama
 from kilo_review.plan import rules
 from kilo_review.plan.syntax import Syntax
 from kilo_review.source import diff, patch
@@ -73,7 +73,7 @@ DEFECTS = [
     ("ledger", Ledger, "verdict", lambda _ledger, _key, _begin: []),
     ("ledger-rows", codec, "_check", lambda _values, _kinds: None),
     ("ollama-stream", ollama, "count_of", lambda value: value),
-    ("openai-stream", openai, "_take_choice", lambda _reply, _event: True),
+    ("openai-stream", events, "_take_choice", lambda _reply, _event: True),
     ("parser", Syntax, "in_strings", lambda *_: []),
     ("patch", patch, "_unquoted", bytes),
     ("patch-git", patches, "parse_patch", lambda data: diff.Diff(data, ())),

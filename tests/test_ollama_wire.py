@@ -23,7 +23,7 @@ from kilo_review.errors import (
 )
 from kilo_review.models.base import ALREADY_LOADED
 from kilo_review.prompts import REPLY_SCHEMA
-from tests.fakes.base import NOTHING_FOUND, Decoy, Ending, Failure
+from tests.fakes.base import NOTHING_FOUND, Decoy, Ending, Failure, as_ndjson
 from tests.fakes.clients import (
     PROXY_VARIABLES,
     QUESTION,
@@ -583,3 +583,15 @@ def test_the_program_asks_no_proxy(kilo: Runner, buggy: Repo, server: Ollama) ->
         assert kilo(*by(server), env=dict.fromkeys(PROXY_VARIABLES, decoy.url)).code == 0
     assert decoy.connections == 0
     assert len(server.asked(CHAT)) == 1
+
+
+def test_a_call_of_a_tool_is_known_and_parts_are_read_as_a_text() -> None:
+    call = {"function": {"name": "read_file", "arguments": {}}}
+    with Ollama() as server:
+        for message, told in (
+            ({"content": "", "tool_calls": [call]}, ("", "read_file")),
+            ({"content": [{"type": "text", "text": NOTHING_FOUND}]}, (NOTHING_FOUND, "")),
+        ):
+            server.instead["/api/chat"] = [as_ndjson([{"message": message, "done": True, "done_reason": "stop"}])]
+            reply = ask("ollama", server.url)
+            assert (reply.text, reply.tool) == told

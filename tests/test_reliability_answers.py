@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fakes.base import Call, Failure, Response
+from tests.fakes.base import Call, Failure, Response, event
 from tests.fakes.lmstudio import TEXTS
 from tests.fakes.wires import LMSTUDIO, OLLAMA, OPENAI, Wire, text_of
 from tests.reliability import ALL, DIVISION, FOUND, Row, cases, check, mended, run
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NOTHING = '{"findings": []}'
 OTHER = "Another model may do better (docs/models.md)"
 NO_LIST = 'the model\'s answer has no list "findings"'
+BUDGET = "Start llama-server with --reasoning-budget 0, or allow more with --option num_predict="
+"""What a user of llama-server does about thinking that was to be off."""
 REPAIRED = 3
 """Requests for an answer that cannot be read: the question; the answer, to be written again; the question without a
 form. Where the answer is empty, or fills the window, there is nothing to write again."""
@@ -55,6 +57,13 @@ def thinks(thought: str, text: str = "", reason: str = "stop") -> Callable[[Wire
     return lambda wire: wire.sends(wire.thinks(thought), *([wire.says(text)] if text else []), wire.ends(reason))
 
 
+def calls_a_tool(wire: Wire) -> Step:
+    """An answer that is a call of a tool which nothing has offered."""
+    call = {"index": 0, "id": "1", "type": "function", "function": {"name": "read_file", "arguments": "{}"}}
+    piece = {"index": 0, "delta": {"content": None, "tool_calls": [call]}, "finish_reason": None}
+    return wire.sends(event({"model": wire.model, "choices": [piece]}).encode(), wire.ends("tool_calls"))
+
+
 def has_form(body: dict[str, Any]) -> bool:
     return bool(body.get("format") or body.get("response_format"))
 
@@ -67,6 +76,12 @@ def rejects_form(wire: Wire, status: int, text: str) -> Callable[[Call], Failure
 
 def empty_with_form(wire: Wire) -> Callable[[Call], Response | None]:
     return lambda call: wire.sends(wire.ends()) if has_form(call.body) else None
+
+
+def refuses_field(wire: Wire, name: str, status: int, text: str = "") -> Callable[[Call], Response | None]:
+    """A server that does not know a field."""
+    refusal = text_of(wire, status, text or f"Unsupported parameter: {name!r}")
+    return lambda call: refusal if name in call.body else None
 
 
 def words_of(schema: Any) -> set[str]:
@@ -130,6 +145,7 @@ ROWS = (
         chat=says(f"<think>Perhaps {NOTHING} would do, but"),
         says="the model was still thinking when its answer ended",
         then="Switch its thinking off, or allow more with --option num_predict=4096",
+        unlike={"openai": ("the model was still thinking when its answer ended", f"{BUDGET}4096")},
         requests=REPAIRED,
     ),
     Row(
@@ -148,6 +164,7 @@ ROWS = (
         chat=lambda wire: [thinks("The list may be empty, which would divide by zero.")(wire)],
         says="the model was still thinking when its answer ended",
         then="Switch its thinking off, or allow more with --option num_predict=4096",
+        unlike={"openai": ("the model was still thinking when its answer ended", f"{BUDGET}4096")},
         requests=2,
     ),
     Row(
@@ -175,6 +192,17 @@ ROWS = (
         what="It is empty as long as a form is asked for, since form and thinking do not go together",
         outcome="clean",
         chat=lambda wire: [empty_with_form(wire)],
+        requests=2,
+    ),
+    Row(
+        ids=("E23",),
+        key="E23-tool",
+        what="The model calls a tool instead of answering, whatever is asked",
+        chat=lambda wire: [calls_a_tool(wire)],
+        wires=(OPENAI, LMSTUDIO),
+        says="the model called the tool 'read_file' instead of answering",
+        then="kilo-review offers none: switch off what adds tools to its requests (MCP, web search), or choose another "
+        "model",
         requests=2,
     ),
     Row(
@@ -362,6 +390,7 @@ ROWS = (
         chat=lambda wire: [thinks("Let me think about the empty list.", reason="length")(wire)],
         says="the model's answer was cut off after 5 tokens",
         then="Allow more with --option num_predict=2048",
+        unlike={"openai": ("the model's answer was cut off after 5 tokens", f"{BUDGET}2048")},
     ),
     Row(
         ids=("E26",),
@@ -392,6 +421,47 @@ ROWS = (
         chat=lambda wire: [rejects_form(wire, 400, TEXTS["json_object"])],
         wires=(OPENAI, LMSTUDIO),
         requests=2,
+    ),
+    Row(
+        ids=("E27",),
+        key="E27-field",
+        what="The server refuses a field by name, which it can do without: it is left out from then on",
+        outcome="clean",
+        chat=lambda wire: [refuses_field(wire, "stream_options", 422)],
+        wires=(OPENAI, LMSTUDIO),
+        requests=2,
+    ),
+    Row(
+        ids=("E27",),
+        key="E27-mistral",
+        what="vLLM has a tokenizer of Mistral, which refuses the field that switches thinking off",
+        outcome="clean",
+        chat=lambda wire: [
+            refuses_field(wire, "chat_template_kwargs", 400, "chat_template is not supported for Mistral tokenizers.")
+        ],
+        wires=(OPENAI,),
+        requests=2,
+    ),
+    Row(
+        ids=("E27",),
+        key="E27-xgrammar",
+        what="vLLM's grammars do not know what stands in the form",
+        outcome="clean",
+        chat=lambda wire: [
+            rejects_form(wire, 400, "The provided JSON schema contains features not supported by xgrammar.")
+        ],
+        wires=(OPENAI,),
+        requests=2,
+    ),
+    Row(
+        ids=("E27",),
+        key="E27-option",
+        what="The server refuses a parameter that you have given: it is not left out in silence",
+        chat=lambda wire: [refuses_field(wire, "top_k", 400)],
+        wires=(OPENAI,),
+        arguments=("--option", "top_k=40"),
+        says="the server refused the option top_k (Unsupported parameter: 'top_k')",
+        then="Leave it out, or choose another model",
     ),
     Row(
         ids=("E27",),

@@ -148,6 +148,20 @@ def local_ai(call: Call) -> Response | None:
     return text_of(OPENAI, 500, text) if needed >= ROOM else None
 
 
+def refusing(status: int, text: str) -> Callable[[Call], Response | None]:
+    """A server which tells nothing of its window, and refuses what does not fit; 200 is inside the stream."""
+
+    def answer(call: Call) -> Response | None:
+        needed = sum(len(message["content"]) for message in call.body["messages"]) // 4
+        if needed < ROOM:
+            return None
+        said = text.format(needed=needed, room=ROOM)
+        in_stream = OPENAI.sends(OPENAI.says('{"fin'), OPENAI.fails(said))
+        return in_stream if status == 200 else text_of(OPENAI, status, said)
+
+    return answer
+
+
 def read_tokens(tokens: int) -> Callable[[Wire], Plan]:
     """The server has read so many tokens of each question, and says that there is nothing to find."""
     return lambda wire: [wire.sends(wire.says(NOTHING_FOUND), wire.ends(prompt=tokens))]
@@ -252,6 +266,72 @@ ROWS = (
         change=many_files,
         wires=(OPENAI,),
         requests=5,
+    ),
+    Row(
+        ids=("E16",),
+        key="E16-sglang",
+        what="SGLang refuses it in its own words",
+        outcome="clean",
+        chat=lambda _wire: [
+            refusing(400, "The input ({needed} tokens) is longer than the model's context length ({room} tokens).")
+        ],
+        change=many_files,
+        wires=(OPENAI,),
+        requests=5,
+    ),
+    Row(
+        ids=("E16",),
+        key="E16-vllm-new",
+        what="A newer vLLM refuses it in other words",
+        outcome="clean",
+        chat=lambda _wire: [
+            refusing(
+                400,
+                "You passed {needed} input tokens and requested 1024 output tokens. However, "
+                "the model's context length is only {room} tokens, resulting in a maximum input length of 576 tokens.",
+            )
+        ],
+        change=many_files,
+        wires=(OPENAI,),
+        requests=5,
+    ),
+    Row(
+        ids=("E16",),
+        key="E16-tgi",
+        what="TGI refuses it as a request that is not valid (422)",
+        outcome="clean",
+        chat=lambda _wire: [
+            refusing(422, "Input validation error: `inputs` must have less than {room} tokens. Given: {needed}")
+        ],
+        change=many_files,
+        wires=(OPENAI,),
+        requests=5,
+    ),
+    Row(
+        ids=("E16", "lmstudio#2322"),
+        key="E16-reached",
+        what="LM Studio reaches the end of the window in the middle of an answer",
+        outcome="clean",
+        chat=lambda _wire: [
+            refusing(
+                200,
+                "Reached context length of {room} tokens with model (arch: qwen3) that does "
+                "not currently support mid-generation context overflow.",
+            )
+        ],
+        change=many_files,
+        wires=(LMSTUDIO, OPENAI),
+        requests=5,
+    ),
+    Row(
+        ids=("E18",),
+        key="E18-refused",
+        what="The server gives no answer of the length that is asked for",
+        chat=lambda wire: [text_of(wire, 422, "Input validation error: `max_new_tokens` must be <= 192. Given: 1024")],
+        wires=(OPENAI,),
+        says="the server does not give so long an answer (Input validation error: `max_new_tokens` must be <= 192. Given: "
+        "1024)",
+        then="Ask for less with --option num_predict=512",
     ),
     Row(
         ids=("E16",),

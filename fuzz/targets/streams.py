@@ -14,7 +14,7 @@ from fuzz.strategies import damaged, hostile_text, json_values, numbers, shuffle
 from fuzz.target import property_of
 from kilo_review.deadline import Deadline
 from kilo_review.errors import ModelError, RepetitionError
-from kilo_review.models import loops, ollama, openai
+from kilo_review.models import events, loops, ollama
 from kilo_review.models.faults import Asked
 from kilo_review.models.locality import Endpoint
 from kilo_review.models.transport import Client
@@ -204,7 +204,7 @@ TARGETS = {
         words=WORDS,
     ),
     "openai-stream": property_of(
-        _checked(openai.read_events, openai_ends),
+        _checked(events.read_events, openai_ends),
         _streams(openai_facts, _openai_event),
         read=Stream,
         seeds=(SAID, b'event: error\ndata: {"error":"x"}\n\n', b'{"error":{"message":"x"}}'),

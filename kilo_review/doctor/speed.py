@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kilo_review import doctor
-from kilo_review.errors import DeadlineError, ModelError
+from kilo_review.errors import DeadlineError, ModelError, SchemaRejectedError
 from kilo_review.prompts import reply_schema
 
 if TYPE_CHECKING:
@@ -55,7 +55,11 @@ def speed(model: Model, prompts: Prompts, deadline: Deadline) -> Check:
 
 
 def _asked(model: Model, prompts: Prompts, divisor: str, deadline: Deadline) -> Reply:
-    return model.ask(prompts.review(CHANGE.format(divisor)), reply_schema(), deadline, ANSWER)
+    question = prompts.review(CHANGE.format(divisor))
+    try:
+        return model.ask(question, reply_schema(), deadline, ANSWER)
+    except SchemaRejectedError:  # a review asks without one, too
+        return model.ask(question, None, deadline, ANSWER)
 
 
 def _words(reply: Reply, seconds: float) -> str:

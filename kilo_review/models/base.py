@@ -81,6 +81,9 @@ class Reply:
         model: the name of the model that answered, if the server tells.
         answer_seconds: of it, what the server says it spent on writing the answer; 0 if it does not tell.
         reading_seconds: of it, what the server says it spent on reading the prompt; 0 if it does not tell.
+        requests: how often it was asked: again where it refused a field that can be left out.
+        tool: the name of a tool that the model called; "" if it called none.
+        remedy: how to switch off thinking that was not asked for; "" if there was none.
     """
 
     text: str = ""
@@ -93,6 +96,22 @@ class Reply:
     answer_seconds: float = 0.0
     reading_seconds: float = 0.0
     model: str = ""
+    requests: int = 1
+    tool: str = ""
+    remedy: str = ""
+
+
+class Remarks:
+    """What a client has to say about the run besides its answers; shared by the copies for other threads.
+
+    Attributes:
+        notes: for all readers.
+        details: for those who want to know everything (`-v`).
+    """
+
+    def __init__(self) -> None:
+        self.notes: dict[str, None] = {}
+        self.details: dict[str, None] = {}
 
 
 def count_of(value: object) -> int:
@@ -166,6 +185,10 @@ class Model(Protocol):
     @property
     def width(self) -> Width:
         """How many requests it works on at the same time."""
+
+    @property
+    def remarks(self) -> Remarks:
+        """What there is to say about the requests so far."""
 
     def another(self) -> Model:
         """The same model on a connection of its own, for another thread."""

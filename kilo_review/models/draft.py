@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from kilo_review.models.base import objects_in
 from kilo_review.models.faults import flood
 from kilo_review.models.loops import LoopWatch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kilo_review.models.base import Reply
 
+THINKING = frozenset({"thinking", "reasoning", "reasoning_content"})
+"""Types of parts that are no answer."""
 LARGEST_ANSWER = 1024 * 1024
 """Characters, thinking included; 32 thousand tokens, more than anybody asks for, are an eighth of it."""
+
+
+def text_in(content: object) -> str:
+    """The text of an answer's `content`: a text, or a list of parts of which some are texts."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, dict):
+        return text_in(content.get("text")) if content.get("type") not in THINKING else ""
+    return "".join(map(text_in, content)) if isinstance(content, list) else ""
+
+
+def thought_in(content: object) -> str:
+    """What stands as thinking in the list of parts that an answer's `content` may be."""
+    parts = [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
+    return "".join(text_in(each.get("thinking") or each.get("text")) for each in parts if each.get("type") in THINKING)
+
+
+def tool_in(delta: Mapping[str, Any]) -> str:
+    """The name of a tool that the model calls; "" if it calls none."""
+    calls = [*objects_in(delta.get("tool_calls")), *objects_in([delta.get("function_call")])]
+    if not calls:
+        return ""
+    called = calls[0].get("function", calls[0])
+    return (text_in(called.get("name")) if isinstance(called, dict) else "") or "without a name"
 
 
 class Draft:

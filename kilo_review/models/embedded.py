@@ -20,10 +20,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from kilo_review.errors import DeadlineError, ModelNotFoundError, ServerFailedError, UnreachableError
 from kilo_review.models import locality
-from kilo_review.models.base import AS_EVER, ONE_AT_A_TIME, Survey
+from kilo_review.models.base import AS_EVER, ONE_AT_A_TIME, Remarks, Survey
 from kilo_review.models.choose import Offer
+from kilo_review.models.completions import PENALTY, OpenAIModel
 from kilo_review.models.faults import Asked
-from kilo_review.models.openai import PENALTY, OpenAIModel, with_v1
+from kilo_review.models.openai import with_v1
 from kilo_review.models.transport import FIRST_BYTE_SECONDS, Client
 from kilo_review.outcome import ModelInfo
 
@@ -54,6 +55,7 @@ class UnstartedModel:
         self.info = info
         self.parameters = parameters
         self.width = ONE_AT_A_TIME
+        self.remarks = Remarks()
 
     def ask(
         self,
@@ -84,6 +86,7 @@ class EmbeddedModel:
         self.info = model.info
         self.parameters = model.parameters
         self.width = ONE_AT_A_TIME
+        self.remarks = model.remarks
         self._engine = engine
         self._model = model
 

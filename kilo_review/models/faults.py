@@ -1,7 +1,8 @@
 """What servers say when something fails → an error that names the cause and the next step.
 
 Servers word their failures differently and change the words between versions, so texts are matched loosely,
-on what was seen of Ollama 0.17 to 0.33, LM Studio 0.4, llama.cpp, vLLM and LocalAI.
+on what was seen of Ollama 0.17 to 0.33, LM Studio 0.4, llama.cpp, vLLM, SGLang, TGI, OpenVINO and LocalAI. A prompt
+that is too long is known by what is said about it (`overflow.py`).
 """
 
 from __future__ import annotations
@@ -25,13 +26,12 @@ from kilo_review.errors import (
     ServerFailedError,
     WrongServerError,
 )
+from kilo_review.models.overflow import LONGEST_READ, Overflow, overflow, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONGEST_QUOTE = 300
-LONGEST_READ = 16_384
-"""Characters of a failed answer that are looked at; what a server explains it explains at the beginning."""
 ANY_SERVER = "the server"
 """What a server is called whose maker is not known."""
 USUAL_URLS = {
@@ -39,24 +39,23 @@ USUAL_URLS = {
     "LM Studio": "LM Studio: http://127.0.0.1:1234/v1",
 }
 """Of the servers that are always asked in the same way."""
-MOST_DIGITS = 12
-"""Of a count of tokens; Python refuses to read a number of thousands of digits."""
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, BUSY = 200, 401, 403, 404, (429, 503)
 FAILED = 500
 """And above."""
+STATUSES_OF_REFUSALS = frozenset({OK, 400, 413, 415, 422, FAILED, 501})
+"""With which servers refuse a part of a request; 200 stands for an error inside a stream."""
 
-_OVERFLOW = re.compile(
-    r"exceed_context_size|exceeds? the (?:available )?context (?:size|length)|longer than the context length"
-    r"|maximum context length|n_keep: *\d+ *>= *n_ctx|keep the first \d+ tokens when context|context length of only",
-    re.IGNORECASE,
+_SHARED = r"(?i)context size has been exceeded"
+_SCHEMA = (
+    r"(?i)invalid format:|(?<![-/\w])grammars?\b(?!-)|initialize samplers|rule identifier|response[ _]?format"
+    r"|json[ _]?schema|\bjson[ _](?:mode|object)\b|structured[ _-]?(?:output|generation)|guided[ _-]?(?:decod|json)"
+    r"|guided generat|constrained (?:decod|generat)|xgrammar|llguidance|lm-format-enforcer|(?<![-/\w])outlines\b(?!-)"
 )
-_OVERFLOW_NUMBERS = (
-    re.compile(r'"n_prompt_tokens"\s*:\s*(?P<prompt>\d+).*?"n_ctx"\s*:\s*(?P<window>\d+)', re.DOTALL),
-    re.compile(r"\((?P<prompt>\d+) tokens?\).*?\((?P<window>\d+) tokens?\)", re.DOTALL),
-    re.compile(r"n_keep: *(?P<prompt>\d+) *>= *n_ctx: *(?P<window>\d+)"),
-    re.compile(r"first (?P<prompt>\d+) tokens when context.*?only (?P<window>\d+) tokens", re.DOTALL),
-    re.compile(r"maximum context length is (?P<window>\d+).*?(?:at least |contains )(?P<prompt>\d+)", re.DOTALL),
-    re.compile(r"maximum context length is (?P<window>\d+)"),
+"""What servers say of a form that they cannot enforce."""
+_ANSWER_LIMIT = (
+    r"(?is)(?:\bmax_(?:new_|completion_|output_)?tokens\b|\bnum_predict\b|\b(?:completion|output) tokens\b).{0,80}"
+    r"(?:exceed|too (?:large|big|high)|(?:greater|larger|more|less) than|at most|<=|above|maximum|limit)"
+    r"|\b(?:maximum|limit)\b.{0,40}\b(?:completion|output) tokens\b"
 )
 
 
@@ -86,10 +85,25 @@ def fault(asked: Asked, status: int, text: str) -> ModelError:
         text: the body, or the error's own text.
     """
     said = message_of(text)
-    text = text[:LONGEST_READ]
-    for pattern, build in _TABLE:
-        if pattern.search(text):
-            return build(asked, text, said)
+    return _by_words(asked, status, text, said) or _by_status(asked, status, text[:LONGEST_READ], said)
+
+
+def _by_words(asked: Asked, status: int, text: str, said: str) -> ModelError | None:
+    words = words_of(text)
+    if re.search(_SHARED, words):
+        return _shared_window(asked, said)
+    told = overflow(status, text)
+    if told is not None:
+        return _overflow(asked, told, said)
+    if status in STATUSES_OF_REFUSALS:
+        for refusal, build in ((_SCHEMA, _schema), (_ANSWER_LIMIT, _answer_limit)):
+            if re.search(refusal, words):
+                return build(asked, text, said)
+    found = (build(asked, text, said) for pattern, build in _TABLE if pattern.search(text[:LONGEST_READ]))
+    return next(found, None)
+
+
+def _by_status(asked: Asked, status: int, text: str, said: str) -> ModelError:
     if status == UNAUTHORIZED:
         return _unauthorized(asked, text, said)
     if status == FORBIDDEN and not text.strip():
@@ -121,7 +135,7 @@ def flood(limit: int) -> ServerFailedError:
 
 def message_of(text: str) -> str:
     """The human part of an error body: `{"error": "…"}`, `{"error": {"message": "…"}}`, or plain text."""
-    found: Any = text
+    found: Any = text.lstrip("\ufeff")
     for _ in range(4):  # Ollama hands llama-server's JSON on as a string inside its own
         try:
             parsed = json.loads(found)
@@ -129,28 +143,36 @@ def message_of(text: str) -> str:
             break
         if not isinstance(parsed, dict):
             break
-        error = parsed.get("error", parsed)
-        found = (
-            error.get("message") or error.get("detail") or json.dumps(error) if isinstance(error, dict) else str(error)
-        )
+        error = parsed.get("error") or parsed
+        told = error.get("message") or error.get("detail") or error if isinstance(error, dict) else error
+        found = told if isinstance(told, str) else words_of(json.dumps(told))
         if isinstance(error, dict):
             break
     quoted = one_line(str(found)[:LONGEST_READ])
     return shortened(quoted, LONGEST_QUOTE) or "no explanation"
 
 
-def _overflow(asked: Asked, text: str, said: str) -> ModelError:
-    numbers = next((match.groupdict() for pattern in _OVERFLOW_NUMBERS if (match := pattern.search(text))), {})
+def _overflow(asked: Asked, told: Overflow, said: str) -> ModelError:
     return PromptTooLongError(
         f"the prompt does not fit the window of {asked.model!a} ({said})",
-        prompt_tokens=_number(numbers.get("prompt")),
-        window=_number(numbers.get("window")),
+        prompt_tokens=told.prompt,
+        window=told.window,
         hint=LARGER_WINDOW,
     )
 
 
-def _number(digits: str | None) -> int | None:
-    return int(digits) if digits and len(digits) <= MOST_DIGITS else None
+def refused_option(asked: Asked, name: str, said: str) -> ModelError:
+    """The server takes no parameter of this name, and the user has given one."""
+    return ServerFailedError(
+        f"{asked.server} refused the option {name} ({said})", hint="Leave it out, or choose another model"
+    )
+
+
+def _answer_limit(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+    return ServerFailedError(
+        f"{asked.server} does not give so long an answer ({said})",
+        hint="Ask for less with --option num_predict=512",
+    )
 
 
 def _schema(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
@@ -226,7 +248,7 @@ def _behind_the_proxy(asked: Asked, text: str, said: str) -> ModelError:  # noqa
     )
 
 
-def _shared_window(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
+def _shared_window(asked: Asked, said: str) -> ModelError:
     return ServerBusyError(
         f"the slots of {asked.server} at {asked.url} share one window, and it is full ({said})",
         hint="Give each its own by naming their number (llama-server --parallel N), or ask for one thing at a time "
@@ -242,9 +264,7 @@ def _cooling_down(asked: Asked, text: str, said: str) -> ModelError:  # noqa: AR
 
 
 def _thinking(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
-    return ServerFailedError(
-        f"{asked.server} refused the option think ({said})", hint="Leave it out, or choose another model"
-    )
+    return refused_option(asked, "think", said)
 
 
 def _unauthorized(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001  it may repeat the token
@@ -257,16 +277,10 @@ def _unauthorized(asked: Asked, text: str, said: str) -> ModelError:  # noqa: AR
 _TABLE: tuple[tuple[re.Pattern[str], Callable[[Asked, str, str], ModelError]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), build)
     for pattern, build in (
-        (_OVERFLOW.pattern, _overflow),
-        (
-            r"invalid format:|parse grammar|initialize samplers|invalid json schema|rule identifier|response_format",
-            _schema,
-        ),
         (
             r"more system memory|out[- ]of[- ]memory|cudaMalloc failed|failed to load model|unable to allocate",
             _memory,
         ),
-        (r"context size has been exceeded", _shared_window),
         (r"all_deployments_in_cooldown|no deployments available", _cooling_down),
         (r"litellm\.(?:APIConnectionError|[^\"]{0,200}(?:cannot connect to host|connection error))", _behind_the_proxy),
         (r"signin_url|ollama cloud is disabled", _cloud),

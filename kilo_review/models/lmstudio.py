@@ -11,9 +11,10 @@ from kilo_review.errors import ModelNotFoundError, UnreachableError, WrongServer
 from kilo_review.models import locality
 from kilo_review.models.base import AS_EVER, Survey, count_of, objects_in
 from kilo_review.models.choose import Offer, choose
+from kilo_review.models.completions import PENALTY, OpenAIModel
 from kilo_review.models.elsewhere import place_in, remote
 from kilo_review.models.faults import Asked, fault, message_of
-from kilo_review.models.openai import OK, PENALTY, OpenAIModel, refuse_cloud, with_v1
+from kilo_review.models.openai import OK, refuse_cloud, with_v1
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 from kilo_review.throttle import Width
@@ -81,7 +82,17 @@ USUAL_WIDTH = Width(1, 4)
 
 
 class LMStudioModel(OpenAIModel):
-    """A model in LM Studio."""
+    """A model in LM Studio, where thinking is switched in its settings alone."""
+
+    @property
+    def takes_switch(self) -> bool:
+        """It does not."""
+        return False
+
+    @property
+    def remedy(self) -> str:
+        """See `OpenAIModel.remedy`."""
+        return "Switch thinking off for the model in LM Studio"
 
     def ask(
         self,

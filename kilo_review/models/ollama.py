@@ -27,6 +27,7 @@ from kilo_review.models.base import (
     AS_EVER,
     DEFAULT_WINDOW,
     ONE_AT_A_TIME,
+    Remarks,
     Reply,
     Survey,
     count_of,
@@ -34,7 +35,7 @@ from kilo_review.models.base import (
     seconds_of,
 )
 from kilo_review.models.choose import Offer, choose, same_name
-from kilo_review.models.draft import Draft
+from kilo_review.models.draft import Draft, text_in, tool_in
 from kilo_review.models.elsewhere import OLLAMA_CLOUD, is_cloud_name, place_in, refuse_remote_model, refuse_remote_name
 from kilo_review.models.faults import Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
@@ -60,6 +61,13 @@ OK, UNAUTHORIZED = 200, 401
 NANOSECONDS = 1e9
 TOP_LEVEL = {"keep_alive": "10m", "think": False}
 """Parameters that stand beside `options`, with what we ask for."""
+KNOWN_OPTIONS = frozenset({
+    *("num_ctx", "num_predict", "num_keep", "num_batch", "num_gpu", "num_gqa", "num_thread", "main_gpu", "numa"),
+    *("temperature", "top_k", "top_p", "min_p", "typical_p", "tfs_z", "mirostat", "mirostat_tau", "mirostat_eta"),
+    *("seed", "stop", "repeat_last_n", "repeat_penalty", "presence_penalty", "frequency_penalty", "penalize_newline"),
+    *("use_mmap", "use_mlock", "low_vram", "f16_kv", "logits_all", "vocab_only", "embedding_only", "draft_num_predict"),
+})  # fmt: skip
+"""Of all its versions. Of another one it tells only its log."""
 LEVELS_ONLY = "gpt-oss"
 """Thinks always and ignores booleans; the least that can be asked for is `low`."""
 
@@ -81,6 +89,7 @@ class OllamaModel:
         """
         self.info = info
         self.width = ONE_AT_A_TIME
+        self.remarks = Remarks()
         self._called = called
         self.parameters = parameters
         self._client = client
@@ -97,6 +106,8 @@ class OllamaModel:
         deadline.cap(1.0)
         self._client.patience.deadline = deadline
         parameters = {**self.parameters, **sampling}
+        for name in sorted(parameters.keys() - KNOWN_OPTIONS - TOP_LEVEL.keys()):
+            self.remarks.notes[f"{SERVER} has no option {name!a} and ignores it"] = None
         body: dict[str, Any] = {
             "model": self._called,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
@@ -181,7 +192,7 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
         NotLocalError: a line says that another machine answers.
         ModelError: the server reported a failure inside the stream.
     """
-    draft = Draft()
+    draft, tool = Draft(), ""
     for raw in lines:
         if not raw.strip():
             continue
@@ -195,7 +206,8 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
         refuse_remote_model(asked.model, line, sent=True)
         message = line.get("message")
         if isinstance(message, dict):
-            draft.add(str(message.get("content") or ""), str(message.get("thinking") or ""))
+            draft.add(text_in(message.get("content")), text_in(message.get("thinking")))
+            tool = tool or tool_in(message)
         if line.get("done") is True:
             reply = Reply(
                 is_cut=line.get("done_reason") == "length",
@@ -203,6 +215,7 @@ def read_lines(lines: Iterator[bytes], asked: Asked) -> Reply:
                 completion_tokens=count_of(line.get("eval_count")),
                 answer_seconds=seconds_of(line.get("eval_duration"), NANOSECONDS),
                 reading_seconds=seconds_of(line.get("prompt_eval_duration"), NANOSECONDS),
+                tool=tool,
             )
             draft.write(reply)
             return reply

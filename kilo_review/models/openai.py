@@ -5,45 +5,33 @@ Spoken by llama-server, vLLM, LocalAI, LiteLLM and LM Studio; `lmstudio.py` and 
 
 from __future__ import annotations
 
-import json
-import time
 from contextlib import closing, suppress
-from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from kilo_review.errors import (
-    BrokenStreamError,
-    ModelError,
-    NotLocalError,
-    ServerFailedError,
-    UnreachableError,
-    WrongServerError,
-)
+from kilo_review.errors import ModelError, NotLocalError, ServerFailedError, UnreachableError, WrongServerError
 from kilo_review.models import listing, litellm, locality
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply, Survey, count_of, seconds_of
+from kilo_review.models.base import DEFAULT_WINDOW, Survey, count_of
 from kilo_review.models.choose import Offer, choose
-from kilo_review.models.draft import Draft
+from kilo_review.models.completions import PENALTY, OpenAIModel
 from kilo_review.models.elsewhere import ANY_HINT, refuse_remote_model, refuse_remote_name, remote
-from kilo_review.models.faults import ANY_SERVER, Asked, fault, leaves_open, not_json
+from kilo_review.models.faults import ANY_SERVER, Asked, fault, leaves_open
 from kilo_review.models.transport import Client
 from kilo_review.outcome import ModelInfo
 from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from kilo_review.deadline import Deadline
     from kilo_review.models.base import ModelRequest
     from kilo_review.outcome import Egress
-    from kilo_review.prompts import Message
 
 DEFAULT_URLS = ("http://127.0.0.1:8080/v1", "http://127.0.0.1:9931/v1", "http://127.0.0.1:8000/v1")
 """llama-server (both its ports: it is moving), then vLLM."""
 OK = 200
 UNKNOWN_ROUTE = frozenset({404, 405, 501})
-MILLISECONDS = 1e3
 START_HINT = "Start it, for example: llama-server -m MODEL.gguf, or give its address with --base-url"
 THINKING_SWITCH = {"llamacpp", "vllm"}
 """Servers (`owned_by`) that take `chat_template_kwargs`; others may refuse an unknown field."""
@@ -51,93 +39,7 @@ THINKING_OFF: Mapping[str, Any] = {"chat_template_kwargs": {"enable_thinking": F
 
 BATCHING = Width(4, 64)
 UNKNOWN = Width(1, 8)
-PENALTY = "repeat_penalty"
 PENALTIES = {"llamacpp": PENALTY, "vllm": "repetition_penalty"}
-
-
-class OpenAIModel:
-    """A model behind the OpenAI wire."""
-
-    def __init__(
-        self,
-        client: Client,
-        info: ModelInfo,
-        parameters: Mapping[str, Any],
-        asked: Asked,
-        extra: Mapping[str, Any],
-        penalty: str = "",
-    ) -> None:
-        """Ready to be asked.
-
-        Args:
-            client: the connection.
-            info: what it is.
-            parameters: of its answers, under our names.
-            asked: for messages.
-            extra: fields of each request that this server alone takes.
-            penalty: what it calls `repeat_penalty`; "" where that is not known.
-        """
-        self.info = info
-        self.width = ONE_AT_A_TIME
-        self._penalty = penalty
-        self.parameters = parameters
-        self._client = client
-        self._asked = asked
-        self._extra = extra
-
-    def ask(
-        self,
-        messages: Sequence[Message],
-        schema: Mapping[str, Any] | None,
-        deadline: Deadline,
-        sampling: Mapping[str, Any] = AS_EVER,
-    ) -> Reply:
-        """See `Model.ask`."""
-        deadline.cap(1.0)
-        self._client.patience.deadline = deadline
-        body: dict[str, Any] = {
-            "model": self.info.name,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            **self._extra,
-            **wire_parameters({**self.parameters, **self._own_words(sampling)}),
-        }
-        if schema is not None:
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "review", "strict": True, "schema": schema},
-            }
-        started = time.monotonic()
-        with self._client.stream("/chat/completions", body) as (status, lines):
-            if status != OK:
-                raise fault(self._asked, status, _text(lines))
-            reply = read_events(lines, self._asked)
-        reply.seconds = time.monotonic() - started
-        return reply
-
-    def _own_words(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters of one request; a server that is not known may refuse a request for a field too many."""
-        own = {name: value for name, value in sampling.items() if name != PENALTY}
-        return own | ({self._penalty: sampling[PENALTY]} if self._penalty and PENALTY in sampling else {})
-
-    def another(self) -> Self:
-        """See `Model.another`."""
-        other = copy(self)
-        other.part()
-        return other
-
-    def part(self) -> None:
-        """Leave the connection to the one that this is a copy of."""
-        self._client = self._client.another()
-
-    def slow_reason(self, deadline: Deadline) -> str:  # noqa: ARG002
-        """This wire tells nothing about where a model runs."""
-        return ""
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
 
 
 def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> OpenAIModel:
@@ -180,6 +82,7 @@ def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: 
         info = ModelInfo("openai", offer.name, client.endpoint.url, window, local=is_local, why=why)
         model = OpenAIModel(client, info, request.parameters, asked, extra, PENALTIES.get(owner, ""))
         model.width = _width(owner, facts)
+        model.owner = owner
         return model
 
 
@@ -326,13 +229,6 @@ def with_v1(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1").rstrip("/") + "/v1"
 
 
-def wire_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters under this wire's names; what belongs to Ollama alone stays behind."""
-    renamed = {"num_predict": "max_tokens"}
-    foreign = {"num_ctx", "keep_alive", "think"}
-    return {renamed.get(name, name): value for name, value in parameters.items() if name not in foreign}
-
-
 def _window(request: ModelRequest, facts: Mapping[str, Any]) -> int:
     """The window where the listing has none: llama-server's /props, else what the user says, else a guess."""
     wanted = request.parameters.get("num_ctx")
@@ -357,89 +253,5 @@ def _slot_window(facts: Mapping[str, Any]) -> int | None:
     return (count_of(settings.get("n_ctx")) or None) if isinstance(settings, dict) else None
 
 
-def read_events(lines: Iterator[bytes], asked: Asked) -> Reply:
-    """Read a chat stream to its end.
-
-    Raises:
-        BrokenStreamError: it ended before a finish reason came.
-        ModelError: the server reported a failure inside the stream.
-    """
-    reply, draft = Reply(), Draft()
-    finished = False
-    for kind, data in _events(lines):
-        if data == "[DONE]":
-            break
-        try:
-            event = json.loads(data)
-        except (ValueError, RecursionError):
-            raise not_json(asked, data, "Is the base URL right?") from None
-        if not isinstance(event, dict) or kind == "error" or event.get("error"):
-            raise fault(asked, OK, data)
-        refuse_remote_model(asked.model, event, sent=True, hint=ANY_HINT)
-        reply.model = reply.model or _string(event.get("model"))
-        _count(reply, event)
-        finished = _take_choice(reply, draft, event) or finished
-    if not finished:
-        raise BrokenStreamError(f"the answer of {asked.server} ended before its end", hint="Its log tells why")
-    draft.write(reply)
-    return reply
-
-
-def _events(lines: Iterator[bytes]) -> Iterator[tuple[str, str]]:
-    """Server-sent events: (kind, data). Comment lines only prove that the server lives."""
-    kind = "message"
-    data: list[str] = []
-    for raw in lines:
-        line = raw.decode("utf-8", "replace")
-        if not line:
-            if data:
-                yield kind, "\n".join(data)
-            kind, data = "message", []
-            continue
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if name == "event":
-            kind = value
-        elif name == "data":
-            data.append(value)
-        elif name.lstrip().startswith(("{", "<")):  # an error body, or a page, where a stream was expected
-            yield "error", line
-    if data:
-        yield kind, "\n".join(data)
-
-
-def _take_choice(reply: Reply, draft: Draft, event: Mapping[str, Any]) -> bool:
-    """Add one piece of the answer; True when the server says that it is complete."""
-    choices = event.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    delta = choice.get("delta") or choice.get("message") or {}
-    if isinstance(delta, dict):
-        thought = _string(delta.get("reasoning_content")) or _string(delta.get("reasoning"))
-        draft.add(_string(delta.get("content")), thought)
-    reason = choice.get("finish_reason")
-    if reason == "length":
-        reply.is_cut = True
-    return isinstance(reason, str) and bool(reason)  # LocalAI writes "" where others write null
-
-
-def _count(reply: Reply, event: Mapping[str, Any]) -> None:
-    usage = event.get("usage")
-    if isinstance(usage, dict):
-        reply.prompt_tokens = count_of(usage.get("prompt_tokens"))
-        reply.completion_tokens = count_of(usage.get("completion_tokens"))
-        details = usage.get("prompt_tokens_details")
-        if isinstance(details, dict):
-            reply.cached_prompt_tokens = count_of(details.get("cached_tokens"))
-    timings = event.get("timings")
-    if isinstance(timings, dict):
-        reply.cached_prompt_tokens = count_of(timings.get("cache_n")) or reply.cached_prompt_tokens
-        reply.answer_seconds = seconds_of(timings.get("predicted_ms"), MILLISECONDS)
-        reply.reading_seconds = seconds_of(timings.get("prompt_ms"), MILLISECONDS)
-
-
 def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _text(lines: Iterator[bytes]) -> str:
-    return b"\n".join(lines).decode("utf-8", "replace")

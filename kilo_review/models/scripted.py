@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import ConfigError, ServerFailedError
-from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Reply
+from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Remarks, Reply
 from kilo_review.outcome import ModelInfo
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class ScriptedModel:
         self.info = info
         self.parameters = parameters
         self.width = ONE_AT_A_TIME
+        self.remarks = Remarks()
         self._replies = _Script(replies, NOTHING)
         self._rulings = _Script(rulings, CONFIRMED)
 

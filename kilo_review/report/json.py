@@ -36,7 +36,7 @@ def render(view: View) -> str:
         coverage=_coverage(outcome),
         shard=json.dumps(_shard(outcome)),
         failure=json.dumps(outcome.failure or None),
-        notes=_texts([view.mask(note) for note in outcome.notes]),
+        notes=_texts([view.mask(note) for note in (*outcome.notes, *outcome.details)]),
         usage=json.dumps(_usage(outcome)),
         egress=json_rows(
             {"url": row.url, "address": row.address, "bytes_sent": row.bytes_sent, "requests": row.requests}

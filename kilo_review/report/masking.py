@@ -84,4 +84,5 @@ def published(outcome: Outcome, mask: Callable[[str], str]) -> Outcome:
         next_step=once(outcome.next_step),
         unsettled=once(outcome.unsettled),
         notes=[once(note) for note in outcome.notes],
+        details=[once(detail) for detail in outcome.details],
     )

@@ -68,9 +68,10 @@ def _rows(view: View) -> Iterator[Row]:
 
 def _notes(view: View) -> list[str]:
     outcome = view.outcome
+    notes = [*outcome.notes, *(outcome.details if view.verbosity > 0 else ())]
     if not outcome.unremembered or not (view.verbosity > 0 or outcome.count(State.NOT_REVIEWED)):
-        return outcome.notes
-    return [*outcome.notes, f"nothing of this review could be kept for later: {outcome.unremembered}"]
+        return notes
+    return [*notes, f"nothing of this review could be kept for later: {outcome.unremembered}"]
 
 
 # Findings
