@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from kilo_review.display import one_line
 from kilo_review.errors import ModelNotFoundError
-from kilo_review.models.base import ALREADY_LOADED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +31,8 @@ NOT_CHAT = ("embed", "bge-", "rerank", "whisper", "nomic", "minilm")
 MOST_LISTED = 12
 MOST_COMPARED = 500
 """Names that a wrong one is compared with; each takes 50 us."""
+ALREADY_LOADED = "already loaded"
+"""Why a model was chosen (`ModelInfo.why`) that need not be waited for."""
 KNOWN_CODER, ONLY_ONE, LARGEST = "known to read code", "the only one there", "the largest there"
 REASONS = (ALREADY_LOADED, KNOWN_CODER, ONLY_ONE, LARGEST)
 """Why a model was chosen, the best reason first."""
