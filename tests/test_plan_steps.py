@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kilo_review.aliases import Aliases
+from kilo_review.deadline import Deadline
+from kilo_review.errors import SourceError
+from kilo_review.finding import Category, Finding, Severity
 from kilo_review.outcome import BINARY, State
 from kilo_review.plan import binary, merges
+from kilo_review.plan.syntax import Syntax
 from kilo_review.source.diff import FileChange
 from kilo_review.source.patch import parse_patch
 
@@ -142,3 +148,101 @@ def test_a_file_that_differs_without_lines_is_not_inherited() -> None:
     mode = parse_patch(b"diff --git a/f b/f\nold mode 100644\nnew mode 100755\n")
     assert mode.files[0].path == "f"
     assert not is_inherited(patch(ADDS), mode)
+
+
+# Moved places
+
+
+OLD = "def f(a):\n    b = 1\n    c = 2\n    d = 3\n    d = 3\n"
+MOVED = b"""\
+diff --git a/old.py b/new.py
+similarity index 80%
+rename from old.py
+rename to new.py
+--- a/old.py
++++ b/new.py
+@@ -1,5 +1,6 @@
+-def f(a):
++def g(a):
+     b = 1
+-    c = 2
++    c = 3
+     d = 3
+     d = 3
++    b = 1
+"""
+
+
+class Moved:
+    """A change whose contents are at hand, or are not any more."""
+
+    def __init__(self, *, is_late: bool = False, patch: bytes = MOVED, new: str = "", old: str = OLD) -> None:
+        self.diff = parse_patch(patch)
+        self.is_late = is_late
+        self.old = old
+        self.new = new or OLD.replace("f(a)", "g(a)").replace("c = 2", "c = 3") + "    b = 1\n"
+
+    def old_content(self, _: FileChange) -> bytes:
+        if self.is_late:
+            raise SourceError("the time is used up")
+        return self.old.encode()
+
+    def new_content(self, _: FileChange) -> bytes:
+        return self.new.encode()
+
+
+def at(line: int, evidence: str, path: str = "new.py", symbol: str = "def g(a)", **more: Any) -> Finding:
+    return Finding(path, line, line, Severity.MAJOR, Category.BUG, "t", "m", evidence, symbol=symbol, **more)
+
+
+def aliases(change: Any, finding: Finding, *, is_proposal: bool = False) -> tuple[str, ...]:
+    with closing(Syntax(Deadline())) as syntax:
+        return tuple(Aliases(change, syntax, is_proposal=is_proposal)(finding))
+
+
+def test_a_place_is_known_by_its_old_file_and_its_old_heading() -> None:
+    untouched = at(2, "    b = 1")
+    own = untouched.fingerprint
+    renamed = untouched._replace(path="old.py").fingerprint
+    below = untouched._replace(path="old.py", symbol="def f(a)").fingerprint
+    assert aliases(Moved(), untouched) == (own, renamed, below)
+    changed = at(3, "    c = 3")
+    assert aliases(Moved(), changed) == (changed.fingerprint, changed._replace(path="old.py").fingerprint)
+    copied = Moved(patch=MOVED.replace(b"rename", b"copy"))
+    assert aliases(copied, untouched) == (own, below)
+    assert aliases(copied, changed) == (changed.fingerprint,)
+
+
+def test_what_is_not_in_the_change_is_known_by_its_own_name_alone() -> None:
+    other = at(2, "    b = 1", path="other.py")
+    assert aliases(Moved(), other) == (other.fingerprint,)
+    assert aliases(None, other) == (other.fingerprint,)
+    outside = at(99, "    b = 1")
+    assert aliases(Moved(), outside) == (outside.fingerprint, outside._replace(path="old.py").fingerprint)
+
+
+def test_a_proposal_is_excused_by_what_the_base_has_already() -> None:
+    assert len(aliases(Moved(), at(2, "    b = 1"), is_proposal=True)) == 3
+    for finding in (
+        at(3, "    c = 3"),  # the base has no such line
+        at(6, "    b = 1"),  # the base has it once, and now it stands there twice
+        at(2, "    b = 1", is_removed=True),
+        at(99, "    b = 1"),
+        at(2, "    b = 1", path="other.py"),
+    ):
+        assert aliases(Moved(), finding, is_proposal=True) == (), finding
+    assert aliases(None, at(2, "    b = 1"), is_proposal=True) == ()
+
+
+def test_a_line_that_a_proposal_moves_is_excused_only_in_its_own_symbol() -> None:
+    once = OLD.replace("f(a)", "g(a)").replace("c = 2", "c = 3").replace("    b = 1\n", "") + "    b = 1\n"
+    moves = MOVED.replace(b"-    c = 2\n", b"").replace(b"     b = 1\n", b"-    b = 1\n-    c = 2\n")
+    change = Moved(patch=moves.replace(b"+1,6", b"+1,5"), new=once)
+    assert aliases(change, at(5, "    b = 1"), is_proposal=True) == ()  # it stood in f
+    assert aliases(change, at(5, "    b = 1", symbol="def f(a)"), is_proposal=True) != ()
+
+
+def test_where_the_time_is_used_up_a_proposal_is_excused_by_nothing() -> None:
+    finding = at(2, "    b = 1")
+    assert aliases(Moved(is_late=True), finding) == (finding.fingerprint,)
+    assert aliases(Moved(is_late=True), finding, is_proposal=True) == ()
