@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from kilo_review.errors import ConfigError
 from kilo_review.finding import Category, Finding, Severity, Status
 from kilo_review.judge.anchor import Anchored
+from kilo_review.judge.baseline import (
+    MOST,
+    MOST_ENTRIES,
+    Accepted,
+    Known,
+    accepted,
+    combined,
+    from_bytes,
+    is_current,
+    revived,
+    to_text,
+)
 from kilo_review.judge.contradict import ALREADY_SO, REACH, REPLACED, UNTOUCHED, contradiction, doubt
 from kilo_review.judge.parse import Claim
-from kilo_review.judge.policy import ExitCode, OnUnavailable, exit_code
+from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code
+from kilo_review.judge.suppress import ignores_for, ignores_in, numbered, target_of
+from kilo_review.judge.verify import NO_INPUT, NOT_SHOWN, Ruling, is_due, ruled
 from kilo_review.judge.vote import is_decided, majority
 from kilo_review.outcome import Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage, summed
 from kilo_review.source.diff import Hunk, Line
@@ -301,3 +317,199 @@ def test_speed_is_told_where_it_is_known() -> None:
     assert Usage(completion_tokens=10, answer_seconds=4.0).tokens_per_second == 2.5
     assert Usage(completion_tokens=10).tokens_per_second is None
     assert Usage(answer_seconds=4.0).tokens_per_second is None
+
+
+# What is accepted, dismissed or excused
+
+
+ROW = accepted(seen().finding, "why")._asdict()
+
+
+def read(*rows: Any) -> tuple[Accepted, ...]:
+    return from_bytes(json.dumps({"version": 1, "findings": rows}).encode(), "FILE")
+
+
+def test_an_entry_is_read_as_it_was_written() -> None:
+    entry = Accepted("a.py", "bug", "e", "", "baseline", 1, "why", seen().finding.fingerprint)
+    assert accepted(seen().finding, "why") == entry
+    assert read(ROW) == (entry,)
+    assert read(ROW, ROW) == (entry._replace(times=2),)
+    assert read(ROW | {"times": MOST}, ROW) == (entry._replace(times=MOST),)
+    assert read(ROW | {"status": "dismissed"})[0].status == "dismissed"
+    assert from_bytes(b"\xef\xbb\xbf" + to_text([entry]).encode(), "FILE") == (entry,)
+    assert [each.path for each in combined([entry._replace(path="b"), entry])] == ["a.py", "b"]
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (ROW | {"times": 0}, "wrong kind"),
+        (ROW | {"times": MOST + 1}, "wrong kind"),
+        (ROW | {"times": True}, "wrong kind"),
+        (ROW | {"times": "1"}, "wrong kind"),
+        (ROW | {"path": 1}, "wrong kind"),
+        (ROW | {"path": "\ud800"}, "a character that no text has"),
+        (ROW | {"reason": "a\0b"}, "a character that no text has"),
+        (ROW | {"status": "active"}, "'active' is no status of an entry"),
+        (ROW | {"status": "?"}, "is not a valid Status"),
+        (ROW | {"category": "?"}, "is not a valid Category"),
+        (ROW | {"more": 1}, "has not the keys path, category, code"),
+        ({name: value for name, value in ROW.items() if name != "code"}, "has not the keys path, category, code"),
+        (1, "TypeError"),
+    ],
+)
+def test_a_damaged_entry_is_told_with_what_is_wrong_in_it(row: Any, why: str) -> None:
+    with pytest.raises(ConfigError, match="the baseline FILE is damaged: ") as caught:
+        read(row)
+    assert why in str(caught.value)
+    assert "Restore FILE from git, or make it anew: kilo-review baseline create" in str(caught.value)
+
+
+def test_a_baseline_that_is_none_is_never_an_empty_one() -> None:
+    for content, says in (
+        (b"", "is not valid JSON: "),
+        (b"<<<<<<< ours", "is not valid JSON; it holds a merge conflict: "),
+        (b"[]", "it has no version"),
+        (b'{"version": "1"}', "it has no version"),
+        (b'{"version": 2, "findings": []}', "has version 2, and this program reads 1"),
+        (b'{"version": 1}', "it has no list of findings"),
+        (b'{"version": 1, "findings": {}}', "it has no list of findings"),
+    ):
+        with pytest.raises(ConfigError, match="the baseline FILE") as caught:
+            from_bytes(content, "FILE")
+        assert says in str(caught.value)
+    with pytest.raises(ConfigError, match=f"has {MOST_ENTRIES + 1} entries; {MOST_ENTRIES} are the limit"):
+        read(*[0] * (MOST_ENTRIES + 1))
+    with pytest.raises(ConfigError, match="TypeError"):  # as many as the limit are looked at
+        read(*[0] * MOST_ENTRIES)
+
+
+def known(*entries: Accepted, dismissals: dict[str, str] | None = None, names: tuple[str, ...] | None = None) -> Known:
+    return Known(entries, dismissals or {}, lambda finding: (finding.fingerprint,) if names is None else names)
+
+
+def test_an_entry_counts_as_often_as_it_says() -> None:
+    finding, entry = seen().finding, accepted(seen().finding, "why")._replace(times=2)
+    book = known(entry)
+    assert book.unused == [entry]
+    marked = [book.mark(finding) for _ in range(3)]
+    assert [(each.status, each.reason) for each in marked[:2]] == [(Status.BASELINE, "why")] * 2
+    assert marked[2] == finding
+    assert book.unused == []
+    book = known(entry)
+    book.mark(finding)
+    assert book.unused == [entry._replace(times=1)]
+    assert known(entry).mark(seen("other", line=7, evidence="f").finding).status is Status.ACTIVE
+
+
+def test_a_dismissal_counts_always_and_before_an_entry() -> None:
+    finding, entry = seen().finding, accepted(seen().finding, "why")
+    shared = accepted(finding, "shared", Status.DISMISSED)
+    for book, reason in (
+        (known(entry, dismissals={finding.fingerprint: "own"}), "own"),
+        (known(shared, entry), "shared"),
+        (known(shared, dismissals={finding.fingerprint: "own"}), "own"),
+        (known(dismissals={finding.fingerprint: ""}), None),
+    ):
+        assert [(each.status, each.reason) for each in (book.mark(finding), book.mark(finding))] == [
+            (Status.DISMISSED, reason)
+        ] * 2
+        assert book.moved == []
+
+
+def test_a_moved_finding_is_known_by_its_older_name() -> None:
+    finding = seen().finding
+    book = known(dismissals={"older": "why"}, names=(finding.fingerprint, "older"))
+    assert book.mark(finding).status is Status.DISMISSED
+    assert book.moved == [(finding, "why")]
+    nothing = known(accepted(finding, "why"), dismissals={finding.fingerprint: "why"}, names=())
+    assert nothing.mark(finding) == finding  # nothing may hide it
+
+
+@pytest.mark.parametrize("status", [each for each in Status if each not in {Status.ACTIVE, Status.UNANCHORED}])
+def test_what_is_out_of_the_count_uses_no_entry_up(status: Status) -> None:
+    finding, book = seen(status=status).finding, known(accepted(seen().finding, "why"))
+    assert book.mark(finding) is finding
+    assert len(book.unused) == 1
+
+
+def test_a_remembered_mark_is_current_as_long_as_it_would_be_given_again() -> None:
+    finding = seen().finding
+    accepted_one = finding._replace(status=Status.BASELINE, reason="why")
+    dismissed = finding._replace(status=Status.DISMISSED, reason="why")
+    entry = accepted(finding, "why")
+    assert is_current(accepted_one, known(entry))
+    assert not is_current(accepted_one, known())
+    assert is_current(dismissed, known(dismissals={finding.fingerprint: "why"}))
+    assert not is_current(dismissed, known(entry))
+    assert is_current(finding, known())
+    assert is_current(finding, known(entry))
+    assert revived(dismissed) == revived(accepted_one) == finding
+    refuted = finding._replace(status=Status.REFUTED, reason="why")
+    assert revived(refuted) is refuted
+
+
+def test_comments_speak_of_their_own_line_and_of_the_next_one() -> None:
+    code = {
+        1: "# kilo-review: ignore[bug] above",
+        2: "# kilo-review: ignore[security] above",
+        3: "x = 1  # kilo-review: ignore[bug]",
+        4: "y = 2  # kilo-review: ignore[bug] beside",
+        5: "z = 3",
+    }
+    found = ignores_in(code, "a.py")
+    assert [(each.line, each.is_alone, bool(each.problem)) for each in found.values()] == [
+        (1, True, False),
+        (2, True, False),
+        (3, False, True),
+        (4, False, False),
+    ]
+    assert [target_of(found[line], found) for line in (1, 2, 3, 4)] == [3, 3, 3, 4]
+
+    def speaking(line: int, end: int, category: Category = Category.BUG) -> list[int]:
+        finding = seen(line=line, end_line=end, category=category).finding
+        return [each.line for each in ignores_for(finding, found)]
+
+    assert speaking(3, 3) == [1, 3]  # the one that may be honoured comes first
+    assert speaking(3, 4) == [4, 1, 3]
+    assert speaking(3, 3, Category.SECURITY) == [2]
+    assert speaking(4, 5) == [4]
+    assert speaking(5, 5) == []
+    assert numbered("a\nb\n") == {1: "a", 2: "b", 3: ""}
+
+
+def test_a_comment_with_an_unknown_category_speaks_of_every_finding() -> None:
+    found = ignores_in({1: "x = 1  # kilo-review: ignore[bgu] why", 2: "y  # kilo-review: ignore why"}, "a.py")
+    for line, says in ((1, "'bgu', which is no category"), (2, "names no category")):
+        (told,) = ignores_for(seen(line=line, end_line=line).finding, found)
+        assert says in told.problem
+
+
+# Verdicts on findings
+
+
+def test_only_what_is_confirmed_with_an_input_stands() -> None:
+    finding = seen().finding
+    assert ruled(finding, Ruling(is_confirmed=True, evidence="f(0)")) is finding
+    unshown = ruled(finding, Ruling(is_confirmed=True, evidence=" "))
+    assert (unshown.status, unshown.reason) == (Status.UNVERIFIED, NO_INPUT)
+    assert ruled(finding, Ruling(is_confirmed=False, evidence="it is checked")).reason == "it is checked"
+    refuted = ruled(finding, Ruling(is_confirmed=False, evidence=""))
+    assert (refuted.status, refuted.reason) == (Status.REFUTED, NOT_SHOWN)
+
+
+@pytest.mark.parametrize(
+    ("verify", "fail_on", "changed", "due"),
+    [
+        (Verify.OFF, FailOn.MINOR, {}, False),
+        (Verify.OFF, FailOn.MINOR, {"doubt": "why"}, False),
+        (Verify.ALL, FailOn.NEVER, {}, True),
+        (Verify.ALL, FailOn.MINOR, {"status": Status.UNANCHORED}, False),
+        (Verify.BLOCKING, FailOn.MAJOR, {}, True),
+        (Verify.BLOCKING, FailOn.CRITICAL, {}, False),
+        (Verify.BLOCKING, FailOn.CRITICAL, {"doubt": "why"}, True),
+        (Verify.BLOCKING, FailOn.NEVER, {}, False),
+    ],
+)
+def test_what_must_be_confirmed(verify: Verify, fail_on: FailOn, changed: dict[str, Any], due: bool) -> None:
+    assert is_due(seen(**changed).finding, verify, fail_on) is due

@@ -11,8 +11,9 @@ from kilo_review.aliases import Aliases
 from kilo_review.deadline import Deadline
 from kilo_review.errors import SourceError
 from kilo_review.finding import Category, Finding, Severity
-from kilo_review.outcome import BINARY, State
+from kilo_review.outcome import BINARY, Entry, State
 from kilo_review.plan import binary, merges
+from kilo_review.plan.scope import Selection, none_of
 from kilo_review.plan.syntax import Syntax
 from kilo_review.source.diff import FileChange
 from kilo_review.source.patch import parse_patch
@@ -246,3 +247,44 @@ def test_where_the_time_is_used_up_a_proposal_is_excused_by_nothing() -> None:
     finding = at(2, "    b = 1")
     assert aliases(Moved(is_late=True), finding) == (finding.fingerprint,)
     assert aliases(Moved(is_late=True), finding, is_proposal=True) == ()
+
+
+# Parts
+
+
+def chosen(*sizes: int) -> Selection:
+    hunks = "".join(f"@@ -{100 * at + 1},0 +{100 * at + 1},1 @@\n+{'x' * size}\n" for at, size in enumerate(sizes))
+    (change,) = patch(hunks).files
+    left_out = (Entry("b", 0, 0, 0, 0, State.SKIPPED, "why", is_hunk=False),)
+    return Selection(tuple((change, hunk) for hunk in change.hunks), left_out)
+
+
+@pytest.mark.parametrize("sizes", [(9,) * 12, (1, 900, 1, 1), (900, 1, 1, 1), (5,)])
+@pytest.mark.parametrize("of", [1, 2, 3, 5])
+def test_all_parts_together_are_the_whole_and_no_hunk_is_in_two(sizes: tuple[int, ...], of: int) -> None:
+    whole = chosen(*sizes)
+    parts = [whole.shard(index, of) for index in range(1, of + 1)]
+    assert tuple(each for part in parts for each in part.chosen) == whole.chosen
+    assert [part.left_out for part in parts] == [whole.left_out, *[()] * (of - 1)]
+    assert len({part.division for part in parts}) == 1
+    if sizes and len(set(sizes)) == 1 and len(sizes) % of == 0:
+        assert {len(part.chosen) for part in parts} == {len(sizes) // of}
+
+
+def test_parts_of_different_selections_are_not_of_one_division() -> None:
+    whole = chosen(9, 9, 9)
+    assert len(whole.shard(1, 2).division) == 16
+    assert whole.shard(1, 2).division != chosen(9, 9).shard(1, 2).division
+    assert whole.shard(1, 2).division != chosen(9, 9, 10).shard(1, 2).division
+
+
+def test_what_is_left_out_later_has_its_rows_too() -> None:
+    whole = chosen(9, 9, 9)
+    second = whole.chosen[1][1]
+    fewer = whole.without(lambda hunk: hunk is second, "because")
+    assert fewer.chosen == (whole.chosen[0], whole.chosen[2])
+    assert fewer.left_out == (*whole.left_out, Entry("f", 101, 101, 1, 0, State.SKIPPED, "because"))
+    assert none_of([whole.chosen[0][0]], "all").left_out == tuple(
+        Entry("f", line, line, 1, 0, State.SKIPPED, "all") for line in (1, 101, 201)
+    )
+    assert none_of([whole.chosen[0][0]], "all").chosen == ()
