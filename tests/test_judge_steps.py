@@ -24,7 +24,7 @@ from kilo_review.judge.baseline import (
 )
 from kilo_review.judge.contradict import ALREADY_SO, REACH, REPLACED, UNTOUCHED, contradiction, doubt
 from kilo_review.judge.parse import Claim
-from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code
+from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code, mark_blocking
 from kilo_review.judge.suppress import ignores_for, ignores_in, numbered, target_of
 from kilo_review.judge.verify import NO_INPUT, NOT_SHOWN, Ruling, is_due, ruled
 from kilo_review.judge.vote import is_decided, majority
@@ -513,3 +513,24 @@ def test_only_what_is_confirmed_with_an_input_stands() -> None:
 )
 def test_what_must_be_confirmed(verify: Verify, fail_on: FailOn, changed: dict[str, Any], due: bool) -> None:
     assert is_due(seen(**changed).finding, verify, fail_on) is due
+
+
+def test_findings_are_ordered_by_severity_then_path_then_line() -> None:
+    worst = seen(severity=Severity.CRITICAL, path="z.py", line=9).finding
+    rest = [seen(path=path, line=line).finding for path, line in (("a.py", 2), ("a.py", 10), ("b.py", 1))]
+    marked = mark_blocking([*reversed(rest), worst], FailOn.NEVER)
+    assert marked == [worst, *rest]
+
+
+def test_every_moved_finding_is_remembered() -> None:
+    one, other = seen().finding, seen("other").finding
+    book = known(dismissals={"older": "why"}, names=("older",))
+    book.mark(one)
+    book.mark(other)
+    assert book.moved == [(one, "why"), (other, "why")]
+
+
+def test_a_comment_may_name_several_categories() -> None:
+    (told,) = ignores_in({1: "x  /* kilo-review: Ignore[bug, Security,] :- why */"}, "a.c").values()
+    assert (told.categories, told.reason, told.problem) == (frozenset({"bug", "security"}), "why", "")
+    assert ignores_in({1: "x = 'kilo-review: no comment'", 2: "kilo-review: ignore[bug] why"}, "a.c") == {}
