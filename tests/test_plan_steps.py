@@ -129,6 +129,8 @@ FAR = "@@ -50,2 +50,3 @@\n a\n+b\n c\n"
         (ADDS, "@@ -2,3 +2,2 @@\n b\n-x\n c\n", False),  # what stood right below it
         (ADDS, "@@ -3,3 +3,2 @@\n c\n-x\n d\n", True),
         ("@@ -1,1 +1,2 @@\n a\n+b\n", "@@ -1,1 +1,2 @@\n a\n+b\n", False),  # at the end of the hunk
+        ("@@ -1,1 +1,4 @@\n a\n+b\n+c\n+d\n", "@@ -1,1 +1,2 @@\n a\n+b\n", False),  # the first line of three
+        ("@@ -1,1 +1,4 @@\n a\n+b\n+c\n+d\n", "@@ -3,1 +3,2 @@\n c\n+d\n", False),  # the last of them
         ("@@ -1,4 +1,5 @@\n-a\n+A\n b\n c\n+n\n d\n", "@@ -4,1 +4,2 @@\n+n\n d\n", False),  # one of two runs
     ],
 )
