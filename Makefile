@@ -5,7 +5,7 @@ REVIEWS ?= 2000
 SEED ?=
 SECONDS ?= 60
 
-.PHONY: demo test lint types tests bench soak fuzz clean
+.PHONY: demo test lint types tests bench soak fuzz mutants clean
 
 # The program with its embedded engine and the small demonstration model: all that `make demo` needs.
 $(VENV)/.program: pyproject.toml
@@ -18,6 +18,10 @@ $(VENV)/.program: pyproject.toml
 
 $(VENV)/.developer: $(VENV)/.program
 	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(VENV)/.mutator: $(VENV)/.program
+	$(BIN)/python -m pip install --quiet --group mutants
 	@touch $@
 
 $(VENV)/.fuzzer: $(VENV)/.program
@@ -50,5 +54,10 @@ soak: $(VENV)/.developer
 fuzz: $(VENV)/.fuzzer
 	$(BIN)/python -m fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
+# Which defects of the judging and the coverage no test notices. One of them: .venv/bin/mutmut show NAME
+mutants: $(VENV)/.mutator
+	$(BIN)/mutmut run --max-children 1
+	$(BIN)/mutmut results
+
 clean:
-	rm -rf $(VENV) .cache/fuzz .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf $(VENV) mutants .cache/fuzz .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache dist

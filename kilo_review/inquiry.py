@@ -22,7 +22,8 @@ from kilo_review.finding import Status
 from kilo_review.judge.anchor import merged
 from kilo_review.judge.verify import holding, unverified
 from kilo_review.lanes import Lanes
-from kilo_review.models.base import ALREADY_LOADED, DEFAULT_WINDOW, answer_identity
+from kilo_review.models.base import DEFAULT_WINDOW, answer_identity
+from kilo_review.models.choose import ALREADY_LOADED
 from kilo_review.outcome import Entry, State, Usage
 from kilo_review.packing import Pace, Packer
 from kilo_review.plan import deletion, long_lines

@@ -52,6 +52,7 @@ class Soak:
     servers: dict[str, FaultyServer]
     workshop: Workshop
     temper: float | None = None
+    is_untimed: bool = False
     tally: Tally = field(default_factory=Tally)
     measures: list[Measure] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -62,6 +63,7 @@ class Soak:
         """Do one review, and hold it against the truth."""
         plan = plan_of(self.seed, number)
         plan = plan if self.temper is None else plan._replace(temper=self.temper)
+        plan = plan._replace(seconds=None) if self.is_untimed else plan
         self._prepare(plan)
         record = Record(number, chance_of(self.seed, number, "server"), plan.temper)
         server = self.servers[plan.wire]
@@ -111,6 +113,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further review after so long")
     parser.add_argument("--only", type=int, metavar="N", help="this review alone, and those that it builds upon")
     parser.add_argument("--temper", type=float, help="share of requests that go wrong; drawn for each unless given")
+    parser.add_argument("--untimed", action="store_true", help="no review has a time limit: what it shows is the same")
     arguments = parser.parse_args()
     seed = Random().randrange(1, 10**6) if arguments.seed is None else arguments.seed
     numbers = range(arguments.reviews)
@@ -125,7 +128,7 @@ def main() -> None:
         workshop = Workshop(Path(folder) / "repository")
         workshop.create()
         install_hook(workshop.folder)
-        soak = Soak(seed, Path(folder), servers, workshop, arguments.temper)
+        soak = Soak(seed, Path(folder), servers, workshop, arguments.temper, arguments.untimed)
         started = time.monotonic()
         _go(soak, numbers, started + arguments.seconds, is_told=arguments.only is not None)
         sys.exit(_report(soak, time.monotonic() - started, arguments.only))
@@ -153,7 +156,8 @@ def _report(soak: Soak, seconds: float, only: int | None) -> int:
         print(f"  {problem}")
     if problems:
         temper = "" if soak.temper is None else f" --temper {soak.temper:g}"
-        print(f"  one alone: python -m soak --seed {soak.seed}{temper} --only NUMBER")
+        untimed = " --untimed" if soak.is_untimed else ""
+        print(f"  one alone: python -m soak --seed {soak.seed}{temper}{untimed} --only NUMBER")
     return 1 if problems else 0
 
 

@@ -83,41 +83,40 @@ def test_a_server_that_fails_to_say_what_it_is_is_not_asked(kilo: Runner, divide
         assert not was_sent(server)
 
 
+ELSEWHERE = {
+    "model_name": "coder",
+    "litellm_params": {"model": "ollama_chat/gpt-oss:120b-cloud", "api_base": "http://localhost:11434"},
+    "model_info": {},
+}
+
+
+def test_a_proxy_with_a_cloud_model_behind_it_is_not_asked(kilo: Runner, divides: Repo) -> None:
+    told = as_json({"data": [ELSEWHERE]})
+    with LiteLLM(behind=[Behind("coder", url="http://localhost:11434")], instead={INFO: [told]}) as server:
+        done = kilo("--provider", "openai", "--base-url", server.url, "--model", "coder", "--no-cache")
+        assert done.code == 3
+        assert "passes what 'coder' is asked on to ollama.com; nothing was sent" in done.text
+        assert not was_sent(server)
+
+
 @pytest.mark.parametrize(
     "told",
     [
-        as_json(
-            {
-                "data": [
-                    {
-                        "model_name": "coder",
-                        "litellm_params": {
-                            "model": "ollama_chat/gpt-oss:120b-cloud",
-                            "api_base": "http://localhost:11434",
-                        },
-                        "model_info": {},
-                    }
-                ]
-            }
-        ),
         as_json({"data": []}),
         Failure(403, {"error": {"message": "not allowed"}}),
         Failure(500, {"error": {"message": "not loaded"}}),
     ],
-    ids=["a cloud model behind it", "nothing", "403", "500"],
+    ids=["nothing", "403", "500"],
 )
 def test_a_proxy_that_does_not_tell_of_a_local_server_is_not_asked(
     kilo: Runner, divides: Repo, told: Response | Failure
 ) -> None:
-    assert divides.path.exists()
     with LiteLLM(behind=[Behind("coder", url="http://localhost:11434")], instead={INFO: [told]}) as server:
-        words = ("--provider", "openai", "--base-url", server.url, "--model", "coder", "--no-cache")
-        done = kilo(*words)
+        done = kilo("--provider", "openai", "--base-url", server.url, "--model", "coder", "--no-cache")
         assert done.code == 3
-        assert "nothing was sent" in done.text
-        assert (
-            "lists models as LiteLLM does" in done.text or "passes what 'coder' is asked on to ollama.com" in done.text
-        )
+        assert "lists models as LiteLLM does, and does not tell where it passes on what they are asked" in done.text
+        assert "; nothing was sent" in done.text
+        assert "Its administrator can let this key ask /v1/model/info; or name one of the servers behind" in done.text
         assert not was_sent(server)
 
 
@@ -244,8 +243,9 @@ def test_odd_answers_about_models_are_no_crash(
     assert divides.path.exists()
     with Ollama(instead={path: [answer] for path, answer in answers.items()}) as server:
         done = kilo("--provider", provider, "--base-url", server.url, "--no-cache")
+    assert not was_sent(server)
     assert "internal error" not in done.talk
-    assert done.code in {0, 3}
+    assert (done.code, done.text.count("not reviewed: 1 hunk in 1 file: ")) == (3, 1)
 
 
 def hanging() -> Callable[[dict[str, Any]], str]:

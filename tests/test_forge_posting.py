@@ -545,9 +545,10 @@ def test_words_of_the_model_are_text_and_secrets_are_masked(fake: AnyFake) -> No
     words = "@everyone see https://evil.example /close <img src=x> ![](http://x) #1"
     hostile = [finding(1, title=f"{words} {key}", message=f"/merge\n{words} {key}"), finding(2, line=400, title=key)]
     post(fake, hostile, mask=masked)
-    for text in (*fake.bodies(), fake.comments[0]["body"]):
+    (remark,), (summary,) = fake.bodies(), fake.comments
+    for text in (remark, summary["body"]):
         assert key not in text
-        assert "[masked]" in text or "masked" in text
+        assert "AKIA\\[masked\\]" in text
         assert not re.search(r"@everyone|https://|<img|^/", text, re.MULTILINE)
 
 

@@ -801,12 +801,14 @@ def test_trap_69_a_standard_input_that_drips_does_not_hang(ahead: Repo) -> None:
             [sys.executable, "-m", "kilo_review", "hook", "pre-push", "origin", "../origin.git"],
             cwd=ahead.path,
             stdin=dripper.stdout,
+            stderr=subprocess.PIPE,
             timeout=20,
         )
     finally:
         dripper.kill()
         dripper.communicate()
-    assert done.returncode in {0, 2}
+    assert done.returncode == 2
+    assert b"standard input is not what git gives a pre-push hook: it has no end" in done.stderr
 
 
 @pytest.mark.parametrize("settings", [{"input": b""}, {"stdin": subprocess.DEVNULL}], ids=["empty", "/dev/null"])

@@ -101,8 +101,8 @@ def finding_in(body: dict[str, Any]) -> str:
 
 @pytest.fixture
 def review(kilo: Runner, wide: Repo) -> Callable[..., Result]:
-    def reviewed(server: Fake, provider: str, *arguments: str, **environment: str) -> Result:
-        words = ("--provider", provider, "--base-url", server.url, "--format", "json", "--option", "num_ctx=4096")
+    def reviewed(server: Fake, provider: str, *arguments: str, form: str = "json", **environment: str) -> Result:
+        words = ("--provider", provider, "--base-url", server.url, "--format", form, "--option", "num_ctx=4096")
         return kilo("staged", *words, *arguments, cwd=wide.path, env=environment)
 
     return reviewed
@@ -222,8 +222,11 @@ def test_slots_that_share_one_window_are_asked_one_by_one_once_it_was_full(revie
         assert titles(done) == EVERY
         assert window.failed == 4
         server.instead[CHAT] = [FULL]
-        reason = review(server, "openai", "--no-cache", "--max-seconds", "3").json()["coverage"]["entries"][0]["reason"]
-    assert f"the slots of the server at {server.url}/v1 share one window, and it is full (Context" in reason
+        told = review(server, "openai", "--no-cache", "--max-seconds", "3", form="text").text
+    assert f"the slots of the server at {server.url}/v1 share one window, and it is full (Context" in told
+    assert (
+        "Give each its own by naming their number (llama-server --parallel N), or ask for one thing at a time" in told
+    )
 
 
 def test_one_hunk_that_fails_takes_no_other_with_it(review: Callable[..., Result]) -> None:

@@ -234,9 +234,11 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_any_json_is_read_or_refused(value: object) -> None:
     for text in (json.dumps(value), json.dumps({"findings": value})):
         try:
-            parse(text)
+            claims = parse(text)
         except BadReplyError:
             continue
+        assert all(isinstance(claim, Claim) for claim in claims)
+        assert claims or value in ([], {"findings": []}), "what cannot be read is not clean"
 
 
 # Anchoring

@@ -666,7 +666,14 @@ def test_a_tally_too_large_to_keep_is_not_kept(tmp_path: Path) -> None:
     outcome = Outcome(Target(TargetKind.STAGED, "b", "h"), entries=[entry], usage=Usage(prompt_tokens=10**30))
     ledger = Ledger.of(tmp_path, Deadline())
     ledger.count("hand", outcome, held=False)
+    assert "too large" in ledger.store.off  # it says so in this run, and does not raise
     ledger.close()
+    later = Ledger.of(tmp_path, Deadline())
+    assert later.store.rows("SELECT count(*) FROM runs") == [(0,)]
+    outcome.usage.prompt_tokens = 10
+    later.count("hand", outcome, held=False)
+    assert later.store.rows("SELECT prompt_tokens FROM runs") == [(10,)]
+    later.close()
 
 
 def test_speeds_that_are_no_numbers_are_not_kept(tmp_path: Path) -> None:

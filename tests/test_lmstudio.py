@@ -19,7 +19,7 @@ from kilo_review.errors import (
     UnreachableError,
     WrongServerError,
 )
-from kilo_review.models.base import ALREADY_LOADED
+from kilo_review.models.choose import ALREADY_LOADED
 from kilo_review.prompts import REPLY_SCHEMA
 from tests.fakes.base import NOTHING_FOUND, Decoy, Ending, Failure
 from tests.fakes.clients import PROXY_VARIABLES, QUESTION, ask, connected, error_of, has_next_step, info, leaked_sockets

@@ -65,7 +65,8 @@ def test_a_local_address(url: str, clean: str, addresses: tuple[str, ...]) -> No
         ("http://[::ffff:192.0.2.1]:1", NotLocalError, "not this machine"),
         ("http://3221225985:1", NotLocalError, "192.0.2.1"),  # decimal form of 192.0.2.1
         ("http://169.254.169.254", NotLocalError, "not this machine"),
-        ("http://no-such-host.invalid", UnreachableError, "does not resolve"),
+        ("http://no-such-host.invalid", UnreachableError, "the host name 'no-such-host.invalid' does not resolve ("),
+        ("http://no-such-host.invalid", UnreachableError, "). Use 127.0.0.1 for a server on this machine"),
         ("http://user:secret@127.0.0.1", ConfigError, "user name or password"),
         ("127.0.0.1:11434", ConfigError, "is not a base URL"),
         ("ftp://127.0.0.1", ConfigError, "is not a base URL"),
@@ -344,8 +345,9 @@ def test_a_host_is_allowed_by_its_very_name_and_over_tls_alone() -> None:
     made = endpoint("https://192.0.2.1:8443/v1", consent)
     assert (made.is_local, made.addresses, made.url) == (False, ("192.0.2.1",), "https://192.0.2.1:8443/v1")
     assert endpoint("https://127.0.0.1", consent).is_local is True
-    with pytest.raises(NotLocalError, match="over http the code could be read on its way; nothing was sent"):
+    with pytest.raises(NotLocalError, match="over http the code could be read on its way; nothing was sent") as caught:
         endpoint("http://192.0.2.1:11434", consent)
+    assert "Use https, or allow it in your own settings, as well (allow_http_hosts)" in str(caught.value)
     assert endpoint("http://192.0.2.1:1", Consent.of(["192.0.2.1"], ["192.0.2.1"])).is_local is False
 
 

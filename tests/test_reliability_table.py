@@ -56,14 +56,56 @@ def parameters(test: Any) -> list[Any]:
 @pytest.mark.parametrize("other", ELSEWHERE, ids=lambda other: other.test)
 def test_tests_elsewhere_are_there_and_look_at_the_message(other: Any) -> None:
     source = (TESTS / other.file).read_text()
-    assert other.test in {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
-    assert not other.says or any(words in source for words in phrases(other.says))
+    (test,) = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == other.test]
+    assert unseen(other.says, asserted(test)) == []
 
 
-def phrases(text: str) -> Iterator[str]:
-    """Three words at a time."""
-    words = text.split()
-    return (" ".join(words[at : at + 3]) for at in range(len(words) - 2))
+BLANK = re.compile(r"'[A-Z]+'|\b(?:URL|HOST)\b|https://localhost:|\(?…\)?|\(403\)|\. ")
+"""What differs from run to run in a message, and the end of its cause."""
+FEWEST_WORDS = 3
+
+
+def unseen(says: str, told: list[str]) -> list[str]:
+    """The parts of a message that no assertion has words of: at least three, and all in one go."""
+    parts = [part.strip(" ;.") for part in BLANK.split(says)]
+    long = [part for part in parts if len(part.split()) >= FEWEST_WORDS]
+    return [part for part in long if not any(part in text or text in part for text in told)]
+
+
+def asserted(test: ast.FunctionDef) -> list[str]:
+    """The texts that a test compares with: in `assert` and `match=`, and in what it is parametrized with."""
+    looked_at: list[ast.AST] = list(test.decorator_list)
+    for node in ast.walk(test):
+        if isinstance(node, ast.Assert):
+            looked_at.append(node.test)  # not what is said when it fails
+        elif isinstance(node, ast.keyword) and node.arg == "match":
+            looked_at.append(node.value)
+    texts = [
+        node.value.strip(" ;.")
+        for each in looked_at
+        for node in ast.walk(each)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return [text for text in texts if len(text.split()) >= FEWEST_WORDS]
+
+
+@pytest.mark.parametrize(
+    ("body", "missing"),
+    [
+        ("assert 'the server at' in done.text\n    assert 'Start that server' in done.text", []),
+        ("with raises(E, match='the server at'): pass\n    assert f'{x} is down. Start that server' in t", []),
+        ("assert 'the server at' in done.text", ["Start that server"]),
+        ("assert 'Start that server' in done.text", ["the server at"]),
+        ("'the server at'\n    say('Start that server')", ["the server at", "Start that server"]),
+        ("assert x, 'the server at'\n    # Start that server", ["the server at", "Start that server"]),
+        ("assert 'server' in t\n    assert 'that server' in t", ["the server at", "Start that server"]),
+        ("assert 'at the server' in t\n    assert 'Stop that server' in t", ["the server at", "Start that server"]),
+    ],
+)
+def test_words_count_where_they_are_asserted(body: str, missing: list[str]) -> None:
+    test = ast.parse(f"def test():\n    {body}").body[0]
+    assert isinstance(test, ast.FunctionDef)
+    assert unseen("the server at URL is down. Start that server", asserted(test)) == missing
 
 
 def test_the_document_has_all_rows_and_no_others() -> None:

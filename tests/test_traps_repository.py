@@ -403,8 +403,7 @@ def test_trap_35_inside_the_git_folder_nothing_is_mistaken_for_a_deletion(
     two_edits: Repo, kilo: Runner, target: str
 ) -> None:
     done = kilo(target, *DRY, cwd=two_edits.path / ".git")
-    assert done.code == 3 or "staged.py" in paths(done)
-    assert "app.py" not in done.text
+    assert refused(done, "this operation must be run in a work tree", code=3)
 
 
 def test_trap_35_a_git_folder_without_a_config_file_is_read(two_edits: Repo, kilo: Runner) -> None:
@@ -449,7 +448,7 @@ def test_trap_35_a_line_break_in_the_repositorys_name_is_an_error_not_a_guess(
     strange = make_repo("a\nb")
     strange.stage("f.py", "2\n")
     done = kilo(*DRY, cwd=strange.path)
-    assert refused(done, "line break in its path", code=3) or paths(done) == ["f.py"]
+    assert refused(done, "line break in its path", code=3)
 
 
 # Words that become arguments
@@ -477,7 +476,8 @@ def test_no_word_becomes_an_option_of_git(two_edits: Repo, kilo: Runner, argumen
     assert "Traceback" not in done.talk
     assert b"diff --git" not in b"".join(path.read_bytes() for path in two_edits.path.glob("evil*"))
     if arguments[0] == "--output=evil..HEAD":  # an option of our own
-        assert "nothing to review" in done.text or done.code == 0
+        assert (done.code, [path.name for path in two_edits.path.glob("evil*")]) == (0, ["evil..HEAD"])
+        assert "staged.py" in (two_edits.path / "evil..HEAD").read_text()
     else:
         assert done.code == 2
         assert not list(two_edits.path.glob("evil*"))
@@ -594,12 +594,20 @@ def shallow(upstream: Repo, tmp_path: Path) -> Repo:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("HEAD",), ("branch",), ("origin/main...HEAD",), ("branch", "--base=origin/main")]
+    ("arguments", "cause"),
+    [
+        (("HEAD",), "the parent of 'HEAD' is not in this clone"),
+        (("branch",), "this clone is shallow"),
+        (("origin/main...HEAD",), "this clone is shallow"),
+        (("branch", "--base=origin/main"), "this clone is shallow"),
+    ],
 )
-def test_trap_42_a_shallow_clone_is_named_as_the_cause(shallow: Repo, kilo: Runner, arguments: tuple[str, ...]) -> None:
+def test_trap_42_a_shallow_clone_is_named_as_the_cause(
+    shallow: Repo, kilo: Runner, arguments: tuple[str, ...], cause: str
+) -> None:
     done = kilo(*arguments, *DRY, cwd=shallow.path)
     assert refused(done, "git fetch", code=3)
-    assert "shallow" in done.talk or "not in this clone" in done.talk
+    assert cause in done.talk
 
 
 def test_trap_42_a_shallow_clone_can_still_review_what_is_staged(shallow: Repo, kilo: Runner) -> None:

@@ -48,7 +48,7 @@ class Gitea:
 
     def standing(self) -> Standing:
         """See `base.Forge`."""
-        found = self._wire.get(self._pull)
+        found = self._wire.one(self._pull, "state")
         return Standing(text(found, "head", "sha"), text(found, "state") == "open")
 
     def remarks(self) -> list[Remark]:

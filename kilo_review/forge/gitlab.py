@@ -43,7 +43,7 @@ class GitLab:
 
     def standing(self) -> Standing:
         """See `base.Forge`."""
-        found = self._wire.get(self._request)
+        found = self._wire.one(self._request, "state")
         return Standing(text(found, "sha"), text(found, "state") == "opened")
 
     def remarks(self) -> list[Remark]:

@@ -123,6 +123,17 @@ class Wire:
         """
         return self.send("GET", path, query=query).json()
 
+    def one(self, path: str, key: str) -> dict[str, Any]:
+        """Return the object at a path, which must have a text under `key`.
+
+        Raises:
+            ForgeError: the forge does not tell, or what answers is not its interface.
+        """
+        found = self.send("GET", path).facts()
+        if not isinstance(found.get(key), str):
+            raise ForgeError(f"{self.name} answers {path} with something else than an object", hint=self._whose())
+        return found
+
     def pages(self, path: str, *, size: int, parameter: str) -> list[dict[str, Any]]:
         """All rows of a listing, page by page. The addresses are ours; an answer only tells whether there is more.
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 DEFAULT_WINDOW = 8192
 """Tokens asked for where the server lets us choose, and assumed where it does not tell."""
-ALREADY_LOADED = "already loaded"
-"""Why a model was chosen (`ModelInfo.why`) that need not be waited for."""
 ONE_AT_A_TIME = Width()
 """Servers that queue what they cannot work on only make later requests look slow."""
 DEFAULT_OPTIONS: dict[str, Any] = {"temperature": 0, "seed": 7, "num_predict": 1024}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from kilo_review.display import one_line
 from kilo_review.errors import ModelNotFoundError
-from kilo_review.models.base import ALREADY_LOADED
 from kilo_review.models.elsewhere import remote
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ MOST_COMPARED = 500
 """Names that a wrong one is compared with; each takes 50 us."""
 LOADED, LOADING, SLEEPING, UNLOADED, FAILED = "loaded", "loading", "sleeping", "not loaded", "failed to load"
 """States of a model, for those servers that tell."""
+ALREADY_LOADED = "already loaded"
+"""Why a model was chosen (`ModelInfo.why`) that need not be waited for."""
 KNOWN_CODER, ONLY_ONE, LARGEST = "known to read code", "the only one there", "the largest there"
 FAILED_BEFORE = "though it failed to load, since there is no other"
 REASONS = (ALREADY_LOADED, KNOWN_CODER, ONLY_ONE, LARGEST, FAILED_BEFORE)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kilo_review.errors import SourceError
 from kilo_review.source.fetch import Fetcher
 from kilo_review.source.git import Git
 from kilo_review.source.repo import Repository
@@ -257,12 +258,12 @@ def test_the_fetcher_lets_nothing_else_through(clone: Repo, asked: list[tuple[st
     """Whoever calls it."""
     with Repository(clone.path) as repo:
         fetcher = Fetcher(repo, is_allowed=True)
-        with pytest.raises(Exception, match="neither the id of a commit nor"):
+        with pytest.raises(SourceError, match="neither the id of a commit nor"):
             fetcher.reference(name)
-        with pytest.raises(Exception, match="neither the id of a commit nor"):
+        with pytest.raises(SourceError, match="neither the id of a commit nor"):
             fetcher.deepen_until(lambda: False, "refs/heads/main", name)
         if name != "main":
-            with pytest.raises(Exception, match="neither the id of a commit nor"):
+            with pytest.raises(SourceError, match="neither the id of a commit nor"):
                 fetcher.branch(name + ":")
     assert not [words for words in asked if words[0] == "fetch"]
 

@@ -1,0 +1,294 @@
+"""The steps that decide what is reviewed, at their boundaries: binary files, merges, moved places and parts."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kilo_review.aliases import Aliases
+from kilo_review.deadline import Deadline
+from kilo_review.errors import SourceError
+from kilo_review.finding import Category, Finding, Severity
+from kilo_review.outcome import BINARY, Entry, State
+from kilo_review.plan import binary, merges
+from kilo_review.plan.scope import Selection, none_of
+from kilo_review.plan.syntax import Syntax
+from kilo_review.source.diff import FileChange
+from kilo_review.source.patch import parse_patch
+from kilo_review.source.text_view import SNIFF_BYTES
+
+if TYPE_CHECKING:
+    from kilo_review.source.diff import Diff
+
+TEXT, NULS = b"x = 1\n" * 50, b"x\0=\0\n" * 50
+ZEROS = "0" * 40
+SEEN, LEFT = (State.NOT_REVIEWED, State.SKIPPED)
+
+
+def verdict(new: bytes | None, old: bytes | None = None, path: str = "a.bin", *, proposal: bool = False) -> Any:
+    contents = {"new": new, "old": old}
+    oids = {name: ZEROS if content is None else name for name, content in contents.items()}
+    change = FileChange(path, None, "M", "100644", "100644", oids["old"], oids["new"], 0, 0, True, ())
+    return binary.verdict(change, lambda oid: contents[oid] or b"", exempts_itself=not proposal)
+
+
+LATE = b"a" * SNIFF_BYTES + b"\0"
+EARLY = b"a" * (SNIFF_BYTES - 1) + b"\0"
+MIXED = b"\0" + b"a" * 95 + b"\1" * 5
+TOO_MIXED = b"\0" + b"a" * 94 + b"\1" * 6
+PROPOSED = b"\0" + b"a" * 85 + b"\1" * 15
+TOO_MIXED_TO_PROPOSE = b"\0" + b"a" * 84 + b"\1" * 16
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "expected"),
+    [
+        (TEXT, None, (SEEN, binary.BY_ATTRIBUTE)),
+        (TEXT, TEXT, (SEEN, binary.BY_ATTRIBUTE)),
+        (TEXT, NULS, (SEEN, binary.REPLACES_BINARY)),
+        (None, TEXT, (SEEN, binary.BY_ATTRIBUTE)),
+        (None, NULS, (LEFT, BINARY)),
+        (NULS, TEXT, (SEEN, binary.BECOMES_BINARY)),
+        (NULS, b"", (SEEN, binary.HOLDS_NUL)),
+        (NULS, NULS, (SEEN, binary.HOLDS_NUL)),
+        (LATE, None, (SEEN, binary.BY_ATTRIBUTE)),
+        (EARLY, None, (SEEN, binary.HOLDS_NUL)),
+        (MIXED, None, (SEEN, binary.HOLDS_NUL)),
+        (TOO_MIXED, None, (LEFT, BINARY)),
+        (b"\0" * 300, None, (LEFT, BINARY)),
+        (b"\0" * 55 + b"a" * 45, None, (SEEN, binary.HOLDS_NUL)),
+        (b"\0" * 56 + b"a" * 44, None, (LEFT, BINARY)),
+        (b"\x89PNG\r\n\x1a\n\0" + TEXT, None, (LEFT, BINARY)),
+        (b"BM\0" + TEXT, None, (SEEN, binary.HOLDS_NUL)),
+        ((b"a" * 257 + b"ustar\0") + TEXT, None, (LEFT, BINARY)),
+        ((b"a" * 256 + b"ustar\0") + TEXT, None, (SEEN, binary.HOLDS_NUL)),
+        (b"\xff\xfe" + "x = 1\n".encode("utf-16-le") * 9, None, (LEFT, BINARY)),
+        (b"\0" + b"\xff" * 9 + b"a" * 91, None, (LEFT, BINARY)),
+    ],
+)
+def test_a_binary_file_is_what_it_holds(new: bytes | None, old: bytes | None, expected: object) -> None:
+    assert verdict(new, old) == expected
+
+
+@pytest.mark.parametrize(
+    ("new", "path", "expected"),
+    [
+        (b"\0\1\2\3" * 40, "a.py", (SEEN, binary.MAY_BE_CODE)),
+        (b"\0\1\2\3" * 40, "a", (SEEN, binary.MAY_BE_CODE)),
+        (b"\0\1\2\3" * 40, "a.PNG", (LEFT, BINARY)),
+        (b"#!\0\1\2\3" * 40, "a.png", (SEEN, binary.MAY_BE_CODE)),
+        (PROPOSED, "a.png", (SEEN, binary.HOLDS_NUL)),
+        (TOO_MIXED_TO_PROPOSE, "a.png", (LEFT, BINARY)),
+        (b"\xff\xfe" + "x = 1\n".encode("utf-16-le") * 9, "a.png", (SEEN, binary.HOLDS_NUL)),
+        (b"GIF89a\0" + TEXT, "a.png", (SEEN, binary.HOLDS_NUL)),
+        (b"\x89PNG\r\n\x1a\n\0" + TEXT, "a.png", (LEFT, BINARY)),
+        (b"\0" * 99, "a.png", (LEFT, BINARY)),
+    ],
+)
+def test_a_proposal_proves_nothing_by_a_name_or_a_few_bytes(new: bytes, path: str, expected: object) -> None:
+    assert verdict(new, None, path, proposal=True) == expected
+
+
+def test_a_patch_has_only_gits_word() -> None:
+    assert verdict(None) == (LEFT, BINARY)
+    assert verdict(None, path="a.png", proposal=True) == (LEFT, BINARY)
+    assert verdict(None, path="a.py", proposal=True) == (SEEN, binary.MAY_BE_CODE)
+
+
+# Merges
+
+
+def patch(*hunks: str, path: str = "f") -> Diff:
+    return parse_patch(f"--- a/{path}\n+++ b/{path}\n{''.join(hunks)}".encode())
+
+
+ADDS = "@@ -1,2 +1,3 @@\n a\n+b\n c\n"
+"""Adds line 2."""
+REMOVES = "@@ -1,3 +1,2 @@\n a\n-x\n c\n"
+"""Takes away what stood between lines 1 and 2."""
+
+
+def is_inherited(diff: Diff, *others: Diff) -> bool:
+    (hunk,) = diff.files[0].hunks
+    return merges.inherited(diff, others)(hunk)
+
+
+FAR = "@@ -50,2 +50,3 @@\n a\n+b\n c\n"
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "expected"),
+    [
+        (ADDS, FAR, True),
+        (ADDS, ADDS, False),
+        (REMOVES, REMOVES, False),
+        (REMOVES, FAR, True),
+        (ADDS, "@@ -2,2 +2,3 @@\n b\n+c\n d\n", False),  # the line right below: they meet
+        (ADDS, "@@ -3,2 +3,3 @@\n c\n+d\n e\n", True),
+        ("@@ -3,2 +3,3 @@\n c\n+d\n e\n", ADDS, True),
+        (ADDS, "@@ -2,3 +2,2 @@\n b\n-x\n c\n", False),  # what stood right below it
+        (ADDS, "@@ -3,3 +3,2 @@\n c\n-x\n d\n", True),
+        ("@@ -1,1 +1,2 @@\n a\n+b\n", "@@ -1,1 +1,2 @@\n a\n+b\n", False),  # at the end of the hunk
+        ("@@ -1,1 +1,4 @@\n a\n+b\n+c\n+d\n", "@@ -1,1 +1,2 @@\n a\n+b\n", False),  # the first line of three
+        ("@@ -1,1 +1,4 @@\n a\n+b\n+c\n+d\n", "@@ -3,1 +3,2 @@\n c\n+d\n", False),  # the last of them
+        ("@@ -1,4 +1,5 @@\n-a\n+A\n b\n c\n+n\n d\n", "@@ -4,1 +4,2 @@\n+n\n d\n", False),  # one of two runs
+    ],
+)
+def test_a_hunk_is_inherited_where_the_other_parent_has_all_of_it(own: str, other: str, expected: bool) -> None:
+    assert is_inherited(patch(own), patch(other)) is expected
+
+
+def test_one_parent_that_has_it_is_enough_and_a_file_that_does_not_differ_is_had() -> None:
+    own = patch(ADDS)
+    assert is_inherited(own, patch(ADDS, path="g"))
+    assert is_inherited(own, patch(ADDS), patch(FAR))
+    assert is_inherited(own, patch(FAR), patch(ADDS))
+    assert not is_inherited(own, patch(ADDS), patch(ADDS))
+    assert not is_inherited(own)
+
+
+def test_a_file_that_differs_without_lines_is_not_inherited() -> None:
+    mode = parse_patch(b"diff --git a/f b/f\nold mode 100644\nnew mode 100755\n")
+    assert mode.files[0].path == "f"
+    assert not is_inherited(patch(ADDS), mode)
+
+
+# Moved places
+
+
+OLD = "def f(a):\n    b = 1\n    c = 2\n    d = 3\n    d = 3\n"
+MOVED = b"""\
+diff --git a/old.py b/new.py
+similarity index 80%
+rename from old.py
+rename to new.py
+--- a/old.py
++++ b/new.py
+@@ -1,5 +1,6 @@
+-def f(a):
++def g(a):
+     b = 1
+-    c = 2
++    c = 3
+     d = 3
+     d = 3
++    b = 1
+"""
+
+
+class Moved:
+    """A change whose contents are at hand, or are not any more."""
+
+    def __init__(self, *, is_late: bool = False, patch: bytes = MOVED, new: str = "", old: str = OLD) -> None:
+        self.diff = parse_patch(patch)
+        self.is_late = is_late
+        self.old = old
+        self.new = new or OLD.replace("f(a)", "g(a)").replace("c = 2", "c = 3") + "    b = 1\n"
+
+    def old_content(self, _: FileChange) -> bytes:
+        if self.is_late:
+            raise SourceError("the time is used up")
+        return self.old.encode()
+
+    def new_content(self, _: FileChange) -> bytes:
+        return self.new.encode()
+
+
+def at(line: int, evidence: str, path: str = "new.py", symbol: str = "def g(a)", **more: Any) -> Finding:
+    return Finding(path, line, line, Severity.MAJOR, Category.BUG, "t", "m", evidence, symbol=symbol, **more)
+
+
+def aliases(change: Any, finding: Finding, *, is_proposal: bool = False) -> tuple[str, ...]:
+    with closing(Syntax(Deadline())) as syntax:
+        return tuple(Aliases(change, syntax, is_proposal=is_proposal)(finding))
+
+
+def test_a_place_is_known_by_its_old_file_and_its_old_heading() -> None:
+    untouched = at(2, "    b = 1")
+    own = untouched.fingerprint
+    renamed = untouched._replace(path="old.py").fingerprint
+    below = untouched._replace(path="old.py", symbol="def f(a)").fingerprint
+    assert aliases(Moved(), untouched) == (own, renamed, below)
+    changed = at(3, "    c = 3")
+    assert aliases(Moved(), changed) == (changed.fingerprint, changed._replace(path="old.py").fingerprint)
+    copied = Moved(patch=MOVED.replace(b"rename", b"copy"))
+    assert aliases(copied, untouched) == (own, below)
+    assert aliases(copied, changed) == (changed.fingerprint,)
+
+
+def test_what_is_not_in_the_change_is_known_by_its_own_name_alone() -> None:
+    other = at(2, "    b = 1", path="other.py")
+    assert aliases(Moved(), other) == (other.fingerprint,)
+    assert aliases(None, other) == (other.fingerprint,)
+    outside = at(99, "    b = 1")
+    assert aliases(Moved(), outside) == (outside.fingerprint, outside._replace(path="old.py").fingerprint)
+
+
+def test_a_proposal_is_excused_by_what_the_base_has_already() -> None:
+    assert len(aliases(Moved(), at(2, "    b = 1"), is_proposal=True)) == 3
+    for finding in (
+        at(3, "    c = 3"),  # the base has no such line
+        at(6, "    b = 1"),  # the base has it once, and now it stands there twice
+        at(2, "    b = 1", is_removed=True),
+        at(99, "    b = 1"),
+        at(2, "    b = 1", path="other.py"),
+    ):
+        assert aliases(Moved(), finding, is_proposal=True) == (), finding
+    assert aliases(None, at(2, "    b = 1"), is_proposal=True) == ()
+
+
+def test_a_line_that_a_proposal_moves_is_excused_only_in_its_own_symbol() -> None:
+    once = OLD.replace("f(a)", "g(a)").replace("c = 2", "c = 3").replace("    b = 1\n", "") + "    b = 1\n"
+    moves = MOVED.replace(b"-    c = 2\n", b"").replace(b"     b = 1\n", b"-    b = 1\n-    c = 2\n")
+    change = Moved(patch=moves.replace(b"+1,6", b"+1,5"), new=once)
+    assert aliases(change, at(5, "    b = 1"), is_proposal=True) == ()  # it stood in f
+    assert aliases(change, at(5, "    b = 1", symbol="def f(a)"), is_proposal=True) != ()
+
+
+def test_where_the_time_is_used_up_a_proposal_is_excused_by_nothing() -> None:
+    finding = at(2, "    b = 1")
+    assert aliases(Moved(is_late=True), finding) == (finding.fingerprint,)
+    assert aliases(Moved(is_late=True), finding, is_proposal=True) == ()
+
+
+# Parts
+
+
+def chosen(*sizes: int) -> Selection:
+    hunks = "".join(f"@@ -{100 * at + 1},0 +{100 * at + 1},1 @@\n+{'x' * size}\n" for at, size in enumerate(sizes))
+    (change,) = patch(hunks).files
+    left_out = (Entry("b", 0, 0, 0, 0, State.SKIPPED, "why", is_hunk=False),)
+    return Selection(tuple((change, hunk) for hunk in change.hunks), left_out)
+
+
+@pytest.mark.parametrize("sizes", [(9,) * 12, (1, 900, 1, 1), (900, 1, 1, 1), (5,)])
+@pytest.mark.parametrize("of", [1, 2, 3, 5])
+def test_all_parts_together_are_the_whole_and_no_hunk_is_in_two(sizes: tuple[int, ...], of: int) -> None:
+    whole = chosen(*sizes)
+    parts = [whole.shard(index, of) for index in range(1, of + 1)]
+    assert tuple(each for part in parts for each in part.chosen) == whole.chosen
+    assert [part.left_out for part in parts] == [whole.left_out, *[()] * (of - 1)]
+    assert len({part.division for part in parts}) == 1
+    if sizes and len(set(sizes)) == 1 and len(sizes) % of == 0:
+        assert {len(part.chosen) for part in parts} == {len(sizes) // of}
+
+
+def test_parts_of_different_selections_are_not_of_one_division() -> None:
+    whole = chosen(9, 9, 9)
+    assert len(whole.shard(1, 2).division) == 16
+    assert whole.shard(1, 2).division != chosen(9, 9).shard(1, 2).division
+    assert whole.shard(1, 2).division != chosen(9, 9, 10).shard(1, 2).division
+
+
+def test_what_is_left_out_later_has_its_rows_too() -> None:
+    whole = chosen(9, 9, 9)
+    second = whole.chosen[1][1]
+    fewer = whole.without(lambda hunk: hunk is second, "because")
+    assert fewer.chosen == (whole.chosen[0], whole.chosen[2])
+    assert fewer.left_out == (*whole.left_out, Entry("f", 101, 101, 1, 0, State.SKIPPED, "because"))
+    assert none_of([whole.chosen[0][0]], "all").left_out == tuple(
+        Entry("f", line, line, 1, 0, State.SKIPPED, "all") for line in (1, 101, 201)
+    )
+    assert none_of([whole.chosen[0][0]], "all").chosen == ()
