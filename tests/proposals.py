@@ -45,15 +45,18 @@ class Proposal:
             self.hub.stage(name, content)
         self.hub.commit("base")
 
-    def review(self, files: dict[str, str | bytes], *, gone: tuple[str, ...] = (), seen: int = 0) -> Result:
+    def review(
+        self, files: dict[str, str | bytes], *, gone: tuple[str, ...] = (), seen: int = 0, begin: str = "main"
+    ) -> Result:
         """Propose these files beside an honest one, and review the proposal.
 
         Args:
             files: what it adds or changes.
             gone: what it deletes.
             seen: requests about code that are expected; 0 for as many as there are.
+            begin: the branch that it is made on.
         """
-        self.hub.git("checkout", "-q", "-b", "topic")
+        self.hub.git("checkout", "-q", "-b", "topic", begin)
         if gone:
             self.hub.git("rm", "-q", "--", *gone)
         for name, content in {**HONEST, **files}.items():

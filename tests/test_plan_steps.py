@@ -226,25 +226,58 @@ def test_what_is_not_in_the_change_is_known_by_its_own_name_alone() -> None:
     assert aliases(Moved(), outside) == (outside.fingerprint, outside._replace(path="old.py").fingerprint)
 
 
-def test_a_proposal_is_excused_by_what_the_base_has_already() -> None:
-    assert len(aliases(Moved(), at(2, "    b = 1"), is_proposal=True)) == 3
-    for finding in (
-        at(3, "    c = 3"),  # the base has no such line
-        at(6, "    b = 1"),  # the base has it once, and now it stands there twice
-        at(2, "    b = 1", is_removed=True),
-        at(99, "    b = 1"),
-        at(2, "    b = 1", path="other.py"),
+BESIDE = b"""--- a/f.py
++++ b/f.py
+@@ -1,6 +1,6 @@
+ def f(a):
+     b = 1
+     return b
+~
+-x = 1
++x = 2
+ y = 3
+""".replace(b"~", b" ")
+AROUND = "def f(a):\n    b = 1\n    return b\n\nx = {}\ny = 3\n"
+
+
+def test_a_proposal_is_excused_in_functions_that_it_does_not_touch() -> None:
+    change = Moved(patch=BESIDE, new=AROUND.format(2), old=AROUND.format(1))
+    finding = at(2, "    b = 1", path="f.py", symbol="def f(a)")
+    assert aliases(change, finding, is_proposal=True) == (finding.fingerprint,)
+    for other in (
+        at(5, "x = 2", path="f.py", symbol=""),
+        at(6, "y = 3", path="f.py", symbol=""),  # in no function: what it does depends on all of the file
+        finding._replace(is_removed=True),
+        finding._replace(end_line=6),
+        finding._replace(line=99, end_line=99),
+        finding._replace(path="other.py"),
     ):
-        assert aliases(Moved(), finding, is_proposal=True) == (), finding
-    assert aliases(None, at(2, "    b = 1"), is_proposal=True) == ()
+        assert aliases(change, other, is_proposal=True) == (), other
+    assert aliases(None, finding, is_proposal=True) == ()
 
 
-def test_a_line_that_a_proposal_moves_is_excused_only_in_its_own_symbol() -> None:
-    once = OLD.replace("f(a)", "g(a)").replace("c = 2", "c = 3").replace("    b = 1\n", "") + "    b = 1\n"
-    moves = MOVED.replace(b"-    c = 2\n", b"").replace(b"     b = 1\n", b"-    b = 1\n-    c = 2\n")
-    change = Moved(patch=moves.replace(b"+1,6", b"+1,5"), new=once)
-    assert aliases(change, at(5, "    b = 1"), is_proposal=True) == ()  # it stood in f
-    assert aliases(change, at(5, "    b = 1", symbol="def f(a)"), is_proposal=True) != ()
+@pytest.mark.parametrize(
+    "new",
+    [
+        AROUND.replace("return b", "return a"),
+        AROUND.replace("    b = 1\n", "    a = 2\n    b = 1\n"),
+        AROUND.replace("f(a)", "f(a, c)"),
+        "@route\n" + AROUND,
+        "# why\n" + AROUND,
+    ],
+    ids=["below", "above", "heading", "decorator", "comment"],
+)
+def test_a_proposal_is_not_excused_in_functions_that_it_touches(new: str) -> None:
+    new, old = new.format(1), AROUND.format(1)
+    rows = [*(f"-{row}" for row in old.splitlines()[:3]), *(f"+{row}" for row in new.splitlines()[:-3])]
+    kept = {row[1:] for row in rows if row[0] == "-"} & {row[1:] for row in rows if row[0] == "+"}
+    body = [row for row in rows if row[0] == "-" and row[1:] not in kept]
+    body += [f" {row[1:]}" if row[1:] in kept else row for row in rows if row[0] == "+"]
+    patch = "--- a/f.py\n+++ b/f.py\n" + f"@@ -1,3 +1,{len(new.splitlines()) - 3} @@\n" + "\n".join(body) + "\n"
+    line = new.splitlines().index("    b = 1") + 1
+    change = Moved(patch=patch.encode(), new=new, old=old)
+    heading = next(row for row in new.splitlines() if row.startswith("def")).rstrip(":")
+    assert aliases(change, at(line, "    b = 1", path="f.py", symbol=heading), is_proposal=True) == ()
 
 
 def test_where_the_time_is_used_up_a_proposal_is_excused_by_nothing() -> None:

