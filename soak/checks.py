@@ -109,6 +109,8 @@ def what_was_looked_at_was_answered(case: Case) -> Iterator[str]:
     known = case.known.covered if case.known else set()
     marks = {(hunk.path, hunk.start): hunk.marks for hunk in case.hunks}
     for row in case.seen.rows:
+        if row.start == 0:  # a deleted file is told in one line, without its code
+            continue
         answered = {"reviewed": covered, "cached": known}.get(row.state)
         missing = marks.get((row.path, row.start), frozenset()) - answered if answered is not None else set()
         if missing:

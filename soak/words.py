@@ -252,7 +252,7 @@ HABITS: dict[str, Callable[[Row, Question, Random], Saying]] = {
     "deep object": _only('{"a":' * 50_000),
     "wrong types": _phantom(title=["phantom"]),
     "severity as a number": _phantom(severity=1),
-    "unknown severity": _phantom(severity="blocker"),
+    "unknown severity": _phantom(severity="purple"),
     "unknown type": _phantom(type="style"),
     "missing field": _phantom(problem=...),
     "51 findings": _too_many,

@@ -187,14 +187,14 @@ def test_votes_keep_the_worst_that_was_said_of_a_line(kilo: Runner, divides: Rep
     assert divides.path.exists()
     both = saying(
         *(
-            claim("return SECRET_CODE / x", file="a.py", severity=severity, title=severity)
+            claim("return SECRET_CODE / x", file="a.py", severity=severity, title="division")
             for severity in ("minor", "critical")
         )
     )
     with Ollama(answer=both, ruling=AFFIRMED) as server:
         done = review(kilo, server, "--votes", "3")
     (found,) = done.json()["findings"]
-    assert (done.code, found["severity"], found["title"]) == (1, "critical", "critical")
+    assert (done.code, found["severity"], found["title"]) == (1, "critical", "division")
 
 
 # What is not lost

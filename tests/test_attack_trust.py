@@ -96,10 +96,10 @@ def test_an_excuse_of_the_base_excuses_no_other_line(
 def test_an_excuse_of_the_base_counts_for_the_line_that_it_was_written_for(
     review: Callable[..., Result], forge: Forge, server: Ollama
 ) -> None:
-    function = "def mean(items):\n{}" + f"{EXCUSE}    {CODE}\n"
-    based(forge, {"app.py": function.format("    assert items\n    items = list(items)\n")})
-    server.answer = json.dumps({"findings": [DIVISION | {"line": 3}]})
-    done = review({"app.py": function.format("")}, "--format", "json")
+    function = f"def mean(items):\n    items = list(items)\n{EXCUSE}    {CODE}\n\n\nx = {{}}\n"
+    based(forge, {"app.py": function.format(1)})
+    server.answer = json.dumps({"findings": [DIVISION | {"line": 4}]})
+    done = review({"app.py": function.format(2)}, "--format", "json")
     assert statuses(done) == ["suppressed"], done.talk
 
 
@@ -200,7 +200,7 @@ def test_an_event_with_odd_names_costs_one_sentence(forge: Forge, kilo: Runner, 
     forge.propose()
     facts = {"number": 7, "pull_request": {"base": {"ref": odd, "sha": odd}, "head": {"sha": odd}}}
     push = {"before": odd, "after": odd}
-    for name, told, field in (("pull_request", facts, "pull_request.base.ref"), ("push", push, "before")):
+    for name, told, field in (("pull_request", facts, "base.ref"), ("push", push, "before")):
         done = kilo("ci", "--dry-run", cwd=forge.clone(checkout="topic").path, env=forge.event(name, told))
         assert (done.code, done.talk) == (3, "")
         assert done.text == (

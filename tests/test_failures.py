@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from kilo_review import deadline
 from kilo_review.cli.app import COMMANDS, REVIEWING
 from kilo_review.errors import SourceError
 from kilo_review.source.faults import explain
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     Here = Callable[..., Result]
 
 GONE = "the working directory was removed. Change into one that is there"
+NOWHERE = "No such file or directory"
 ALONE = ("install", "uninstall", "init", "status", "models", "doctor", "rules", "stats", "dismissed")
 
 
@@ -29,6 +32,7 @@ ALONE = ("install", "uninstall", "init", "status", "models", "doctor", "rules", 
 def here(repo: Repo, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Here:
     """The program, run in `repo` and in this process."""
     monkeypatch.chdir(repo.path)
+    monkeypatch.setattr(deadline, "PROCESS_START", time.monotonic())  # a hook's time is counted from there
     return partial(run_here, capsysbinary)
 
 
@@ -45,7 +49,7 @@ def test_a_removed_working_directory_is_called_so(
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     done = here(*command.split())
-    said = {"hook pre-commit": f"not reviewed: {GONE} (the commit goes on)"}
+    said = {"hook pre-commit": f"not reviewed: {GONE} (the commit goes on; left out, and not on record: {NOWHERE})"}
     expected = f"{command} failed: {GONE}" if command in ALONE else said.get(command, f"not reviewed: {GONE}")
     assert (done.talk, done.text) == (f"kilo-review: {expected}\n", "")
     assert done.code == (0 if command == "hook pre-commit" else 3)

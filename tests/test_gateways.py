@@ -45,6 +45,7 @@ def test_lemonades_cloud_models_are_not_asked(provider: str, name: str | None) -
         assert f"the model '{AFAR['id']}' runs on fireworks" in problem.message
         assert "nothing of it was sent" in problem.message
         assert "ollama list" not in problem.hint
+        assert "Choose a model that runs on this machine (`kilo-review models` shows where each runs)" in problem.hint
         assert not server.asked(CHAT)
 
 
@@ -114,7 +115,9 @@ def test_an_imitation_is_named(make: Any) -> None:
     with make() as server:
         problem = error_of("ollama", server.url)
     assert isinstance(problem, WrongServerError)
-    assert "and only imitates Ollama" in problem.message
+    assert problem.message.startswith(("llama-swap answers at http://", "KoboldCpp answers at http://"))
+    assert problem.message.endswith(", and only imitates Ollama")
+    assert problem.hint == "Ask it with --provider openai, or leave the provider out"
 
 
 def test_a_detail_is_honoured_whoever_gives_it() -> None:
@@ -157,6 +160,10 @@ def test_headers_of_a_listing_are_honoured_on_every_wire(provider: str) -> None:
         server.instead = {path: [lambda call: _with(server.respond(call), served)] for path in paths}
         problem = remote(provider, server.url)
         assert "passes requests on to 'gpu-2', by its header x-served-by" in problem.message
+        assert "Name the address of a model server on this machine with --base-url, or allow that host by name" in str(
+            problem
+        )
+        assert "in your own settings (allow_hosts)" in problem.hint
         assert not {CHAT, "/api/chat"} & set(server.paths)
 
 
@@ -229,9 +236,12 @@ def test_a_model_that_is_not_loaded_for_a_request_is_told_with_the_remedy() -> N
     with Router(states=STATES, autoloads=False) as server:
         problem = error_of("openai", server.url, name=CODER)
     assert isinstance(problem, ModelNotFoundError)
-    assert f"has not loaded '{CODER}', and does not load it for a request" in problem.message
-    assert "POST /models/load" in problem.hint
-    assert "kilo-review models" in problem.hint
+    assert problem.message.startswith("the server at http://")
+    assert problem.message.endswith(f" has not loaded '{CODER}', and does not load it for a request")
+    assert problem.hint == (
+        "Load it there (llama-server: POST /models/load, or start it without --no-models-autoload), or choose a loaded"
+        " one with --model; kilo-review models shows them"
+    )
 
 
 def test_models_tells_the_states(kilo: Runner, repo: Repo) -> None:

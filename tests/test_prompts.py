@@ -82,6 +82,7 @@ def test_requests_of_one_review_begin_alike_and_nothing_of_the_change_stands_the
 # What a small model says after us
 
 
+REPEATED = "One or two sentences: the situation, and what then goes wrong"
 PARROTED = {
     "code": "return sum(items) / len(items)",
     "file": "app.py",
@@ -97,14 +98,23 @@ PARROTED = {
     "words",
     [
         {},
-        {"title": "Division", "problem": "One or two sentences: the situation, and what then goes wrong"},
+        {"title": "Division", "problem": REPEATED},
     ],
     ids=["title", "problem"],
 )
-def test_a_finding_in_the_words_of_the_instructions_does_not_count(
+def test_a_finding_that_is_partly_in_the_words_of_the_instructions_is_asked_about_whatever_its_severity(
     kilo: Runner, buggy: Repo, server: Ollama, words: dict[str, Any]
 ) -> None:
-    server.answer = json.dumps({"findings": [PARROTED | words]})
+    server.answer = json.dumps({"findings": [PARROTED | words | {"severity": "minor"}]})
+    server.ruling = json.dumps({"confirmed": False, "evidence": "callers check"})
+    done = kilo(*use(server), "--format", "json")
+    (found,) = done.json()["findings"]
+    assert (done.code, found["status"], found["reason"]) == (0, "refuted", "callers check")
+    assert done.json()["usage"]["requests"] == 2
+
+
+def test_a_finding_in_the_words_of_the_instructions_does_not_count(kilo: Runner, buggy: Repo, server: Ollama) -> None:
+    server.answer = json.dumps({"findings": [PARROTED | {"problem": REPEATED}]})
     done = kilo(*use(server), "--format", "json")
     (found,) = done.json()["findings"]
     assert (done.code, found["status"], found["reason"]) == (0, "refuted", "it repeats the instructions")
@@ -112,7 +122,7 @@ def test_a_finding_in_the_words_of_the_instructions_does_not_count(
 
 
 def test_what_is_rescued_of_a_cut_answer_is_held_against_them_too(kilo: Runner, buggy: Repo) -> None:
-    text = json.dumps({"findings": [PARROTED | {"rule": "any at all"}]})[:-2]
+    text = json.dumps({"findings": [PARROTED | {"problem": REPEATED, "rule": "any at all"}]})[:-2]
     done = kilo(*kilo.scripted({"text": text, "cut": True}), "--format", "json")
     (found,) = done.json()["findings"]
     assert (done.code, found["status"], found["reason"]) == (3, "refuted", "it repeats the instructions")

@@ -50,8 +50,8 @@ def test_sixty_reviews_against_servers_that_fail_at_random() -> None:
 
 def test_a_program_that_takes_nonsense_for_clean_is_found_out_and_each_review_can_be_had_again() -> None:
     """Without a time limit, so that how far a review comes does not depend on the machine."""
-    assert soak("--reviews", "5", *UNTIMED)[0] == 0
-    code, said = soak("--reviews", "5", *UNTIMED, sabotage=GULLIBLE)
+    assert soak("--reviews", "20", *UNTIMED)[0] == 0
+    code, said = soak("--reviews", "20", *UNTIMED, sabotage=GULLIBLE)
     assert code == 1
     assert f"python -m soak {' '.join(UNTIMED)} --only NUMBER" in said
     told = violations(said)

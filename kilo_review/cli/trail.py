@@ -44,7 +44,9 @@ class Trail:
         except KeyboardInterrupt:
             return not_on_record("interrupted")
         except (KiloReviewError, OSError, MemoryError, RecursionError) as error:
-            return not_on_record(getattr(error, "message", "") or str(error) or type(error).__name__)
+            return not_on_record(
+                getattr(error, "message", "") or getattr(error, "strerror", "") or str(error) or type(error).__name__
+            )
 
     def _leave(self, reason: str) -> str:
         if not self.remembers:

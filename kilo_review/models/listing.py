@@ -135,7 +135,12 @@ def _entries(answer: Answer) -> list[dict[str, Any]] | None:
     listed = data.get("data") if isinstance(data, dict) else None
     if answer.status != OK or not isinstance(listed, list):
         return None
-    return [entry for entry in objects_in(listed) if isinstance(entry.get("id"), str)]
+    return [entry for entry in objects_in(listed) if _is_name(entry.get("id"))]
+
+
+def _is_name(value: object) -> bool:
+    """Tell whether a value is a text that can be sent: halves of surrogate pairs cannot."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _kind(entries: Sequence[Mapping[str, Any]], headers: Mapping[str, str]) -> str:

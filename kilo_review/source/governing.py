@@ -59,9 +59,11 @@ def lay_out(repo: Repository, tree: str, folder: Path, paths: Iterable[str] = (*
 
 
 def agents_below(root: Path, deadline: Deadline | None = None) -> list[str]:
-    """Return the paths of `AGENTS.md` in subfolders: of a checkout those that git does not ignore, else all."""
-    if os.path.lexists(root / ".git"):
-        git = Located(root, deadline)
+    """Return the paths of `AGENTS.md` in subfolders: of the checkout those that git does not ignore, else all."""
+    if os.path.lexists(root / ".git") or os.environ.get("GIT_DIR"):
+        git = Located(Path.cwd(), deadline)  # relative paths in the environment are from there
+        if git.layout.top is None:
+            return []
         listing = ("ls-files", "-z", "--full-name", "--cached", "--others", "--exclude-standard")
         names = git.run(*listing, "--", f":(top,glob)**/{AGENTS}").split(b"\0")
         return sorted({path for name in names if name and (path := decode_path(name)) != AGENTS})
