@@ -28,6 +28,7 @@ REPLIES: dict[str, Any] = {
     "/api/version": {"version": "0.31.2"},
     "/api/ps": {"models": [{"name": "instant:1b", "context_length": 8192, "size": 1, "size_vram": 1}]},
     "/api/tags": {"models": [{"name": "instant:1b", "size": 1}]},
+    "/v1/models": {"object": "list", "data": [{"id": "instant:1b", "object": "model", "owned_by": "library"}]},
     "/api/show": {
         "model_info": {"general.architecture": "x", "x.context_length": 32768},
         "capabilities": ["completion"],

@@ -89,6 +89,8 @@ class Packer:
     told: int | None = field(default=None, init=False)
     """Tokens that a prompt may have, where the server has refused one: its number, or the size of what it refused."""
 
+    _shortest: dict[str, int] = field(default_factory=dict, init=False)
+
     def __post_init__(self) -> None:
         self.shelf = Shelf(self.job.rules, self.meter.estimate, self.job.deadline)
 
@@ -155,15 +157,27 @@ class Packer:
 
     def left_out(self, file: FileChange, hunk: Hunk) -> tuple[LeftOut, ...]:
         """Return the changed lines of a hunk that are too long to be asked about; parses nothing if there are none."""
-        if deletion.is_told(file):
+        shortest = self._shortest_too_long(file)
+        if hunk.end - hunk.begin <= shortest or deletion.is_told(file):
+            return ()
+        data = self.change.diff.data[hunk.begin : hunk.end]
+        if not any(len(line) > shortest for line in data.split(b"\n")):
             return ()
         try:
             room = self._room_beside_rules(file)
         except PromptTooLongError:
             return ()
-        if not long_lines.may_be_in(self.change.diff.data[hunk.begin : hunk.end], self.meter, room):
-            return ()
         return self._cut(file, hunk, self.change.diff.lines(hunk), context.Context(), room).left_out
+
+    def _shortest_too_long(self, file: FileChange) -> int:
+        """Return the bytes of the shortest line of a file that may be too long for a request."""
+        if file.path not in self._shortest:
+            try:
+                room = self._room_beside_rules(file)
+            except PromptTooLongError:
+                room = 0
+            self._shortest[file.path] = long_lines.shortest(self.meter, room)
+        return self._shortest[file.path]
 
     def _lines(self, file: FileChange, hunk: Hunk) -> list[Line]:
         """Return the lines of a hunk as a model is told of them."""

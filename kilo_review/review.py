@@ -106,7 +106,10 @@ def plan(job: Job, session: Session) -> Outcome:
 
 def _planned(file: FileChange, hunk: Hunk, packer: Packer) -> list[Entry]:
     told = deletion.TOLD if deletion.is_told(file) else None
-    return long_lines.rows_of(hunk, State.PLANNED, told, packer.left_out(file, hunk))
+    left_out = packer.left_out(file, hunk)
+    if not left_out:
+        return [scope.hunk_entry(hunk, State.PLANNED, told)]
+    return long_lines.rows_of(hunk, State.PLANNED, told, left_out)
 
 
 def prompts(job: Job, session: Session) -> Iterator[list[Message]]:
@@ -270,6 +273,6 @@ def _select(job: Job, change: Change, session: Session) -> scope.Selection:
     selection = selection._replace(left_out=(*selection.left_out, *rows, *change.target.left_out))
     if change.others:
         selection = selection.without(merges.inherited(change.diff, change.others), merges.INHERITED)
-    files_of = {hunk: file for file, hunk in selection.chosen}
-    selection = selection.without(blanks.only_blanks(change, files_of, session.syntax), blanks.ONLY_BLANKS)
+    of_paths = {file.path: file for file in change.diff.files}
+    selection = selection.without(blanks.only_blanks(change, of_paths, session.syntax), blanks.ONLY_BLANKS)
     return selection.shard(*job.shard) if job.shard else selection

@@ -36,9 +36,10 @@ def read_bytes(path: Path, *, within: Path | None = None, largest: int = LARGEST
         raise ConfigError(
             f"{str(path)!a} cannot be read: {error.strerror}", hint="It must be a file, not a link"
         ) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a folder can be opened, but makes no stream
+        os.close(descriptor)
+        raise ConfigError(f"{str(path)!a} is not a regular file")
     with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise ConfigError(f"{str(path)!a} is not a regular file")
         data = stream.read(largest + 1)
     if len(data) > largest:
         raise ConfigError(f"{str(path)!a} is larger than {largest >> 20} MiB")

@@ -291,3 +291,12 @@ def test_a_link_to_a_file_of_the_repository_is_followed(kilo: Runner, buggy: Rep
     buggy.write("settings/review.toml", 'exclude = ["app.py"]\n')
     (buggy.path / ".kilo-review.toml").symlink_to("settings/review.toml")
     assert "matched by exclude" in kilo("--dry-run").text
+
+
+@pytest.mark.parametrize(
+    "name", [".kilocodeignore", ".kilo-review.toml", "pyproject.toml", ".kilo-review/baseline.json"]
+)
+def test_a_folder_in_the_place_of_a_file_is_told(kilo: Runner, repo: Repo, name: str) -> None:
+    (repo.path / name).mkdir(parents=True)
+    done = kilo("--dry-run")
+    assert (done.code, "is not a regular file" in done.talk) == (2, True), done.talk

@@ -33,18 +33,22 @@ class _Ends(NamedTuple):
     is_last: bool
 
 
-def only_blanks(change: Change, files: Mapping[Hunk, FileChange], syntax: Syntax) -> Callable[[Hunk], bool]:
+def only_blanks(change: Change, files: Mapping[str, FileChange], syntax: Syntax) -> Callable[[Hunk], bool]:
     """Return a test for hunks that change nothing but blanks that mean nothing.
 
     Args:
         change: with the contents of both sides; without them every hunk is a change.
-        files: of each hunk.
+        files: by their paths.
         syntax: what parses them.
     """
+    is_known: dict[str, bool] = {}
 
     def test(hunk: Hunk) -> bool:
-        file = files[hunk]
-        if hunk.added != hunk.removed or language_of(hunk.path) not in LANGUAGES or file.status not in {"M", "R"}:
+        if hunk.added != hunk.removed:
+            return False
+        if hunk.path not in is_known:
+            is_known[hunk.path] = language_of(hunk.path) in LANGUAGES
+        if not is_known[hunk.path] or (file := files[hunk.path]).status not in {"M", "R"}:
             return False
         if not _is_alike(change.diff.data[hunk.begin : hunk.end]):
             return False

@@ -72,10 +72,9 @@ class Cut(NamedTuple):
     left_out: tuple[LeftOut, ...]
 
 
-def may_be_in(data: bytes, meter: TokenMeter, room: int) -> bool:
-    """Tell whether a hunk's bytes may hold a line that is too long; asked before any of them is parsed."""
-    shortest = int(_limit(room) / meter.tokens_per_byte / LARGEST_GROWTH)
-    return len(data) > shortest and any(len(line) > shortest for line in data.split(b"\n"))
+def shortest(meter: TokenMeter, room: int) -> int:
+    """Return the bytes that a line has at least which may be too long; known before any of them is parsed."""
+    return int(_limit(room) / meter.tokens_per_byte / LARGEST_GROWTH)
 
 
 def cut(

@@ -59,6 +59,8 @@ class Selection(NamedTuple):
     def without(self, is_skipped: Callable[[Hunk], bool], reason: str) -> Selection:
         """The same, with some of the chosen hunks skipped."""
         skipped = [hunk for _, hunk in self.chosen if is_skipped(hunk)]
+        if not skipped:
+            return self
         gone = set(skipped)
         kept = tuple(each for each in self.chosen if each[1] not in gone)
         rows = tuple(hunk_entry(hunk, State.SKIPPED, reason) for hunk in skipped)
