@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kilo_review.finding import Finding
-    from kilo_review.plan.syntax import Syntax
+    from kilo_review.plan.syntax import Scope, Syntax
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Line
 
@@ -65,11 +65,33 @@ class Aliases:
         scopes = self._syntax.scopes(file.path, text, finding.line)
         if not scopes or not scopes[-1].first <= finding.end_line <= scopes[-1].last:
             return False
-        first = _with_what_is_above(text.split("\n"), scopes[-1].first)
-        if any(self._change.diff.touches(hunk, first - 1, scopes[-1].last) for hunk in file.hunks):
+        if any(self._is_near(changed, scopes, file, text) for changed in self._changed(file)):
             return False
         old = symbol_at(file.old_path or file.path, self._old_content(file), line.old, self._syntax)
         return old is not None and old == symbol_at(file.path, content, finding.line, self._syntax)
+
+    def _changed(self, file: FileChange) -> Iterator[tuple[int, int]]:
+        """Yield the new-side numbers of added lines, twice each, and of the lines above and below each removal."""
+        assert self._change
+        for hunk in file.hunks:
+            above = hunk.start - 1
+            for line in self._change.diff.lines(hunk):
+                if line.kind == "-":
+                    yield above, above + 1
+                elif line.new is not None:
+                    above = line.new
+                    if line.kind == "+":
+                        yield above, above
+
+    def _is_near(self, changed: tuple[int, int], scopes: Sequence[Scope], file: FileChange, text: str) -> bool:
+        """Tell whether a change is in a function or class around a place, and not wholly in another function of it."""
+        lines = text.split("\n")
+        if not _touches(changed, _with_what_is_above(lines, scopes[0].first), scopes[0].last):
+            return False
+        if _touches(changed, _with_what_is_above(lines, scopes[-1].first), scopes[-1].last):
+            return True
+        around = [self._syntax.scopes(file.path, text, number) or [] for number in changed]
+        return not all(any(each.is_function and each not in scopes for each in chain) for chain in around)
 
     def _in_base(self, finding: Finding) -> list[Finding]:
         """Return the place of a finding in a proposal under the names that it has in the base; none if it is new."""
@@ -102,6 +124,12 @@ class Aliases:
     def _new_content(self, file: FileChange) -> bytes:
         assert self._change
         return self._change.new_content(file) or b""
+
+
+def _touches(changed: tuple[int, int], first: int, last: int) -> bool:
+    """Tell whether one of these lines was added, or something was removed between them or next to them."""
+    above, below = changed
+    return above <= last and below >= first
 
 
 def _with_what_is_above(lines: Sequence[str], first: int) -> int:

@@ -13,6 +13,7 @@ from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import NEXT_COMMIT
 from kilo_review.models.base import answer_identity
 from kilo_review.outcome import Outcome, State
+from kilo_review.plan.context import symbol_at
 from kilo_review.plan.deletion import DELETED, is_back
 from kilo_review.source import history
 from kilo_review.source.text_view import as_utf8
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from kilo_review.job import Job, Watch
     from kilo_review.judge.baseline import Known
     from kilo_review.ledger.records import Ledger, Receipt
+    from kilo_review.plan.syntax import Syntax
     from kilo_review.session import Session
     from kilo_review.source.history import Commit, Series
     from kilo_review.source.repo import Repository
@@ -257,7 +259,7 @@ def _is_fixed(
         return bool(now) and is_back(finding.evidence, path, now, session.syntax)
     if finding.is_removed:
         before = repository.file_in(commit.bases[0], finding.path) if commit and commit.bases else None
-        return before is not None and _is_back(finding, as_utf8(before), now)
+        return before is not None and _is_back(finding, as_utf8(before), now, session.syntax)
     then = as_utf8(repository.file_in(tree, finding.path) or b"")
     lines = [line for line in finding.evidence.split("\n") if line.strip()]
     if not any(memory.is_in(line, memory.lines_of(then)) for line in lines):
@@ -265,25 +267,33 @@ def _is_fixed(
     return not any(_is_left(line, now) or _has_moved(line, tree, tip, repository) for line in lines)
 
 
-def _is_back(finding: Finding, before: bytes, now: bytes) -> bool:
-    wanted = [line.rstrip() for line in finding.evidence.split("\n")]
-    return not (_neighbours(wanted, before) - _neighbours(wanted, now))
+def _is_back(finding: Finding, before: bytes, now: bytes, syntax: Syntax) -> bool:
+    lines = [line.rstrip() for line in finding.evidence.split("\n")]
+    # A quotation may go on with lines that the change added: then its first line tells.
+    for wanted in (lines, lines[:1]):
+        places = _neighbours(wanted, finding.path, before, syntax)
+        if places:
+            return not (places - _neighbours(wanted, finding.path, now, syntax))
+    return False
 
 
-def _neighbours(wanted: Sequence[str], content: bytes) -> Counter[tuple[str, str]]:
-    """Count the places of some lines in a file by the lines above and below."""
+def _neighbours(
+    wanted: Sequence[str], path: str, content: bytes, syntax: Syntax
+) -> Counter[tuple[str, str, str | None]]:
+    """Count the places of some lines in a file by the lines above and below, and by their symbol."""
     lines = ["", *(printable(line).rstrip() for line in content.decode("utf-8", "replace").split("\n")), ""]
     places = (at for at in range(1, len(lines) - len(wanted)) if lines[at : at + len(wanted)] == wanted)
-    return Counter((lines[at - 1], lines[at + len(wanted)]) for at in places)
+    return Counter((lines[at - 1], lines[at + len(wanted)], symbol_at(path, content, at, syntax)) for at in places)
 
 
 def _is_left(line: str, content: bytes) -> bool:
-    """Tell whether a line is still in a file, alone or before a comment."""
+    """Tell whether a line is still in a file: alone, behind something else, or before a comment."""
     folded = fold(line)
-    rest = (each[len(folded) :] for each in memory.lines_of(content) if each.startswith(folded))
-    return any(not each or each.startswith(COMMENTS) for each in rest)
+    lines = [each for each in memory.lines_of(content) if folded in each]
+    rest = (each[len(folded) :] for each in lines if each.startswith(folded))
+    return any(each.endswith(folded) for each in lines) or any(each.startswith(COMMENTS) for each in rest)
 
 
 def _has_moved(line: str, tree: str, tip: str, repository: Repository) -> bool:
-    """Tell whether a line is in more files than its own at the tip, and was in no other one before."""
-    return len(fold(line)) >= TELLING and repository.holds(tip, line) and repository.count(tree, line) <= 1
+    """Tell whether a line that its own file has lost is in as many files as before."""
+    return len(fold(line)) >= TELLING and repository.count(tip, line) >= repository.count(tree, line)

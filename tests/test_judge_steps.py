@@ -50,7 +50,8 @@ def lines(*rows: str) -> list[Line]:
         ("x = 1", "x = 1", ["-x = 1", "+x = 1"], ""),
         ("x = 1", "", ["+x = 1"], ""),
         ("x = 1", "x = 2", ["+x = 1"], ""),
-        ("x = 1", "x = 1\n", ["+x = 1"], ALREADY_SO),
+        ("x = 1\n", "x = 1", ["+x = 1"], ALREADY_SO),
+        ("x = 1", "x = 1\n", ["+x = 1"], ""),  # that the last line has no end may be the defect
         ("x = 1", "x = 1  ", ["+x = 1"], ""),  # white space at an end can decide, too
         ("x = 1", "x = 1", ["+    x = 1"], ALREADY_SO),  # quoted without its indentation, and answered likewise
         ("    x = 1", "x = 1", ["+    x = 1"], ""),  # moving a line is a remedy

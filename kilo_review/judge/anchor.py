@@ -27,6 +27,9 @@ SHORTEST_SUBSTRING = 6
 FAR = 10**9
 LONGEST_STATEMENT = 20
 """Lines of a statement that tell it from another one with the same first line."""
+GOES_ON = ("\\", "+", ",", "&&", "||", "|", "=", ".")
+GOES_BACK = (".", "+", "&&", "||", "|", "?")
+"""What a line ends with whose statement goes on, and what one begins with that goes on with another's."""
 UNANCHORED = "the quoted code is not in the reviewed hunks"
 NOT_CODE = "it quotes the mark of a line that was not shown"
 _NOTE = r" \((?:new file|deleted file|renamed|copied)\)\Z"
@@ -98,14 +101,16 @@ def _finding(claim: Claim, pieces: Sequence[Piece]) -> Anchored:
 
 
 def _rest(place: _Place) -> str:
-    """Return the lines below a place's first line that close the brackets which it leaves open; "" for none."""
+    """Return the lines below a place's first line that complete its statement, as far as signs tell; "" for none."""
     side = "-" if _kind(place) == "-" else "+"
     texts = [printable(line.text) for line in place.piece.lines[place.first :] if line.kind in {" ", side}]
     depth = _open_brackets(texts[0])
     rest: list[str] = []
+    above = texts[0]
     for text in texts[1:LONGEST_STATEMENT]:
-        if depth <= 0:
+        if depth <= 0 and not above.rstrip().endswith(GOES_ON) and not text.lstrip().startswith(GOES_BACK):
             break
+        above = text
         rest.append(text.rstrip())
         depth += _open_brackets(text)
     return "\n".join(rest)

@@ -94,10 +94,10 @@ def _is_written(proposal: str, claim: Claim, quoted: Sequence[Line]) -> bool:
     where indentation decides, a remedy that moves a line is a remedy.
     """
     written = [printable(line.text) for line in quoted]
-    proposed, shown = _lines(proposal), _lines(claim.code)
+    proposed, shown = _lines(proposal), _lines(claim.code.strip("\n"))
     is_shifted = [line.lstrip() for line in shown] == [line.lstrip() for line in written]
     return bool("".join(written).strip()) and (proposed == written or (is_shifted and proposed == shown))
 
 
 def _lines(text: str) -> list[str]:
-    return printable(text).strip("\n").split("\n")
+    return printable(text).split("\n")

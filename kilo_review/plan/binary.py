@@ -77,7 +77,10 @@ def verdict(change: FileChange, read: Callable[[str], bytes], *, exempts_itself:
     if not are_binary[0]:
         return State.NOT_REVIEWED, REPLACES_BINARY if any(are_binary) else BY_ATTRIBUTE
     if not change.new_oid.strip("0"):
-        return State.SKIPPED, BINARY
+        holds_code = not exempts_itself and (
+            PurePosixPath(change.path).suffix.lower() in CODE or _is_text(sides[0], PROPOSED_TEXT_SHARE)
+        )
+        return (State.NOT_REVIEWED, HOLDS_NUL) if holds_code else (State.SKIPPED, BINARY)
     if not all(are_binary) and sides[1:] != [b""]:
         return State.NOT_REVIEWED, BECOMES_BINARY
     if not exempts_itself:

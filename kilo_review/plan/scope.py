@@ -161,7 +161,7 @@ def _verdict(
         return state, f"matched by {listed} before it was moved"
     if change.is_binary:
         return binary.verdict(change, read, exempts_itself=exempts_itself)
-    pointer = lfs.verdict(change, read, exempts_itself=exempts_itself)
+    pointer = None if change.old_mode == SUBMODULE else lfs.verdict(change, read, exempts_itself=exempts_itself)
     if pointer is not None:
         return pointer
     reason = _attribute_reason(attributes) or _form_reason(change, attributes, read, exempts_itself=exempts_itself)
@@ -176,7 +176,7 @@ def _form_reason(
     A proposal decides about its own files' names, folders and contents, so in one only a file counts that was already
     so in the base; a new file is reviewed.
     """
-    has_base = bool(change.old_oid.strip("0"))
+    has_base = bool(change.old_oid.strip("0")) and change.old_mode != SUBMODULE
     if not exempts_itself and not has_base:
         return None
     names = [change.path] if exempts_itself or not change.old_path else [change.path, change.old_path]

@@ -111,6 +111,25 @@ def test_a_program_that_becomes_a_link_is_not_reviewed(proposal: Proposal, targe
     assert (done.code, states(done)["auth.py"]) == (3, "not_reviewed")
 
 
+def test_a_deleted_program_is_not_skipped_for_a_nul_byte(proposal: Proposal) -> None:
+    proposal.base({"auth.py": b"def check(user):\n    return user.is_admin\n# " + b"\0" * 40 + b"\n"})
+    done = proposal.review({}, gone=("auth.py",))
+    assert (done.code, states(done)["auth.py"]) == (3, "not_reviewed")
+
+
+def test_a_file_in_the_place_of_a_submodule_is_reviewed(proposal: Proposal) -> None:
+    hub = proposal.hub
+    proposal.base({"app.py": "x = 1\n"})
+    hub.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},module")
+    hub.commit("module")
+    proposal.claims = [
+        {"file": "module", "line": 1, "code": "y = eval(data)", "type": "security"}
+        | {"problem": "It runs any code.", "severity": "critical", "title": "Any code"}
+    ]
+    done = proposal.review({"module": "y = eval(data)\n"})
+    assert (done.code, states(done)["module"]) == (1, "reviewed")
+
+
 def test_a_link_is_reviewed_by_its_target(proposal: Proposal) -> None:
     proposal.base({"on.py": "x = 1\n", "off.py": "x = 0\n"})
     (proposal.hub.path / "auth.py").symlink_to("off.py")

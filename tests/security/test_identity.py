@@ -124,6 +124,26 @@ def test_a_proposal_claims_no_entry_by_taking_a_line_out_of_its_guard(proposal: 
     assert statuses(proposal.review({"test_db.py": TEST})) == ["active"]
 
 
+NESTED = f"def outer(query):\n    query = escape(query)\n\n    def rows():\n        {LINE}\n\n    return rows\n"
+IN_CLASS = f"class Rows:\n    permission = ADMIN\n\n    def get(self, query):\n        {LINE}\n\n    def other(self):\n        x = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "changed", "status"),
+    [
+        (NESTED, NESTED.replace("    query = escape(query)\n", ""), "active"),
+        (IN_CLASS, IN_CLASS.replace("ADMIN", "ANY"), "active"),
+        (IN_CLASS, IN_CLASS.replace("x = 1", "x = 2"), "baseline"),
+        (BESIDE.replace("\n\n\nx", "\n    audit(rows)\n\n\nx"), BESIDE, "active"),
+    ],
+    ids=["outer function", "class", "another method", "the last statement"],
+)
+def test_what_is_around_a_function_counts_as_well(proposal: Proposal, content: str, changed: str, status: str) -> None:
+    accepted(proposal, "test_db.py", content)
+    proposal.claims = [claim("test_db.py", LINE)]
+    assert statuses(proposal.review({"test_db.py": changed})) == [status]
+
+
 SPLIT = "subprocess.run("
 
 
@@ -191,9 +211,10 @@ def pushing(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hook
     [
         ("def f(user):\n    delete(user)\n\n\ndef unused(user):\n    check_admin(user)\n", False),
         ("def f(user):\n    if False:\n        check_admin(user)\n    delete(user)\n", False),
+        ("def f(user):\n    delete(user)\n\n\ndef g(user):\n    check_admin(user)\n    delete(user)\n", False),
         ("def f(user):\n    check_admin(user)\n    delete(user)\n", True),
     ],
-    ids=["elsewhere", "never run", "as it was"],
+    ids=["elsewhere", "never run", "in another function", "as it was"],
 )
 def test_a_later_commit_fixes_a_removal_only_where_it_was(
     pushing: Hooked, monkeypatch: pytest.MonkeyPatch, later: str, is_fixed: bool

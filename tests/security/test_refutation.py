@@ -101,7 +101,7 @@ def test_a_remedy_that_differs_in_white_space_refutes_nothing(line: str, fix: st
     assert (finding.status, finding.doubt) == ("active", "")
 
 
-@pytest.mark.parametrize(("code", "fix"), [("    x = 1", "    x = 1"), ("x = 1", "x = 1"), ("x = 1", "x = 1\n")])
+@pytest.mark.parametrize(("code", "fix"), [("    x = 1", "    x = 1"), ("x = 1", "x = 1"), ("x = 1\n", "x = 1")])
 def test_a_remedy_that_is_the_code_itself_still_refutes(code: str, fix: str) -> None:
     (finding,) = found(" def f(d):\n+    x = 1\n", claim("app.py", code, fix=fix))
     assert (finding.status, finding.reason) == ("refuted", "what it proposes is what stands there")
