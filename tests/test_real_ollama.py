@@ -104,4 +104,4 @@ def test_counts_and_speed_are_the_servers(ollama_url: str, egress: list[Egress])
     assert 0 < reply.answer_seconds < reply.seconds
     assert model.slow_reason(Deadline()) == "the model runs wholly on the CPU"
     model.close()
-    assert egress[0].requests == 5
+    assert egress[0].requests == 6

@@ -61,7 +61,9 @@ def lay_out(repo: Repository, tree: str, folder: Path, paths: Iterable[str] = (*
 def agents_below(root: Path, deadline: Deadline | None = None) -> list[str]:
     """Return the paths of `AGENTS.md` in subfolders: of the checkout those that git does not ignore, else all."""
     if os.path.lexists(root / ".git") or os.environ.get("GIT_DIR"):
-        git = Located(Path.cwd(), deadline)  # relative paths in the environment are from there
+        here = Path.cwd()  # relative paths in the environment are from there
+        is_inside = os.environ.get("GIT_DIR") or here.is_relative_to(os.path.realpath(root))
+        git = Located(here if is_inside else root, deadline)
         if git.layout.top is None:
             return []
         listing = ("ls-files", "-z", "--full-name", "--cached", "--others", "--exclude-standard")
