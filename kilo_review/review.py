@@ -205,12 +205,12 @@ def _refuse_more(findings: Sequence[Finding]) -> None:
 
 
 def _not_looked_through(outcome: Outcome, hunks: set[Hunk], why: str) -> None:
-    places = {(hunk.path, hunk.start, hunk.last): hunk for hunk in hunks}
+    places = {(hunk.path, hunk.start, hunk.last) for hunk in hunks}
     reason = f"{UNSEEN}: {why}"
     for number, entry in enumerate(outcome.entries):
-        hunk = places.get((entry.path, entry.start, entry.end)) if entry.is_hunk else None
-        if hunk is not None and entry.state in {State.REVIEWED, State.CACHED}:
-            outcome.entries[number] = scope.hunk_entry(hunk, State.NOT_REVIEWED, reason)
+        seen = entry.is_hunk and entry.state in {State.REVIEWED, State.CACHED}
+        if seen and (entry.path, entry.start, entry.end) in places:  # its counts stay: long lines have their own rows
+            outcome.entries[number] = replace(entry, state=State.NOT_REVIEWED, reason=reason)
 
 
 def _outcome(job: Job, change: Change, selection: scope.Selection) -> Outcome:

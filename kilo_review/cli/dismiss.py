@@ -39,7 +39,7 @@ ID = click.argument("identifier", metavar="ID")
 @with_options
 @click.pass_context
 def dismiss_command(ctx: click.Context, /, identifier: str, reason: str, shared: bool, **flags: Any) -> int:  # noqa: ANN401
-    """Do not show a finding any more, wherever its code moves."""
+    """Do not show a finding any more at its place in the code."""
     run = prepare(ctx, flags)
     with run.session() as session:
         finding = shown(session, identifier).finding

@@ -327,6 +327,17 @@ def test_a_large_hunk_that_was_not_searched_for_deceit_is_not_reviewed(
 
 
 @pytest.mark.usefixtures("after_answers")
+def test_lines_left_out_of_such_a_hunk_are_counted_once(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any
+) -> None:
+    image = f'image = "data:image/png;base64,{"iVBORw0KGgo9" * 20_000}"\n'
+    repo.stage("big.py", "x = 'w\u00f6rt'\n" * 6000 + image)
+    _, entries = entries_of(repo, monkeypatch, capsysbinary)
+    assert {entry["state"] for entry in entries} == {"not_reviewed"}
+    assert sorted(entry["added"] for entry in entries) == [1, 6000]
+
+
+@pytest.mark.usefixtures("after_answers")
 def test_such_a_commit_is_caught_up_with(repo: Repo, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> None:
     repo.stage("big.py", "x = 'w\u00f6rt'\n" * 6000)
     entries_of(repo, monkeypatch, capsysbinary)
