@@ -66,7 +66,7 @@ def standing(tree: str, repository: Repository, file: Path) -> Callable[[Accepte
     def lines_of(path: str) -> set[str] | None:
         if path not in lines:
             content = repository.file_in(tree, path)
-            lines[path] = None if content is None else memory.lines_of(content)
+            lines[path] = None if content is None else memory.lines_of(path, content)
         return lines[path]
 
     def stands(entry: Accepted) -> bool:

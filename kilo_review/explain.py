@@ -15,6 +15,7 @@ from kilo_review.judge.remedy import Explanation, patch
 from kilo_review.models.base import DEFAULT_WINDOW
 from kilo_review.outcome import Usage
 from kilo_review.plan.chunk import TokenMeter, budget
+from kilo_review.source.text_view import as_shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,7 @@ LINES_AROUND = 60
 """Shown before and after the line, if the window allows."""
 LARGEST_FILE = 8 << 20
 NOT_PLACED = "the model gives none that can be placed in the file"
+SHOWN_OTHERWISE = "the file is shown otherwise than it is written: a notebook, or text in another encoding"
 REFUSED = "git does not accept the one that the model gives"
 
 
@@ -52,7 +54,8 @@ def run(job: Job, finding: Finding, watch: Watch, session: Session) -> Explained
         ModelError: the model could not be asked, or its answer cannot be read.
     """
     content = _content(session.repository.top(), os.fsdecode(finding.path.encode("utf-8", "surrogateescape")))
-    lines = content.decode("utf-8", "replace").split("\n")
+    shown_file = as_shown(finding.path, content)
+    lines = shown_file.decode("utf-8", "replace").split("\n")
     line = _line_of(finding, lines)
     if line is None:
         raise UsageError(
@@ -66,6 +69,8 @@ def run(job: Job, finding: Finding, watch: Watch, session: Session) -> Explained
     watch.model_chosen(model.info)
     claim = inert(one_line(f"{finding.title}. {finding.message}"))
     found = _as_in(asker.explanation(job.prompts.explain(shown, line, claim)), "\n".join(lines))
+    if shown_file != content:
+        return Explained(found, b"", SHOWN_OTHERWISE)
     fix = patch(finding.path, content, found, line)
     if not fix:
         return Explained(found, b"", NOT_PLACED)

@@ -10,7 +10,7 @@ from kilo_review.errors import DeadlineError, SourceError
 from kilo_review.judge.baseline import is_current, revived
 from kilo_review.ledger.records import NEXT_COMMIT, Ledger, Receipt
 from kilo_review.outcome import ModelInfo, Outcome, State, TargetKind
-from kilo_review.source.text_view import as_utf8
+from kilo_review.source.text_view import as_shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -149,16 +149,16 @@ def _fixed(change: Change, outcome: Outcome, ledger: Ledger, deadline: Deadline)
         if not sightings:
             continue
         hunks = deadline.paced(file.hunks)
-        asked = {_folded(line.text) for hunk in hunks for line in change.diff.lines(hunk) if line.kind != "-"}
-        everywhere = lines_of(change.new_content(file) or b"")
+        asked = {_folded(line.text) for hunk in hunks for line in change.lines(file, hunk) if line.kind != "-"}
+        everywhere = lines_of(file.path, change.new_content(file) or b"")
         for fingerprint, evidence in sightings:
             if not is_in(evidence, everywhere) or is_in(evidence, asked):
                 yield fingerprint
 
 
-def lines_of(content: bytes) -> set[str]:
-    """The lines of a file, without white space: what evidence is looked for in."""
-    return {_folded(line) for line in as_utf8(content).decode("utf-8", "replace").split("\n")}
+def lines_of(path: str, content: bytes) -> set[str]:
+    """Return the lines of a file as they are shown, without white space: what evidence is looked for in."""
+    return {_folded(line) for line in as_shown(path, content).decode("utf-8", "replace").split("\n")}
 
 
 def is_in(evidence: str, lines: set[str]) -> bool:

@@ -60,6 +60,7 @@ BINARY, MINIFIED = "binary file", "minified file"
 SUBMODULE = "submodule"
 GENERATED_HEADER, GENERATED_NAME = "generated file (by its header)", "generated file (by its name)"
 LONG_DATA, LONG_MINIFIED = "a long line of data, such as base64", "a long line of minified code"
+NOTEBOOK_REST = "outputs, metadata or layout of a notebook"
 FORMS = frozenset({BINARY, MINIFIED, GENERATED_HEADER, GENERATED_NAME, SUBMODULE, LONG_DATA, LONG_MINIFIED})
 """Reasons to skip a file, or lines of it, that lie in its form; the report names these files first."""
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from kilo_review.errors import LARGER_WINDOW, PromptTooLongError
 from kilo_review.ledger.calibration import Calibration
-from kilo_review.plan import context, deletion, long_lines, risk
+from kilo_review.plan import context, deletion, long_lines, notebooks, risk
 from kilo_review.plan.chunk import ANSWER_TOKENS, Chunk, Piece, TokenMeter, budget, essence, pack, pieces_of, too_small
+from kilo_review.plan.long_lines import Cut
 from kilo_review.plan.rules import Shelf, blocks
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from kilo_review.job import Job
     from kilo_review.outcome import Usage
     from kilo_review.plan.context import Context
-    from kilo_review.plan.long_lines import Cut, LeftOut
+    from kilo_review.plan.long_lines import LeftOut
     from kilo_review.plan.syntax import Syntax
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Hunk, Line
@@ -157,17 +158,21 @@ class Packer:
 
     def left_out(self, file: FileChange, hunk: Hunk) -> tuple[LeftOut, ...]:
         """Return the changed lines of a hunk that are too long to be asked about; parses nothing if there are none."""
-        shortest = self._shortest_too_long(file)
-        if hunk.end - hunk.begin <= shortest or deletion.is_told(file):
+        if deletion.is_told(file) or not (self.change.notebook(file) or self._may_have_long_lines(file, hunk)):
             return ()
-        data = self.change.diff.data[hunk.begin : hunk.end]
-        if not any(len(line) > shortest for line in data.split(b"\n")):
-            return ()
+        told = self._told(file, hunk)
         try:
             room = self._room_beside_rules(file)
         except PromptTooLongError:
-            return ()
-        return self._cut(file, hunk, self.change.diff.lines(hunk), context.Context(), room).left_out
+            return told.left_out
+        return (*told.left_out, *self._cut(file, hunk, told.lines, context.Context(), room).left_out)
+
+    def _may_have_long_lines(self, file: FileChange, hunk: Hunk) -> bool:
+        """Tell whether a line may be too long for a request; nothing is parsed."""
+        shortest = self._shortest_too_long(file)
+        if hunk.end - hunk.begin <= shortest:
+            return False
+        return any(len(line) > shortest for line in self.change.diff.data[hunk.begin : hunk.end].split(b"\n"))
 
     def _shortest_too_long(self, file: FileChange) -> int:
         """Return the bytes of the shortest line of a file that may be too long for a request."""
@@ -179,11 +184,12 @@ class Packer:
             self._shortest[file.path] = long_lines.shortest(self.meter, room)
         return self._shortest[file.path]
 
-    def _lines(self, file: FileChange, hunk: Hunk) -> list[Line]:
-        """Return the lines of a hunk as a model is told of them."""
+    def _told(self, file: FileChange, hunk: Hunk) -> Cut:
+        """Return the lines of a hunk as a model is told of them, and those that are no code, whatever their size."""
         if deletion.is_told(file):
-            return deletion.lines_of(self.change, file, self.syntax)
-        return self.change.diff.lines(hunk)
+            return Cut(deletion.lines_of(self.change, file, self.syntax), ())
+        lines = self.change.lines(file, hunk)
+        return notebooks.source_of(hunk, lines) if self.change.notebook(file) else Cut(lines, ())
 
     def _cut(self, file: FileChange, hunk: Hunk, lines: Sequence[Line], around: Context, room: int) -> Cut:
         trusts = not self.job.is_pull_request
@@ -205,7 +211,7 @@ class Packer:
             SourceError: the time is used up.
             DeadlineError: the time is used up.
         """
-        lines = self._lines(file, hunk)
+        lines = self._told(file, hunk).lines
         around = context.of_hunk(hunk, lines, self.change.new_content(file), self.syntax)
         room = self._room_beside_rules(file)
         shown = self._cut(file, hunk, lines, around, room).lines
@@ -221,7 +227,10 @@ class Packer:
     ) -> Iterator[Piece]:
         for file, hunk in chosen:
             self.job.deadline.cap(1.0)  # reading and parsing count, too
-            lines = self._lines(file, hunk)
+            lines, no_source = self._told(file, hunk)
+            if no_source and len(no_source) == hunk.added + hunk.removed:
+                left_out(hunk, no_source)
+                continue
             around = context.of_hunk(hunk, lines, self.change.new_content(file), self.syntax)
             rules = blocks(self.shelf.chosen(file.path))
             below = f"\n{rules}" if rules else ""
@@ -232,8 +241,8 @@ class Packer:
                     too_long(hunk, error)
                 continue
             cut = self._cut(file, hunk, lines, around, room)
-            left_out(hunk, cut.left_out)
-            if len(cut.left_out) == hunk.added + hunk.removed:
+            left_out(hunk, (*no_source, *cut.left_out))
+            if len(no_source) + len(cut.left_out) == hunk.added + hunk.removed:
                 continue
             around = long_lines.cut_before(around, self.meter, room)
             if not is_known(hunk, essence(file, hunk, cut.lines, around, self.job.deadline) + below):

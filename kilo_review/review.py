@@ -25,6 +25,7 @@ from kilo_review.plan.patterns import ignore_list, is_within_limits
 from kilo_review.plan.rules import blocks
 from kilo_review.source import change as changes
 from kilo_review.source import governing, scratch
+from kilo_review.source.notebook import is_named
 from kilo_review.source.target import resolve
 
 if TYPE_CHECKING:
@@ -81,12 +82,31 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
         memory.fall_back(job, outcome, ledger, _decided(job, change, session))
         _look_for_deceit(job, change, selection, sieve.Sieve(job, change, decided, session.syntax), outcome)
         memory.follow_moves(decided, ledger)
-    outcome.findings = mark_blocking(merged(outcome.findings), job.fail_on)
+    outcome.findings = mark_blocking(_in_cells(merged(outcome.findings), change), job.fail_on)
     outcome.usage.seconds = time.monotonic() - PROCESS_START
     if outcome.entries:
         memory.record(job, change, outcome, ledger)
         scratch.remove_leftovers(job.deadline)
     return outcome
+
+
+def _in_cells(findings: Sequence[Finding], change: Change) -> list[Finding]:
+    """Return the findings, those in notebooks with the number of their cell."""
+    files = {file.path: file for file in change.diff.files if is_named(file.path)}
+    return [
+        finding._replace(reason=f"in cell {number}")
+        if finding.reason is None and (number := _cell(finding, files.get(finding.path), change))
+        else finding
+        for finding in findings
+    ]
+
+
+def _cell(finding: Finding, file: FileChange | None, change: Change) -> int:
+    try:
+        sides = change.notebook(file) if file else None
+    except SourceError:  # the time is used up
+        return 0
+    return sides.new.cell_at(finding.line) if sides and sides.new else 0
 
 
 def plan(job: Job, session: Session) -> Outcome:
@@ -172,7 +192,7 @@ def _look_for_deceit(
 
     They can block, so a hunk that was not looked through to its end is not reviewed, whatever the model said of it.
     """
-    suspects = [each for each in selection.chosen if not change.diff.data[each[1].begin : each[1].end].isascii()]
+    suspects = [each for each in selection.chosen if _may_deceive(*each, change)]
     if not suspects:
         return
     left = job.deadline.remaining()
@@ -192,10 +212,16 @@ def _look_for_deceit(
         _not_looked_through(outcome, {hunk for _, hunk in rest}, error.message)
 
 
+def _may_deceive(file: FileChange, hunk: Hunk, change: Change) -> bool:
+    """Tell whether a hunk holds characters beyond ASCII; in a notebook they may be written as escape sequences."""
+    data = change.diff.data[hunk.begin : hunk.end]
+    return not data.isascii() or (is_named(file.path) and b"\\u" in data)
+
+
 def _deceptive(file: FileChange, hunk: Hunk, change: Change, deadline: Deadline) -> Iterator[Finding]:
     deadline.cap(1.0)
     unicode: Any = import_module(UNICODE)
-    found: Iterator[Finding] = unicode.search(file.path, change.diff.lines(hunk), deadline=deadline)
+    found: Iterator[Finding] = unicode.search(file.path, change.lines(file, hunk), deadline=deadline)
     return found
 
 

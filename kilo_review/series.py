@@ -16,7 +16,7 @@ from kilo_review.outcome import Outcome, State
 from kilo_review.plan.context import symbol_at
 from kilo_review.plan.deletion import DELETED, is_back
 from kilo_review.source import history
-from kilo_review.source.text_view import as_utf8
+from kilo_review.source.text_view import as_shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -241,7 +241,9 @@ def still_there(
 
 
 def _named(finding: Finding, commit: Commit) -> Finding:
-    return finding._replace(reason=finding.reason or f"in commit {commit.oid[:OID_DIGITS]}")
+    where = f"in commit {commit.oid[:OID_DIGITS]}"
+    cell = finding.reason if finding.reason and finding.reason.startswith("in cell ") else ""
+    return finding._replace(reason=f"{cell}, {where}" if cell else finding.reason or where)
 
 
 def _is_fixed(
@@ -254,17 +256,20 @@ def _is_fixed(
     """
     repository = session.repository
     path = renamed.get(finding.path, finding.path)
-    now = as_utf8(repository.file_in(tip, path) or b"")
+    now = as_shown(path, repository.file_in(tip, path) or b"")
     if finding.is_removed and finding.evidence.startswith(DELETED):
         return bool(now) and is_back(finding.evidence, path, now, session.syntax)
     if finding.is_removed:
         before = repository.file_in(commit.bases[0], finding.path) if commit and commit.bases else None
-        return before is not None and _is_back(finding, as_utf8(before), now, session.syntax)
-    then = as_utf8(repository.file_in(tree, finding.path) or b"")
+        return before is not None and _is_back(finding, as_shown(finding.path, before), now, session.syntax)
+    written = repository.file_in(tree, finding.path) or b""
+    then = as_shown(finding.path, written)
     lines = [line for line in finding.evidence.split("\n") if line.strip()]
-    if not any(memory.is_in(line, memory.lines_of(then)) for line in lines):
+    if not any(memory.is_in(line, memory.lines_of(finding.path, then)) for line in lines):
         return False
-    return not any(_is_left(line, now) or _has_moved(line, tree, tip, repository) for line in lines)
+    is_counted = then == written  # git finds the line in its own file, too
+    moves = (_has_moved(line, tree, tip, repository, is_counted=is_counted) for line in lines)
+    return not (any(_is_left(line, path, now) for line in lines) or any(moves))
 
 
 def _is_back(finding: Finding, before: bytes, now: bytes, syntax: Syntax) -> bool:
@@ -286,14 +291,16 @@ def _neighbours(
     return Counter((lines[at - 1], lines[at + len(wanted)], symbol_at(path, content, at, syntax)) for at in places)
 
 
-def _is_left(line: str, content: bytes) -> bool:
+def _is_left(line: str, path: str, content: bytes) -> bool:
     """Tell whether a line is still in a file: alone, behind something else, or before a comment."""
     folded = fold(line)
-    lines = [each for each in memory.lines_of(content) if folded in each]
+    lines = [each for each in memory.lines_of(path, content) if folded in each]
     rest = (each[len(folded) :] for each in lines if each.startswith(folded))
     return any(each.endswith(folded) for each in lines) or any(each.startswith(COMMENTS) for each in rest)
 
 
-def _has_moved(line: str, tree: str, tip: str, repository: Repository) -> bool:
-    """Tell whether a line that its own file has lost is in as many files as before."""
-    return len(fold(line)) >= TELLING and repository.count(tip, line) >= repository.count(tree, line)
+def _has_moved(line: str, tree: str, tip: str, repository: Repository, *, is_counted: bool) -> bool:
+    """Tell whether a line that its own file has lost is in one more of the other files than before."""
+    if len(fold(line)) < TELLING:
+        return False
+    return repository.count(tip, line) > repository.count(tree, line) - is_counted

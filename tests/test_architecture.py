@@ -73,7 +73,7 @@ LAYERS = {
     "forge": (*GROUND, "judge", "report", "source"),
     "setup": GROUND,
     "hooks": (*GROUND, "source"),
-    "explain": (*GROUND, "ask", "job", "judge", "models", "plan", "safe_file", "session"),
+    "explain": (*GROUND, "ask", "job", "judge", "models", "plan", "safe_file", "session", "source"),
     "bench": (*GROUND, "front_matter", "job", "models", "plan", "review", "session", "source"),
     "proof": (*GROUND, "hooks", "models", "source"),
     "cli": (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kilo_review.source.text_view import as_utf8
+from kilo_review.source.text_view import as_shown
 from tests.here import run_here
 
 if TYPE_CHECKING:
@@ -133,5 +133,5 @@ def test_a_picture_stays_binary(repo: Repo, run: Run) -> None:
 
 
 def test_other_content_is_left_as_it_is() -> None:
-    assert as_utf8(b"\xff\xfeplain text") == b"\xff\xfeplain text"
-    assert as_utf8(encoded("text\n", "utf-16")) == b"text\n"
+    assert as_shown("a.txt", b"\xff\xfeplain text") == b"\xff\xfeplain text"
+    assert as_shown("a.txt", encoded("text\n", "utf-16")) == b"text\n"

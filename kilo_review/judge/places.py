@@ -27,7 +27,7 @@ PROSE = PROSE_SUFFIXES | {".html", ".htm", ".xhtml", ".xml", ".xlf", ".xliff", "
 PROSE_NAMES = frozenset({"readme", "license", "licence", "copying", "notice", "authors", "contributors", "changelog"})
 DATA = frozenset({
     *(".json", ".json5", ".jsonl", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".properties", ".strings"),
-    *(".arb", ".ftl", ".ipynb", ".lock", ".env", ".plist", ".tsv"),
+    *(".arb", ".ftl", ".lock", ".env", ".plist", ".tsv"),
 })  # fmt: skip
 MATHEMATICAL = frozenset({".jl", ".lean", ".agda", ".lagda", ".thy", ".idr", ".nb", ".wl"})
 """Languages in which mathematical letters are notation."""
@@ -35,7 +35,7 @@ TEMPLATES = frozenset({".jsx", ".tsx", ".vue", ".svelte", ".astro", ".php", ".er
 """Prose stands between the code, without quotation marks."""
 _HASH = frozenset({
     *(".py", ".pyi", ".pyx", ".rb", ".sh", ".bash", ".zsh", ".fish", ".pl", ".pm", ".r", ".jl", ".ex", ".exs", ".nim"),
-    *(".tcl", ".ps1", ".psm1", ".cmake", ".mk", ".awk", ".gd", ".tf", ".bzl", ".cr", ".coffee", ".graphql"),
+    *(".tcl", ".ps1", ".psm1", ".cmake", ".mk", ".awk", ".gd", ".tf", ".bzl", ".cr", ".coffee", ".graphql", ".ipynb"),
 })  # fmt: skip
 _SLASHES = frozenset({
     *(".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".m", ".mm", ".cs", ".csx", ".java", ".kt", ".kts", ".scala"),

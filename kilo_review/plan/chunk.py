@@ -89,7 +89,8 @@ class Piece(NamedTuple):
             return None
         first = _piece(self.change, self.hunk, self.lines[:middle], self.context, self.of_lines, self.gap)
         begin = _next_new(first.lines, self.gap)
-        return first, _piece(self.change, self.hunk, self.lines[middle:], self.context, self.of_lines, begin)
+        rest = self.context._replace(before=())
+        return first, _piece(self.change, self.hunk, self.lines[middle:], rest, self.of_lines, begin)
 
 
 @dataclass(slots=True)
@@ -193,12 +194,13 @@ def pieces_of(
     above = meter.estimate("\n".join(head(change, hunk, context)))
     first = meter.estimate_bytes(_least(shown[0]))
     first = first if first > room else meter.estimate(row(shown[0]))
-    if _size_before(shown, hunk, context, meter) + first + above > room:
+    if _size_before(context, meter) + first + above > room:
         context = context._replace(before=())
     pieces, begin = [], hunk.new_start
     for part in _parts(change, hunk, shown, context, meter, room, deadline):
         pieces.append(_piece(change, hunk, part, context, len(shown), begin))
         begin = _next_new(part, begin)
+        context = context._replace(before=())
     return pieces
 
 
@@ -235,9 +237,10 @@ def _parts(
     room: int,
     deadline: Deadline,
 ) -> Iterator[tuple[Line, ...]]:
-    above = meter.estimate("\n".join(head(change, hunk, context)))
+    below_the_first = context._replace(before=())
+    above = meter.estimate("\n".join(head(change, hunk, below_the_first)))
     part: list[Line] = []
-    used = above + _size_before(lines, hunk, context, meter)
+    used = above + _size_before(context, meter)
     for line in deadline.paced(lines):
         size = meter.estimate_bytes(_least(line))  # a line of megabytes need not be made fit for a model to be refused
         if above + size <= room:
@@ -268,15 +271,13 @@ def leave_it_out(room: int) -> str:
     return f"Leave the file out if nobody wrote that line (--exclude PATTERN){larger}"
 
 
-def _size_before(lines: Sequence[Line], hunk: Hunk, context: Context, meter: TokenMeter) -> int:
+def _size_before(context: Context, meter: TokenMeter) -> int:
     """Return the tokens of what is shown above the hunk's first line."""
-    is_shown = bool(lines) and lines[0].new == hunk.new_start
-    return sum(meter.estimate(row(line)) for line in context.before) if is_shown else 0
+    return sum(meter.estimate(row(line)) for line in context.before)
 
 
 def _piece(change: FileChange, hunk: Hunk, lines: tuple[Line, ...], context: Context, of_lines: int, gap: int) -> Piece:
-    before = context.before if lines and lines[0].new == hunk.new_start else ()
-    rows = [*head(change, hunk, context), *(row(line) for line in (*before, *lines)), ""]
+    rows = [*head(change, hunk, context), *(row(line) for line in (*context.before, *lines)), ""]
     return Piece(change, hunk, lines, context, "\n".join(rows), of_lines, gap)
 
 

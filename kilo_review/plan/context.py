@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.plan.syntax import shortened
 from kilo_review.source.diff import Line
+from kilo_review.source.notebook import is_named
 
 if TYPE_CHECKING:
     from kilo_review.plan.syntax import Syntax
@@ -60,12 +61,12 @@ def of_hunk(hunk: Hunk, lines: list[Line], content: bytes | None, syntax: Syntax
     changed = _first_changed(lines, hunk)
     scopes = syntax.scopes(hunk.path, text, changed)
     if scopes is None:
-        return Context(fallback, _lines_before(text, hunk.new_start, 1))
+        return Context(fallback, _lines_before(text, hunk.new_start, 1, is_notebook=is_named(hunk.path)))
     function = next((scope for scope in reversed(scopes) if scope.is_function), None)
     first = function.first if function else 1
     return Context(
         headings=tuple(Heading(scope.first, scope.signature) for scope in scopes),
-        before=_lines_before(text, hunk.new_start, first),
+        before=_lines_before(text, hunk.new_start, first, is_notebook=is_named(hunk.path)),
         last_line=function.last if function and _last_changed(lines, hunk) <= function.last else None,
     )
 
@@ -104,9 +105,10 @@ def _first_changed(lines: list[Line], hunk: Hunk) -> int:
     return number
 
 
-def _lines_before(text: str, start: int, first: int) -> tuple[Line, ...]:
+def _lines_before(text: str, start: int, first: int, *, is_notebook: bool) -> tuple[Line, ...]:
     begin = max(start - LINES_BEFORE, first, 1)
     if begin >= start:
         return ()
     every = text.split("\n")
-    return tuple(Line(" ", None, number, every[number - 1]) for number in range(begin, min(start, len(every) + 1)))
+    lines = (Line(" ", None, number, every[number - 1]) for number in range(begin, min(start, len(every) + 1)))
+    return tuple(line for line in lines if line.text.strip() or not is_notebook)  # blank lines there are no source

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.outcome import LONG_DATA, LONG_MINIFIED, Entry, State
+from kilo_review.outcome import LONG_DATA, LONG_MINIFIED, NOTEBOOK_REST, Entry, State
 from kilo_review.plan.chunk import Unshown, does_not_fit, head, row
 
 if TYPE_CHECKING:
@@ -149,15 +149,19 @@ def rows_of(
 
 
 def _runs(left_out: Sequence[LeftOut]) -> list[list[LeftOut]]:
-    """Group lines that follow each other and are left out for the same kind of reason."""
+    """Group lines that follow each other and are left out for the same kind of reason.
+
+    Of a notebook, what is no source is one group: it stands around every cell.
+    """
+    rest = [each for each in left_out if each.reason == NOTEBOOK_REST]
     runs: list[list[LeftOut]] = []
-    for each in sorted(left_out, key=lambda one: one.at):
+    for each in sorted((each for each in left_out if each.reason != NOTEBOOK_REST), key=lambda one: one.at):
         last = runs[-1][-1] if runs else None
         if last is not None and last.kind == each.kind and each.at - last.at <= 1:
             runs[-1].append(each)
         else:
             runs.append([each])
-    return runs
+    return [*runs, rest] if rest else runs
 
 
 def _part(hunk: Hunk, run: Sequence[LeftOut]) -> Entry:

@@ -41,7 +41,7 @@ LANGUAGES = {
     ".go": "go", ".rs": "rust", ".java": "java", ".c": "c", ".h": "cpp", ".cc": "cpp", ".cpp": "cpp",
     ".cxx": "cpp", ".hh": "cpp", ".hpp": "cpp", ".cs": "csharp", ".rb": "ruby", ".php": "php", ".kt": "kotlin",
     ".kts": "kotlin", ".swift": "swift", ".scala": "scala", ".lua": "lua", ".sh": "bash", ".bash": "bash",
-    ".ex": "elixir", ".exs": "elixir", ".hs": "haskell", ".sol": "solidity",
+    ".ex": "elixir", ".exs": "elixir", ".hs": "haskell", ".sol": "solidity", ".ipynb": "python",
 }  # fmt: skip
 _BRACKETS = b"([{)]}"
 _OTHERS = bytes(set(range(256)) - set(_BRACKETS))

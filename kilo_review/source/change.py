@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.outcome import Target, TargetKind
-from kilo_review.source.diff import Diff, FileChange, parse_diff_tree
+from kilo_review.source.diff import Diff, FileChange, Hunk, Line, parse_diff_tree
+from kilo_review.source.notebook import Notebooks
 from kilo_review.source.patch import parse_patch
 from kilo_review.source.target import resolve
 from kilo_review.source.text_view import in_text
 
 if TYPE_CHECKING:
+    from kilo_review.source.notebook import Sides
     from kilo_review.source.repo import Repository
     from kilo_review.source.target import Request
 
@@ -25,18 +27,38 @@ class Change(NamedTuple):
     """Of a merge, what differs from each further parent."""
     ruled_by: str | None = None
     """The tree whose attributes count; None for the new one."""
+    notebooks: Notebooks | None = None
+    """The notebooks of a change that has a repository."""
+
+    def lines(self, change: FileChange, hunk: Hunk) -> list[Line]:
+        """Return the lines of a hunk as they are shown: those of a notebook as the source that they hold."""
+        lines, sides = self.diff.lines(hunk), self.notebook(change)
+        if sides is None:
+            return lines
+        return [
+            line._replace(text=side.text(number))
+            for line in lines
+            for side, number in [(sides.new, line.new) if line.new is not None else (sides.old, line.old)]
+            if side is not None and number is not None
+        ]
 
     def new_content(self, change: FileChange) -> bytes | None:
-        """The whole new file, or None where there is none to read."""
+        """Return the whole new file as it is shown, or None where there is none to read."""
         if self.repo is None or not change.new_oid.strip("0"):
             return None
-        return self.repo.blob(change.new_oid)
+        sides = self.notebook(change)
+        return sides.new.content if sides and sides.new else self.repo.blob(change.new_oid)
 
     def old_content(self, change: FileChange) -> bytes | None:
-        """Return the whole old file, or None where there is none to read."""
+        """Return the whole old file as it is shown, or None where there is none to read."""
         if self.repo is None or not change.old_oid.strip("0"):
             return None
-        return self.repo.blob(change.old_oid)
+        sides = self.notebook(change)
+        return sides.old.content if sides and sides.old else self.repo.blob(change.old_oid)
+
+    def notebook(self, change: FileChange) -> Sides | None:
+        """Return both sides of a notebook; None for any other file."""
+        return self.notebooks.of(change) if self.notebooks else None
 
     def start_of(self, oid: str) -> bytes:
         """The beginning of a blob."""
@@ -70,7 +92,8 @@ def of_repository(repo: Repository, request: Request) -> Change:
     assert target.base
     assert target.head
     others = tuple(_diff(repo, other, target.head, request.paths) for other in target.others)
-    return Change(target, _diff(repo, target.base, target.head, request.paths), repo, others, request.ruled_by)
+    diff = _diff(repo, target.base, target.head, request.paths)
+    return Change(target, diff, repo, others, request.ruled_by, Notebooks(repo.blob))
 
 
 def _diff(repo: Repository, base: str, head: str, paths: tuple[str, ...]) -> Diff:

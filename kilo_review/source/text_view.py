@@ -9,10 +9,11 @@ import codecs
 import re
 from typing import TYPE_CHECKING
 
-from kilo_review.source.diff import Diff, parse_diff_tree
+from kilo_review.source.diff import parse_diff_tree
+from kilo_review.source.notebook import is_named, notebook_of
 
 if TYPE_CHECKING:
-    from kilo_review.source.diff import FileChange
+    from kilo_review.source.diff import Diff, FileChange
     from kilo_review.source.repo import Repository
 
     Sides = tuple[bytes | None, bytes | None]
@@ -56,12 +57,14 @@ def in_text(repo: Repository, diff: Diff) -> Diff:
             is_binary=False,
             hunks=tuple(hunks),
         )
-    return Diff(diff.data + data, tuple(files))
+    return diff._replace(data=diff.data + data, files=tuple(files))
 
 
-def as_utf8(content: bytes) -> bytes:
-    """Return a file's text as UTF-8 where it is in another encoding and says so; else the content as it is."""
-    return _decoded(content) or content
+def as_shown(path: str, content: bytes) -> bytes:
+    """Return what is shown of a file: the source of a notebook, and text in another encoding that says so as UTF-8."""
+    utf8 = _decoded(content) or content
+    shown = notebook_of(utf8) if is_named(path) else None
+    return shown.content if shown else utf8
 
 
 def _sides(repo: Repository, file: FileChange) -> Sides | None:
