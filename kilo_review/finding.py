@@ -18,6 +18,10 @@ INDENTED = frozenset({
 INDENTED_NAMES = frozenset({"makefile", "gnumakefile", "sconstruct", "sconscript", "build", "workspace"})
 
 
+_PROSE_MARKS = r"[\"'`]|[.,:;!?](?=[\s\"'`)\]]|\Z)"
+"""Quotation marks, and marks that end a part of a sentence."""
+
+
 class Severity(StrEnum):
     """How bad it is; see docs/usage.md for the words."""
 
@@ -136,12 +140,13 @@ def deciding(path: str, evidence: str) -> str:
 
 
 def say_the_same(one: Finding, other: Finding) -> bool:
-    """Tell whether two findings about one place have the same words, but for case, spacing and punctuation."""
+    """Tell whether two findings about one place say the same, but for case, spacing and the punctuation of prose."""
     return _words(one.title) == _words(other.title) and _words(one.message) == _words(other.message)
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
+    """Return words and operators: `a < b` is not `a > b`."""
+    return re.findall(rf"\w+|(?:(?!{_PROSE_MARKS})[^\w\s])+", text.casefold())
 
 
 def fold(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from kilo_review import memory, review, sieve
@@ -35,6 +37,10 @@ FIXED = "fixed by a later commit"
 OID_DIGITS = 12
 TELLING = 12
 """Characters of code, without white space, that hardly stand in two files by chance."""
+MOST_ROWS = 40
+"""Lines over which a statement may be distributed."""
+MOST_FORMS = 8
+"""Places of a statement behind which brackets are looked for."""
 COMMENTS = ("#", "//", "/*", "--", ";", "%", "<!--")
 
 
@@ -269,7 +275,7 @@ def _is_fixed(
         return False
     is_counted = then == written  # git finds the line in its own file, too
     moves = (_has_moved(line, tree, tip, repository, is_counted=is_counted) for line in lines)
-    return not (any(_is_left(line, path, now) for line in lines) or any(moves))
+    return not (_is_wrapped(lines, now) or any(_is_left(line, path, now) for line in lines) or any(moves))
 
 
 def _is_back(finding: Finding, before: bytes, now: bytes, syntax: Syntax) -> bool:
@@ -297,6 +303,38 @@ def _is_left(line: str, path: str, content: bytes) -> bool:
     lines = [each for each in memory.lines_of(path, content) if folded in each]
     rest = (each[len(folded) :] for each in lines if each.startswith(folded))
     return any(each.endswith(folded) for each in lines) or any(each.startswith(COMMENTS) for each in rest)
+
+
+def _is_wrapped(lines: Sequence[str], content: bytes) -> bool:
+    """Tell whether the code is still there, with other line breaks: some whole lines of the file are the same code."""
+    wanted = _without_layout("".join(lines))
+    rows = [fold(row) for row in content.decode("utf-8", "replace").split("\n")] if len(wanted) >= TELLING else []
+    forms = {wanted, *(f"{wanted[:at]}({wanted[at:]})" for at in _before_expressions(wanted))}
+    return any(_begins_with(rows[at : at + MOST_ROWS], forms) for at, row in enumerate(rows) if row)
+
+
+def _before_expressions(code: str) -> list[int]:
+    """Return where an expression reaches to the end of a statement, so that brackets around it change nothing."""
+    places = re.finditer(r"\A(?:return|yield|assert|raise)|(?<![=!<>])=(?!=)", code)
+    return [match.end() for match in islice(places, MOST_FORMS)]
+
+
+def _begins_with(rows: Sequence[str], forms: set[str]) -> bool:
+    """Tell whether the first of these rows are the wanted code, together, in one of its forms."""
+    joined = ""
+    for row in rows:
+        joined = _without_layout(joined + row)
+        if joined in forms:
+            return True
+        # Whether a comma is the last one shows in the next row.
+        if not any(form.startswith(joined.rstrip(",")) for form in forms):
+            return False
+    return False
+
+
+def _without_layout(text: str) -> str:
+    """Return code without white space, and without the commas that formatters put behind a last element."""
+    return re.sub(r",(?=[)\]}])", "", fold(text))
 
 
 def _has_moved(line: str, tree: str, tip: str, repository: Repository, *, is_counted: bool) -> bool:

@@ -131,7 +131,7 @@ def test_what_a_later_commit_has_mended_counts_no_more(pushing: Hooked, server: 
     report = pushing.report()
     assert report["blocking"] is False
     assert {(each["status"], each["reason"]) for each in report["findings"]} <= {
-        ("suppressed", "mended by a later commit")
+        ("suppressed", "fixed by a later commit")
     }
 
 

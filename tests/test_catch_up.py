@@ -66,6 +66,28 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize(
+    ("later", "is_there"),
+    [
+        ("def mean(items):\n    return (\n        sum(items)\n        / len(items)\n    )\n", True),
+        ("def mean(items):\n    return (\n        sum(items)\n        / len(items)\n    ) or 0\n", False),
+        ("def mean(items):\n    return (sum(items) / len)(items)\n", False),
+        ("def mean(items):\n    return sum(\n        items,\n    ) / len(items)\n", True),
+        ("def mean(items):\n    return sum(items) / len(\n        items\n    )\n", True),
+        ("def mean(items):\n    # why\n    return sum(items) / len(items)  # odd\n", True),
+        ("def mean(items):\n    return sum(items) / len(items) if items else 0\n", False),
+        ("def mean(items):\n    return sum(items) / len(\n        items\n    ) if items else 0\n", False),
+        ("def mean(items):\n    return sum(items) / max(1, len(items))\n", False),
+    ],
+)
+def test_a_statement_with_other_line_breaks_is_still_there(
+    kilo: Runner, ahead: Hooked, server: Ollama, later: str, is_there: bool
+) -> None:
+    kilo("catch-up")
+    ahead.repo.commit("later", app__py=later)
+    assert ("Division by zero" in kilo("status").text) is is_there
+
+
 def test_status_before_and_after_catching_up(kilo: Runner, ahead: Hooked, server: Ollama) -> None:
     before = kilo("status")
     assert before.code == 0

@@ -346,11 +346,31 @@ MOVED = b"""\
         ("y = second(a) / b or 0", None, 6),  # that is what was replaced, which proves nothing
         ("lock.release()", 4, 21),  # removed here, added elsewhere: it stands where it was added
         ("lock.release()", 22, 21),
+        ("- lock.release()", 22, 5),  # the sign says which of the two is meant
+        ("   4 - lock.release()", None, 5),
+        ("+ lock.release()", 4, 21),
     ],
 )
 def test_code_that_was_indented_anew_is_still_there(code: str, line: int | None, expected: int) -> None:
     found = place(code, line, among=pieces(MOVED))
     assert (found[1], found[4]) == (expected, Status.ACTIVE)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("total = add(items)\n    count  =  len(items)\n    return total / count", (12, 13)),
+        ("total = sum(items)\ncount = number(items)\nreturn total / count", (11, 11)),
+        ("for item in items:\n    count = len(items)", (12, 12)),
+        ("for item in items:\nx = 1", None),  # that line stands twice
+        ("for item in items:\n)", None),
+    ],
+)
+def test_a_quote_that_is_wrong_in_part_stands_where_most_of_it_does(
+    code: str, expected: tuple[int, int] | None
+) -> None:  # fmt: skip
+    _, first, last, _, status = place(code)
+    assert (None if status is Status.UNANCHORED else (first, last)) == expected
 
 
 def test_evidence_is_the_code_and_not_the_models_words() -> None:
@@ -393,6 +413,24 @@ def test_duplicates_are_merged_and_the_worst_stays() -> None:
     findings = merged(each.finding for each in anchor([minor, critical, other, more], pieces()))
     told = [(finding.title, finding.category) for finding in findings]
     assert told == [("One.", "bug"), ("one", "security"), ("two", "bug")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("a < b is wrong", "a > b is wrong", 2),
+        ("The index is -1", "The index is 1", 2),
+        ("x += 1", "x -= 1", 2),
+        ("`x` is null.", "x is null", 1),
+        ("Wrong: 'x' is null!", "wrong x is null", 1),
+        ("it fails (always)", "it fails (always).", 1),
+        ("a.b fails", "a b fails", 2),
+    ],
+)
+def test_findings_that_differ_in_an_operator_are_two(one: str, other: str, expected: int) -> None:
+    claim = Claim("total = sum(items)", "src/a.py", 11, "p", Severity.MINOR, one, Category.BUG)
+    found = anchor([claim, claim._replace(title=other)], pieces())
+    assert len(merged(each.finding for each in found)) == expected
 
 
 @given(st.text(), st.text(), st.none() | st.integers())

@@ -182,6 +182,30 @@ def test_a_defect_is_the_same_in_another_category() -> None:
     assert [each.finding.status for each in found] == [Status.ACTIVE]
 
 
+OVERLAP = {"line": 1, "end_line": 3, "evidence": "e\nf\ng"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "number"),
+    [
+        (OVERLAP, {"line": 2, "end_line": 2, "evidence": "f"}, 1),
+        (OVERLAP, {"line": 3, "end_line": 4, "evidence": "g\nh"}, 1),
+        (OVERLAP, {"line": 4, "end_line": 4, "evidence": "h"}, 2),
+        (OVERLAP, {"line": 2, "end_line": 2, "evidence": "f", "path": "b.py"}, 2),
+        (OVERLAP, {"line": 2, "end_line": 2, "evidence": "f", "is_removed": True}, 2),
+        (OVERLAP, {"line": 2, "end_line": 2, "evidence": "f", "title": "leak", "message": "never closed"}, 2),
+        (OVERLAP, {"line": 2, "end_line": 2, "evidence": "f", "status": Status.UNANCHORED}, 2),
+        ({**OVERLAP, "is_removed": True}, {"line": 1, "evidence": "g", "is_removed": True}, 1),
+        ({**OVERLAP, "is_removed": True}, {"line": 1, "evidence": "h", "is_removed": True}, 2),
+    ],
+)
+def test_quotes_that_overlap_are_of_one_defect_if_the_words_are_alike(
+    one: dict[str, Any], other: dict[str, Any], number: int
+) -> None:
+    for samples in ([[seen(**one)], [seen(**other)], []], [[seen(**other)], [seen(**one)], []]):
+        assert len(majority(samples, 3)) == number
+
+
 def test_two_defects_of_one_place_go_with_those_that_share_their_words() -> None:
     null, loop = seen("null pointer"), seen("endless loop")
     found = majority([[null, loop], [seen("endless loop again"), seen("a null pointer")], [null]], 3)

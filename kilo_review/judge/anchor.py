@@ -30,6 +30,8 @@ LONGEST_STATEMENT = 20
 GOES_ON = ("\\", "+", ",", "&&", "||", "|", "=", ".")
 GOES_BACK = (".", "+", "&&", "||", "|", "?")
 """What a line ends with whose statement goes on, and what one begins with that goes on with another's."""
+LONGEST_QUOTE = 20
+"""Lines of a quote of which parts are looked for."""
 UNANCHORED = "the quoted code is not in the reviewed hunks"
 NOT_CODE = "it quotes the mark of a line that was not shown"
 _NOTE = r" \((?:new file|deleted file|renamed|copied)\)\Z"
@@ -164,14 +166,33 @@ def _whole(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
 
 
 def _part(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
-    """Return where the quote's first line stands, or the only line that contains it or is contained in it."""
+    """Return where the longest part of the quote stands, or the only line that contains its first one or is in it."""
     quotes = _quote_lines(claim.code)
     if not quotes:
         return None
-    if place := _nearest_run(claim, pieces, quotes[:1]):
+    if place := _longest_run(claim, pieces, quotes[:LONGEST_QUOTE]):
         return place
     parts = [place for piece in pieces for place in _substrings(piece, quotes[0])]
     places = _standing(parts, parts)
+    return places[0] if len(places) == 1 else None
+
+
+def _longest_run(claim: Claim, pieces: Sequence[Piece], quotes: Sequence[str]) -> _Place | None:
+    """Return where the most lines of a quote follow each other; of its later lines, one alone must be unmistakable."""
+    for size in range(len(quotes), 0, -1):
+        for begin in range(len(quotes) - size + 1):
+            run = quotes[begin : begin + size]
+            place = _nearest_run(claim, pieces, run) if size > 1 or not begin else _only_run(pieces, run)
+            if place is not None:
+                return place
+    return None
+
+
+def _only_run(pieces: Sequence[Piece], wanted: Sequence[str]) -> _Place | None:
+    if len(_fold("".join(wanted))) < SHORTEST_SUBSTRING:
+        return None
+    found = [place for piece in pieces for place in _runs(piece, wanted, _folded)]
+    places = _standing(found, found)
     return places[0] if len(places) == 1 else None
 
 
@@ -182,7 +203,7 @@ def _nearest_run(claim: Claim, pieces: Sequence[Piece], wanted: Sequence[str]) -
         [place for piece in pieces for place in _runs(piece, wanted, match)] for match in (_exact, _folded)
     )
     places = _standing(exact or folded, folded)
-    return _nearest(places, claim.line) if places else None
+    return _nearest(places, claim.line, _sign(wanted)) if places else None
 
 
 def _only_place(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
@@ -195,8 +216,9 @@ def _only_place(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
         return None
     places = [place for piece in pieces for place in _runs(piece, quotes, _folded)]
     places = _standing(places, places)
+    signed = [place for place in places if _kind(place) == _sign(quotes)]
     added = [place for place in places if _kind(place) == "+"]
-    found = added or places
+    found = signed or added or places
     return found[0] if len(found) == 1 else None
 
 
@@ -269,12 +291,21 @@ def _substrings(piece: Piece, quote: str) -> list[_Place]:
     ]
 
 
-def _nearest(places: Sequence[_Place], line: int | None) -> _Place:
-    """Return the added line before the removed one before the unchanged one, then the nearest to the model's number."""
+def _sign(quotes: Sequence[str]) -> str:
+    """Return the sign of the gutter that a model copied along with its first line; "" if there is none."""
+    gutter = re.match(_GUTTER, quotes[0])
+    return gutter[0].strip()[-1] if gutter else ""
 
-    def preference(place: _Place) -> tuple[int, int]:
-        at = _new_side(place.piece, place.first)
-        return ("+- ".index(_kind(place)), abs(at - line) if line is not None else 0)
+
+def _nearest(places: Sequence[_Place], line: int | None, sign: str = "") -> _Place:
+    """Return the nearest place to the model's number.
+
+    A line with the sign that the model quoted comes first, then an added one, a removed one, and an unchanged one.
+    """
+
+    def preference(place: _Place) -> tuple[bool, int, int]:
+        at, kind = _new_side(place.piece, place.first), _kind(place)
+        return kind != sign, "+- ".index(kind), abs(at - line) if line is not None else 0
 
     return min(places, key=preference)
 

@@ -10,22 +10,13 @@ from kilo_review.finding import Status, say_the_same
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kilo_review.finding import Finding
     from kilo_review.judge.anchor import Anchored
-    from kilo_review.source.diff import Hunk
 
     Sample = Sequence[Anchored]
 
-
-class _Place(NamedTuple):
-    """Where a finding stands.
-
-    Removed lines beside one gap, and all lines of a deleted file, have the same number: the code tells them apart.
-    """
-
-    hunk: Hunk
-    path: str
-    line: int
-    quote: str
+ALIKE = 0.2
+"""The share of words from which on two findings with overlapping quotes are taken for the same."""
 
 
 class _Defect(NamedTuple):
@@ -62,23 +53,24 @@ def is_decided(samples: Sequence[Sample], votes: int, left: int) -> bool:
 def _defects(samples: Sequence[Sample]) -> list[_Defect]:
     """Group the findings of all answers by what they are about.
 
-    Answers word and class the same defect differently, so one finding of each answer at a place is the same defect.
-    Where an answer has several there, they are as many defects, and each goes with the one that it is most like.
+    Answers word and class the same defect differently, so one finding of each answer at a place is the same defect;
+    where their quotes only overlap, the words must be alike, too. Where an answer has several there, they are as many
+    defects, and each goes with the one that it is most like.
     """
-    by_place: dict[_Place, list[_Defect]] = {}
+    defects: list[_Defect] = []
     for number, sample in enumerate(samples):
-        for place, found in _by_place(sample).items():
-            _add(by_place.setdefault(place, []), found, number)
-    return [defect for defects in by_place.values() for defect in defects]
+        _add(defects, _distinct(sample), number)
+    return defects
 
 
 def _add(defects: list[_Defect], found: Sequence[Anchored], number: int) -> None:
-    """Add what one answer found at a place: each finding to the defect nearest to it, or as a new one."""
+    """Add what one answer found: each finding to the defect nearest to it, or as a new one."""
     pairs = sorted(
         (
-            (_likeness(each, defect.found[0]), -at, -to)
+            (closeness, -at, -to)
             for at, each in enumerate(found)
             for to, defect in enumerate(defects)
+            if (closeness := _closeness(each, defect.found[0]))
         ),
         reverse=True,
     )
@@ -95,19 +87,52 @@ def _add(defects: list[_Defect], found: Sequence[Anchored], number: int) -> None
             defect.seen_by.add(number)
 
 
-def _by_place(sample: Sample) -> dict[_Place, list[Anchored]]:
-    found: dict[_Place, list[Anchored]] = {}
+def _distinct(sample: Sample) -> list[Anchored]:
+    """Return the findings of an answer, the worst first, each once."""
+    found: list[Anchored] = []
     for each in sorted(sample, key=_worst_first):
-        known = found.setdefault(_place(each), [])
-        if not any(say_the_same(each.finding, other.finding) for other in known):
-            known.append(each)
+        if not any(_is_at(each, other) and say_the_same(each.finding, other.finding) for other in found):
+            found.append(each)
     return found
 
 
-def _likeness(one: Anchored, other: Anchored) -> float:
-    """Return the share of words that two findings have in common, from 0 to 1, and 1 more for the same category."""
+def _closeness(one: Anchored, other: Anchored) -> tuple[bool, float, float] | None:
+    """Return how near two findings are to being the same: by place, category and words; None if they are not."""
+    shared = _shared_words(one, other)
+    if not _is_at(one, other) and not (_overlap(one, other) and shared >= ALIKE):
+        return None
+    return _is_at(one, other), float(one.finding.category is other.finding.category), shared
+
+
+def _is_at(one: Anchored, other: Anchored) -> bool:
+    """Tell whether two findings stand at the same line.
+
+    Removed lines beside one gap, and all lines of a deleted file, have the same number: the code tells them apart.
+    """
+    left, right = one.finding, other.finding
+    return one.hunk == other.hunk and (left.path, left.line, left.code) == (right.path, right.line, right.code)
+
+
+def _overlap(one: Anchored, other: Anchored) -> bool:
+    """Tell whether two quotes have a line in common."""
+    left, right = one.finding, other.finding
+    if one.hunk != other.hunk or left.path != right.path or left.is_removed != right.is_removed:
+        return False
+    if Status.UNANCHORED in {left.status, right.status}:  # it stands at no line
+        return False
+    if not left.is_removed and not (left.line <= right.end_line and right.line <= left.end_line):
+        return False
+    return left.code in _lines(right) or right.code in _lines(left)
+
+
+def _lines(finding: Finding) -> list[str]:
+    return [line.strip() for line in finding.evidence.split("\n")]
+
+
+def _shared_words(one: Anchored, other: Anchored) -> float:
+    """Return the share of words that two findings have in common, from 0 to 1."""
     left, right = _words(one), _words(other)
-    return len(left & right) / max(1, len(left | right)) + (one.finding.category is other.finding.category)
+    return len(left & right) / max(1, len(left | right))
 
 
 def _words(each: Anchored) -> set[str]:
@@ -120,11 +145,6 @@ def _worst_first(each: Anchored) -> tuple[bool, bool, int]:
 
 def _is_refuted(each: Anchored) -> bool:
     return each.finding.status is Status.REFUTED
-
-
-def _place(each: Anchored) -> _Place:
-    finding = each.finding
-    return _Place(each.hunk, finding.path, finding.line, finding.code)
 
 
 def _outvoted(each: Anchored, number: int, answers: int, *, is_open: bool) -> Anchored:
