@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kilo_review.errors import DeadlineError, SourceError
+from kilo_review.finding import fold
 from kilo_review.judge.baseline import is_current, revived
 from kilo_review.ledger.records import NEXT_COMMIT, Ledger, Receipt
 from kilo_review.outcome import ModelInfo, Outcome, State, TargetKind
@@ -149,7 +150,7 @@ def _fixed(change: Change, outcome: Outcome, ledger: Ledger, deadline: Deadline)
         if not sightings:
             continue
         hunks = deadline.paced(file.hunks)
-        asked = {_folded(line.text) for hunk in hunks for line in change.lines(file, hunk) if line.kind != "-"}
+        asked = {fold(line.text) for hunk in hunks for line in change.lines(file, hunk) if line.kind != "-"}
         everywhere = lines_of(file.path, change.new_content(file) or b"")
         for fingerprint, evidence in sightings:
             if not is_in(evidence, everywhere) or is_in(evidence, asked):
@@ -158,13 +159,9 @@ def _fixed(change: Change, outcome: Outcome, ledger: Ledger, deadline: Deadline)
 
 def lines_of(path: str, content: bytes) -> set[str]:
     """Return the lines of a file as they are shown, without white space: what evidence is looked for in."""
-    return {_folded(line) for line in as_shown(path, content).decode("utf-8", "replace").split("\n")}
+    return {fold(line) for line in as_shown(path, content).decode("utf-8", "replace").split("\n")}
 
 
 def is_in(evidence: str, lines: set[str]) -> bool:
     """Whether the first line of a finding's evidence is one of these."""
-    return _folded(evidence.split("\n", 1)[0]) in lines
-
-
-def _folded(text: str) -> str:
-    return "".join(text.split())
+    return fold(evidence.split("\n", 1)[0]) in lines
