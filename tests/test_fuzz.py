@@ -28,7 +28,7 @@ from kilo_review.ledger.records import Ledger
 from kilo_review.models import events, faults, locality, ollama
 from kilo_review.plan import rules
 from kilo_review.plan.syntax import Syntax
-from kilo_review.source import diff, patch
+from kilo_review.source import diff, notebook, patch
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ DEFECTS = [
     ("known", baseline.Known, "mark", lambda _known, finding: finding),
     ("ledger", Ledger, "verdict", lambda _ledger, _key, _begin: []),
     ("ledger-rows", codec, "_check", lambda _values, _kinds: None),
+    ("notebook", notebook, "_line", lambda text, **_: text[:1]),
     ("ollama-stream", ollama, "count_of", lambda value: value),
     ("openai-stream", events, "_take_choice", lambda _reply, _event: True),
     ("parser", Syntax, "in_strings", lambda *_: []),

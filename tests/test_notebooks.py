@@ -186,6 +186,8 @@ def test_a_finding_is_there_until_its_code_is_gone(repo: Repo, run: Run, divisio
         pytest.param("[" * 3_000, id="nesting"),
         pytest.param("\ufeff" + written(cell("x = 1")), id="byte order mark"),
         pytest.param("[]\n", id="no notebook"),
+        pytest.param(written(cell("x = 1")).replace('"cells"', '"other"'), id="no cells"),
+        pytest.param(written(cells={"a": cell("x = 1")}), id="cells that are no list"),
     ],
 )
 def test_another_layout_is_reviewed_as_json(repo: Repo, run: Run, file: str) -> None:

@@ -24,6 +24,7 @@ PLACES = {
     "known": "baselines",
     "ledger": "memories",
     "ledger-rows": "memories",
+    "notebook": "notebooks",
     "ollama-stream": "streams",
     "openai-stream": "streams",
     "parser": "parsers",

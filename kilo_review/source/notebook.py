@@ -125,11 +125,12 @@ def _shown(document: object, rows: list[str]) -> Notebook:
     """
     if not isinstance(document, dict) or document.get("nbformat") != NBFORMAT:
         raise ValueError("this is no notebook of nbformat 4")
+    _check(isinstance(document.get("cells"), list))
     lines = [""] * len(rows)
     cells: list[int] = []
     end = 1
     for name, value in document.items():
-        if name == "cells" and isinstance(value, list) and value:
+        if name == "cells" and value:
             end = _place_cells(value, end, rows, lines, cells)
         else:
             end += _height(value)
@@ -199,4 +200,4 @@ def _height(value: object) -> int:
 
 def _check(is_so: object) -> None:
     if not is_so:
-        raise ValueError("a line of source is not in a line of the file of its own")
+        raise ValueError("this is no notebook of which each line of source is a line of the file")
