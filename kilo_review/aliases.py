@@ -85,10 +85,9 @@ class Aliases:
 
     def _is_near(self, changed: tuple[int, int], scopes: Sequence[Scope], file: FileChange, text: str) -> bool:
         """Tell whether a change is in a function or class around a place, and not wholly in another function of it."""
-        lines = text.split("\n")
-        if not _touches(changed, _with_what_is_above(lines, scopes[0].first), scopes[0].last):
+        if not _touches(changed, scopes[0].above, scopes[0].last):
             return False
-        if _touches(changed, _with_what_is_above(lines, scopes[-1].first), scopes[-1].last):
+        if _touches(changed, scopes[-1].above, scopes[-1].last):
             return True
         around = [self._syntax.scopes(file.path, text, number) or [] for number in changed]
         return not all(any(each.is_function and each not in scopes for each in chain) for chain in around)
@@ -106,8 +105,9 @@ class Aliases:
         if file.old_path and file.status == "R":
             yield own
         line = self._line(finding, file)
-        if line is not None and line.kind == " " and line.old:
-            symbol = symbol_at(own.path, self._old_content(file), line.old, self._syntax)
+        content = self._change.old_content(file) if self._change else None
+        if content is not None and line is not None and line.kind == " " and line.old:
+            symbol = symbol_at(own.path, content, line.old, self._syntax)
             if symbol is not None:
                 yield own._replace(symbol=printable(symbol))
 
@@ -130,10 +130,3 @@ def _touches(changed: tuple[int, int], first: int, last: int) -> bool:
     """Tell whether one of these lines was added, or something was removed between them or next to them."""
     above, below = changed
     return above <= last and below >= first
-
-
-def _with_what_is_above(lines: Sequence[str], first: int) -> int:
-    """Return the first line of a function with its decorators, attributes and comments: up to a blank line."""
-    while first > 1 and lines[first - 2].strip():
-        first -= 1
-    return first

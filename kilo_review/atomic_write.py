@@ -49,11 +49,13 @@ class Guard(NamedTuple):
         tops: of the checkout, and of those that it is a part of.
         git_folders: where git keeps its own; nothing is written there.
         is_tracked: whether the repository with this top tracks this path.
+        finds_checkouts: whether every other checkout on the way is guarded likewise.
     """
 
     tops: tuple[Path, ...] = ()
     git_folders: tuple[Path, ...] = ()
     is_tracked: Callable[[Path, str], bool] = lambda _top, _path: False
+    finds_checkouts: bool = False
 
 
 UNGUARDED = Guard()
@@ -270,8 +272,9 @@ class _Way:
         identity = _identity(os.fstat(folder))
         is_own = identity in self._tops
         is_git = above.is_git or identity in self._git_folders or (above.is_inside and _is_git(own))
-        is_inside = above.is_inside or is_own
-        is_top = is_own or (is_inside and _holds(folder, GIT))
+        holds_git = (above.is_inside or self._guard.finds_checkouts) and _holds(folder, GIT)
+        is_inside = above.is_inside or is_own or holds_git
+        is_top = is_own or holds_git
         self._steps.append(_Step(folder, own, is_inside, is_git and not is_own, is_top))
 
     def _opened(self, above: _Step, name: str) -> int:

@@ -20,6 +20,7 @@ from kilo_review.errors import (
 )
 from kilo_review.finding import Status
 from kilo_review.judge.anchor import merged
+from kilo_review.judge.statement import rest_in_file
 from kilo_review.judge.verify import holding, unverified
 from kilo_review.lanes import Lanes
 from kilo_review.models.base import DEFAULT_WINDOW, answer_identity
@@ -298,14 +299,18 @@ class Inquiry:
             self._found.setdefault(hunk, []).append(self._in_its_symbol(finding, hunk))
 
     def _in_its_symbol(self, finding: Finding, hunk: Hunk) -> Finding:
-        """A hunk may reach over several functions; a finding is known by the one that its line is in."""
+        """A finding is known by the function that its line is in and by its whole statement."""
         try:
             content = self._change.new_content(self._file_of[hunk])
         except SourceError:  # the time is used up: what was found is told all the same
             return finding
         if content is None or finding.status is Status.UNANCHORED:
             return finding
-        symbol = symbol_at(finding.path, content, finding.line, self._session.syntax)
+        syntax = self._session.syntax
+        if not finding.is_removed:
+            text = content.decode("utf-8", "replace")
+            finding = finding._replace(rest=printable(rest_in_file(finding.path, text, finding.line, syntax)))
+        symbol = symbol_at(finding.path, content, finding.line, syntax)
         return finding if symbol is None else finding._replace(symbol=printable(symbol))
 
     def _fail(self, chunk: Chunk, error: ModelError) -> None:

@@ -60,8 +60,9 @@ BINARY, MINIFIED = "binary file", "minified file"
 SUBMODULE = "submodule"
 GENERATED_HEADER, GENERATED_NAME = "generated file (by its header)", "generated file (by its name)"
 LONG_DATA, LONG_MINIFIED = "a long line of data, such as base64", "a long line of minified code"
+IS_POINTER = "Git LFS pointer"
 NOTEBOOK_REST = "outputs, metadata or layout of a notebook"
-FORMS = frozenset({BINARY, MINIFIED, GENERATED_HEADER, GENERATED_NAME, SUBMODULE, LONG_DATA, LONG_MINIFIED})
+FORMS = frozenset({BINARY, MINIFIED, GENERATED_HEADER, GENERATED_NAME, SUBMODULE, IS_POINTER, LONG_DATA, LONG_MINIFIED})
 """Reasons to skip a file, or lines of it, that lie in its form; the report names these files first."""
 
 

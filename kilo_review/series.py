@@ -271,11 +271,25 @@ def _is_fixed(
     written = repository.file_in(tree, finding.path) or b""
     then = as_shown(finding.path, written)
     lines = [line for line in finding.evidence.split("\n") if line.strip()]
+    if now and not _is_new(lines, finding.path, commit, repository):
+        return False
     if not any(memory.is_in(line, memory.lines_of(finding.path, then)) for line in lines):
         return False
     is_counted = then == written  # git finds the line in its own file, too
     moves = (_has_moved(line, tree, tip, repository, is_counted=is_counted) for line in lines)
     return not (_is_wrapped(lines, now) or any(_is_left(line, path, now) for line in lines) or any(moves))
+
+
+def _is_new(lines: Sequence[str], path: str, commit: Commit | None, repository: Repository) -> bool:
+    """Tell whether the commit brought one of these lines.
+
+    What is wrong about a line that was there before is in what the commit did around it, which stays when that line
+    changes.
+    """
+    if commit is None or not commit.bases:
+        return True
+    before = memory.lines_of(path, repository.file_in(commit.bases[0], path) or b"")
+    return not all(fold(line) in before for line in lines)
 
 
 def _is_back(finding: Finding, before: bytes, now: bytes, syntax: Syntax) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kilo_review.outcome import State
+from kilo_review.outcome import IS_POINTER, State
 from kilo_review.plan import lfs, scope
 from kilo_review.source.diff import FileChange
 from kilo_review.source.patch import parse_patch
@@ -19,7 +19,7 @@ POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'ab' * 32}\n
 OTHER = POINTER.replace("12345", "99")
 
 
-def verdict(old: str | None, new: str | None, *, path: str = "model.bin", exempts_itself: bool = True) -> object:
+def verdict(old: str | None, new: str | None, *, path: str = "model.onnx", exempts_itself: bool = True) -> object:
     """What becomes of a file: None if it is reviewed."""
     lines = [(sign, line) for sign, text in (("-", old), ("+", new)) for line in (text or "").splitlines()]
     counts = [len((text or "").splitlines()) for text in (old, new)]
@@ -40,7 +40,7 @@ def verdict(old: str | None, new: str | None, *, path: str = "model.bin", exempt
 @pytest.mark.parametrize("exempts_itself", [True, False])
 @pytest.mark.parametrize(("old", "new"), [(None, POINTER), (OTHER, POINTER), (POINTER, None)])
 def test_a_pointer_is_skipped(old: str | None, new: str | None, *, exempts_itself: bool) -> None:
-    assert verdict(old, new, exempts_itself=exempts_itself) == (State.SKIPPED, lfs.IS_POINTER)
+    assert verdict(old, new, exempts_itself=exempts_itself) == (State.SKIPPED, IS_POINTER)
 
 
 @pytest.mark.parametrize(
@@ -62,15 +62,15 @@ def test_what_only_looks_like_one_is_reviewed(content: str) -> None:
 
 def test_code_that_becomes_a_pointer() -> None:
     code = "def f():\n    return 1\n"
-    assert verdict(code, POINTER) == (State.SKIPPED, lfs.IS_POINTER)
+    assert verdict(code, POINTER) == (State.SKIPPED, IS_POINTER)
     assert verdict(code, POINTER, exempts_itself=False) is None
     assert verdict(POINTER, code) is None
 
 
 def test_a_proposal_cannot_keep_a_program_elsewhere() -> None:
-    assert verdict(None, POINTER, path="tool.py") == (State.SKIPPED, lfs.IS_POINTER)
+    assert verdict(None, POINTER, path="tool.py") == (State.SKIPPED, IS_POINTER)
     assert verdict(OTHER, POINTER, path="tool.py", exempts_itself=False) == (State.NOT_REVIEWED, lfs.PROGRAM)
-    assert verdict(POINTER, None, path="tool.py", exempts_itself=False) == (State.SKIPPED, lfs.IS_POINTER)
+    assert verdict(POINTER, None, path="tool.py", exempts_itself=False) == (State.SKIPPED, IS_POINTER)
 
 
 def test_in_the_program(

@@ -120,11 +120,30 @@ def test_what_cannot_be_shown_as_it_is_stays_unreviewed(
     assert [row[5] for row in rows(run("--format", "json"))] == ["not_reviewed"]
 
 
-def test_another_encoding_is_no_change_of_lines(repo: Repo, run: Run) -> None:
-    repo.stage("a.py", b"x = 1\n")
+@pytest.mark.parametrize("before", ["utf-8", "utf-16-be", "utf-32"])
+def test_lines_that_change_with_the_encoding_are_reviewed(repo: Repo, run: Run, before: str) -> None:
+    old = b"x = 1\n" if before == "utf-8" else encoded("x = 1\n", before)
+    repo.stage("a.py", old)
     repo.commit("before")
     repo.stage("a.py", encoded("x = 1\ny = 2\n", "utf-16"))
+    assert [row[3:6] for row in rows(run("--format", "json"))] == [(1, 0, "reviewed")]
+
+
+@pytest.mark.parametrize("before", ["utf-8", "utf-16-be", "utf-32"])
+def test_another_encoding_of_the_same_lines_is_not_reviewed(repo: Repo, run: Run, before: str) -> None:
+    old = b"x = 1\n" if before == "utf-8" else encoded("x = 1\n", before)
+    repo.stage("a.py", old)
+    repo.commit("before")
+    repo.stage("a.py", encoded("x = 1\n", "utf-16"))
     assert [row[3:6] for row in rows(run("--format", "json"))] == [(0, 0, "not_reviewed")]
+
+
+@pytest.mark.parametrize("hidden", ["# \x01", "# \u6161\u6261\u6361\u6461\u6561"], ids=["control", "ascii"])
+def test_text_in_utf_16_does_not_become_binary(repo: Repo, run: Run, hidden: str) -> None:
+    repo.stage("deploy.ps1", encoded("echo 1\n", "utf-16"))
+    repo.commit("before")
+    repo.stage("deploy.ps1", encoded(f"echo 1\niex $args[0]\n{hidden}\n", "utf-16"))
+    assert [row[5] for row in rows(run("--format", "json"))] == ["not_reviewed"]
 
 
 def test_a_picture_stays_binary(repo: Repo, run: Run) -> None:

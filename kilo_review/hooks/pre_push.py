@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kilo_review.source.repo import Repository
 
 MAX_SECONDS = 120.0
+DEFAULT_REMOTE = "origin"
 STDIN_SECONDS = 2.0
 """Silence after which nothing more is expected; git has written its lines before the hook starts."""
 LONGEST_SECONDS = 10.0
@@ -179,20 +180,39 @@ def _series(repo: Repository, update: Update, head: str, before: list[str]) -> S
     """The commits that this reference adds to the remote, without those of the references before it."""
     known = repo.commit(update.remote_oid) if update.remote_oid.strip("0") else None
     old = [*([known] if known else []), *before]
-    # Pushed to an address without a name, or from one branch of this very repository to another.
-    is_address = "/" in update.remote or ":" in update.remote or update.remote == "."
-    remotes = "--remotes" if is_address else f"--remotes={update.remote}"
-    new = history.commits(repo, [head], old, *(("--not", remotes) if update.remote else ()))
+    remotes = _remotes(repo, update.remote, has_known=known is not None)
+    less = ("--not", *(f"--remotes={name}" for name in remotes)) if remotes else ()
+    new = history.commits(repo, [head], old, *less)
 
     def base() -> str | None:
         """Where the reference leaves what the remote has."""
         if known and repo.merge_base(head, known) == known:
             return known
-        others = repo.refs("refs/remotes" if is_address else f"refs/remotes/{update.remote}")
+        others = (ref for name in remotes for ref in repo.refs(f"refs/remotes/{name}"))
         every = dict.fromkeys([*others, *old])
         return repo.merge_base(head, *every) if every else None
 
     return history.series(repo, new, base) if new else None
+
+
+def _remotes(repo: Repository, remote: str, *, has_known: bool) -> list[str]:
+    """Return the remotes, by their names, whose branches what is pushed to is known to have.
+
+    Args:
+        repo: the repository.
+        remote: where it is pushed to: a remote's name or an address.
+        has_known: whether the old commit of the reference there is here: then no more need be known of an address.
+    """
+    if not remote:
+        return []
+    addresses = repo.remotes()
+    if remote == ".":  # from one branch of this very repository to another
+        return list(addresses)
+    if remote in addresses or not ("/" in remote or ":" in remote):
+        return [remote]
+    same = [name for name, known in addresses.items() if remote in known]
+    # What some other remote has may come from anybody; a new branch at an address is compared with the usual one.
+    return same or ([] if has_known else [name for name in addresses if name == DEFAULT_REMOTE])
 
 
 def _oid(repo: Repository, name: str) -> str:

@@ -7,13 +7,15 @@ were asked about is marked `unanchored`, shown, and never blocks.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.display import escaped_path, printable
 from kilo_review.finding import Finding, Status, say_the_same
 from kilo_review.inert import inert
 from kilo_review.judge.contradict import contradiction, doubt
-from kilo_review.plan.chunk import LEFT_OUT
+from kilo_review.judge.statement import LONGEST_BY_SIGNS, rest_by_signs
+from kilo_review.plan.chunk import LEFT_OUT, Unshown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,18 +27,13 @@ if TYPE_CHECKING:
 SHORTEST_SUBSTRING = 6
 """Characters without white space; `x` or `);` occurs everywhere."""
 FAR = 10**9
-LONGEST_STATEMENT = 20
-"""Lines of a statement that tell it from another one with the same first line."""
-GOES_ON = ("\\", "+", ",", "&&", "||", "|", "=", ".")
-GOES_BACK = (".", "+", "&&", "||", "|", "?")
-"""What a line ends with whose statement goes on, and what one begins with that goes on with another's."""
 LONGEST_QUOTE = 20
 """Lines of a quote of which parts are looked for."""
 UNANCHORED = "the quoted code is not in the reviewed hunks"
 NOT_CODE = "it quotes the mark of a line that was not shown"
 _NOTE = r" \((?:new file|deleted file|renamed|copied)\)\Z"
 """What the prompt puts behind a path, and a model may copy along."""
-_GUTTER = r"\A\s*+(?:\d++\s*+)?[+-]\s"
+_GUTTER = r"\A\s*+(?:\d++\s*+)?[+-](?:\s|\Z)"
 
 
 class _Place(NamedTuple):
@@ -105,21 +102,8 @@ def _finding(claim: Claim, pieces: Sequence[Piece]) -> Anchored:
 def _rest(place: _Place) -> str:
     """Return the lines below a place's first line that complete its statement, as far as signs tell; "" for none."""
     side = "-" if _kind(place) == "-" else "+"
-    texts = [printable(line.text) for line in place.piece.lines[place.first :] if line.kind in {" ", side}]
-    depth = _open_brackets(texts[0])
-    rest: list[str] = []
-    above = texts[0]
-    for text in texts[1:LONGEST_STATEMENT]:
-        if depth <= 0 and not above.rstrip().endswith(GOES_ON) and not text.lstrip().startswith(GOES_BACK):
-            break
-        above = text
-        rest.append(text.rstrip())
-        depth += _open_brackets(text)
-    return "\n".join(rest)
-
-
-def _open_brackets(text: str) -> int:
-    return sum(map(text.count, "([{")) - sum(map(text.count, ")]}"))
+    below = islice((line for line in place.piece.lines[place.first :] if line.kind in {" ", side}), LONGEST_BY_SIGNS)
+    return rest_by_signs([printable(line.text) for line in below], place.piece.change.path)
 
 
 def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Anchored:
@@ -127,6 +111,8 @@ def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Anchored:
     hunk = near.hunk
     inside = claim.line is not None and hunk.start <= claim.line <= hunk.last
     line = claim.line if inside and claim.line is not None else hunk.start
+    has_left_out = any(isinstance(each, Unshown) for piece in candidates for each in piece.lines)
+    is_mark = has_left_out and re.sub(_GUTTER, "", claim.code).strip() == LEFT_OUT
     finding = Finding(
         path=near.change.path,
         line=line,
@@ -137,8 +123,8 @@ def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Anchored:
         message=printable(claim.problem),
         evidence=printable(claim.code),
         rule=claim.rule,
-        status=Status.REFUTED if LEFT_OUT in claim.code else Status.UNANCHORED,
-        reason=NOT_CODE if LEFT_OUT in claim.code else UNANCHORED,
+        status=Status.REFUTED if is_mark else Status.UNANCHORED,
+        reason=NOT_CODE if is_mark else UNANCHORED,
     )
     return Anchored(finding, hunk)
 
@@ -257,7 +243,8 @@ def _exact(line: str, quote: str) -> bool:
 
 
 def _folded(line: str, quote: str) -> bool:
-    return not _folds(line).isdisjoint({_fold(quote), _fold(re.sub(_GUTTER, "", quote))})
+    quotes = {_fold(quote), _fold(re.sub(_GUTTER, "", quote))}
+    return not _folds(line).isdisjoint(quotes) if line.strip() else "" in quotes
 
 
 def _folds(line: str) -> set[str]:

@@ -17,7 +17,7 @@ from kilo_review.judge.codepoints import Deceit, named, spelt
 from kilo_review.judge.places import MATHEMATICAL, TEMPLATES, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from kilo_review.deadline import Deadline
     from kilo_review.judge.places import Row
@@ -99,6 +99,14 @@ class Names:
         """Whether a word, or one that looks the same in ASCII, is among them."""
         return word.translate(_FOLD) in self._folded
 
+    def paced(self, items: Iterable[re.Match[str]]) -> Iterator[re.Match[str]]:
+        """Return the items, with a look at the clock now and then.
+
+        Raises:
+            DeadlineError: the time is used up.
+        """
+        return self._deadline.paced(items)
+
     @cached_property
     def _folded(self) -> frozenset[str]:
         words: set[str] = set()
@@ -114,7 +122,7 @@ def impostor(row: Row, names: Names) -> Deceit | None:
         return None
     line = _Line(row, names)
     found = []
-    for match in re.finditer(_WORD, row.text):
+    for match in names.paced(re.finditer(_WORD, row.text)):
         if not match[0].isascii() and re.search(_suspicion(), match[0]):
             word = _Word(match[0], match.start(), row.place(match.start()), line)
             found += [deceit for judge in (_judge, _form) if (deceit := judge(word))]

@@ -121,7 +121,7 @@ class Row:
         """Whether letters of a right-to-left script are on it."""
         return re.search(f"[{RIGHT_TO_LEFT}]", self.text) is not None
 
-    @property
+    @cached_property
     def looks_like_code(self) -> bool:
         """Whether what is outside strings and comments has marks that prose lacks."""
         return re.search(_LOOKS_LIKE_CODE, self.code) is not None

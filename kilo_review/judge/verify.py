@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.display import one_line, printable, shortened
@@ -51,9 +52,23 @@ def claim_of(finding: Finding, piece: Piece) -> str:
         return f"the removal of the line `{code}` {fails}"
     if kinds == {" "}:
         return f"the change makes line {finding.line}, `{code}`, {f'break{rule}' if rule else 'wrong'}"
-    if "-" in kinds:  # the code was moved: what is wrong may be that it is gone from where it was
+    if "-" not in kinds:
+        return f"line {finding.line}, `{code}`, {fails}"
+    # The code was moved, or is not the same that was removed: what is wrong may be that it is gone from where it was.
+    if _is_moved_nearby(finding, piece):
         return f"moving the line `{code}` to line {finding.line} {fails}"
-    return f"line {finding.line}, `{code}`, {fails}"
+    return f"line {finding.line}, `{code}`, {fails}, or the removal of the same line elsewhere {fails}"
+
+
+def _is_moved_nearby(finding: Finding, piece: Piece) -> bool:
+    """Tell whether the same line is removed among the changed lines that the finding's line is in, without a gap."""
+    lines = piece.lines
+    at = next((index for index, line in enumerate(lines) if line.new == finding.line), None)
+    if at is None:
+        return False
+    above = takewhile(lambda line: line.kind != " ", reversed(lines[:at]))
+    below = takewhile(lambda line: line.kind != " ", lines[at + 1 :])
+    return any(line.kind == "-" and printable(line.text).strip() == finding.code for line in (*above, *below))
 
 
 def _quoted(code: str) -> str:

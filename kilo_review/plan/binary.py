@@ -12,13 +12,14 @@ from kilo_review.outcome import BINARY, State
 from kilo_review.source.text_view import SNIFF_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kilo_review.source.diff import FileChange
 
 REPLACES_BINARY = "a text file that takes the place of a binary one"
 BY_ATTRIBUTE = "a text file that git attributes (-diff or binary) hide as binary"
 BECOMES_BINARY = "a text file that the change makes binary: it holds NUL bytes now"
+NO_TEXT = "text in UTF-16 or UTF-32 that the change makes unreadable as such, or only encodes anew"
 HOLDS_NUL = "text with NUL bytes, which git takes for binary"
 MAY_BE_CODE = "a binary file that may be a program"
 EXECUTABLE = "100755"
@@ -83,9 +84,14 @@ def verdict(change: FileChange, read: Callable[[str], bytes], *, exempts_itself:
         return (State.NOT_REVIEWED, HOLDS_NUL) if holds_code else (State.SKIPPED, BINARY)
     if not all(are_binary) and sides[1:] != [b""]:
         return State.NOT_REVIEWED, BECOMES_BINARY
-    if not exempts_itself:
-        return _proposed(change, sides[0])
+    return _of_user(sides) if exempts_itself else _proposed(change, sides[0])
+
+
+def _of_user(sides: Sequence[bytes]) -> tuple[State, str]:
+    """Return the verdict on a file that is binary now and was so, or is new, in a change that is not a proposal."""
     is_utf16 = sides[0].startswith(BYTE_ORDER_MARKS)
+    if is_utf16 and sides[1:] and sides[1].startswith(BYTE_ORDER_MARKS):
+        return State.NOT_REVIEWED, NO_TEXT
     holds_text = not _has_magic(sides[0]) and _is_text(sides[0], TEXT_SHARE) and _nul_share(sides[0]) <= NUL_SHARE
     return (State.NOT_REVIEWED, HOLDS_NUL) if holds_text and not is_utf16 else (State.SKIPPED, BINARY)
 

@@ -6,8 +6,8 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from kilo_review.outcome import State
-from kilo_review.plan.binary import CODE
+from kilo_review.outcome import IS_POINTER, State
+from kilo_review.plan.binary import DATA, EXECUTABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 POINTER = rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:[0-9a-f]{64}\nsize (?:0|[1-9][0-9]{0,18})\n"
 """As Git LFS writes them (docs/spec.md there), without extensions."""
 POINTER_LINES = 3
-IS_POINTER = "Git LFS pointer"
-PROGRAM = "a Git LFS pointer that is named like a program: what it stands for is not here"
+PROGRAM = "a Git LFS pointer to what may be a program, which is not here"
 
 
 def verdict(
@@ -38,9 +37,13 @@ def verdict(
         sides = sides[:1]
     if not sides or not all(re.fullmatch(POINTER, read(oid)) for oid in sides):
         return None
-    if not exempts_itself and change.new_oid.strip("0") and PurePosixPath(change.path).suffix.lower() in CODE:
+    if not exempts_itself and change.new_oid.strip("0") and not _is_named_like_data(change):
         return State.NOT_REVIEWED, PROGRAM
     return State.SKIPPED, IS_POINTER
+
+
+def _is_named_like_data(change: FileChange) -> bool:
+    return PurePosixPath(change.path).suffix.lower() in DATA and change.new_mode != EXECUTABLE
 
 
 def _has_few_lines(change: FileChange) -> bool:

@@ -31,7 +31,7 @@ KEPT_OUTLINES = 8
 """Of the last files: their hunks come one after the other, and findings in them a little later."""
 SHARE = 4
 """A file may take this part of the time that is left."""
-SCOPE_NUMBERS = 5
+SCOPE_NUMBERS = 6
 LONGEST_NUMBER = 7
 """Digits of a line's number."""
 
@@ -56,6 +56,7 @@ class Scope(NamedTuple):
         to_row: the last one.
         first: its own first line, from 1.
         last: its own last line.
+        above: the first line from which on only its decorators, comments and blank lines stand above it.
         signature: its first words, up to the body.
         is_function: whether it is no class or module.
     """
@@ -64,6 +65,7 @@ class Scope(NamedTuple):
     to_row: int
     first: int
     last: int
+    above: int
     signature: str
     is_function: bool
 
@@ -116,6 +118,13 @@ class Syntax:
         named = " ".join(f"{line}:{column}" for line, column in places)
         return self._ask("outside", path, text, named) == ["0" * len(places)]
 
+    def statement_end(self, path: str, text: str, line: int) -> int | None:
+        """Return the last line of the statement that begins on a line, without its body; None if that is not known."""
+        answer = self._ask("statement", path, text, f"{line}:0")
+        if answer is None or len(answer) != 1 or not (answer[0].isdecimal() and len(answer[0]) <= LONGEST_NUMBER):
+            return None
+        return max(line, int(answer[0]))
+
     def close(self) -> None:
         """End the helper."""
         self._helper.close()
@@ -167,12 +176,12 @@ def _scopes(answer: list[str] | None) -> tuple[Scope, ...] | None:
         words = numbers.split(" ")
         if len(words) != SCOPE_NUMBERS or not all(word.isdecimal() and len(word) <= LONGEST_NUMBER for word in words):
             return None
-        from_row, to_row, first, last, is_function = map(int, words)
-        if not 0 < first <= last:
+        from_row, to_row, first, last, above, is_function = map(int, words)
+        if not 0 < above <= first <= last:
             return None
         # A lone surrogate cannot be in a file that was decoded; from a broken helper it could.
         clean = signature[: LONGEST_HEADING + 1].encode("utf-8", "replace").decode()
-        found.append(Scope(from_row, to_row, first, last, shortened(clean), bool(is_function)))
+        found.append(Scope(from_row, to_row, first, last, above, shortened(clean), bool(is_function)))
     return tuple(found)
 
 

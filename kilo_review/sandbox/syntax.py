@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
-    Scope = tuple[int, int, int, int, str, bool]
+    Scope = tuple[int, int, int, int, int, str, bool]
 
 OPENS_FILES = False
 DEEPEST_SYNTAX = 400
@@ -26,6 +26,24 @@ _SCOPES = (
 _ENDINGS = ("", "_definition", "_declaration", "_item", "_specifier", "_signature", "_statement")
 _SCOPE_KINDS = frozenset(f"{scope}{ending}" for scope in _SCOPES for ending in _ENDINGS) | {"singleton_method"}
 _FUNCTION_KINDS = ("function", "method", "constructor")
+_ABOVE = ("comment", "decorator", "attribute", "annotation", "modifier")
+"""In the kinds of what belongs to the function or class below it."""
+_BODIES = frozenset(
+    {
+        "block",
+        "body",
+        "compound_statement",
+        "declaration_list",
+        "field_declaration_list",
+        "do_block",
+        "do_group",
+        "suite",
+        "then",
+        "body_statement",
+        "statements",
+    }
+)
+"""The kinds of what a function, a class or a branch holds."""
 _STRING_KINDS = ("string", "heredoc", "quoted")
 _parsers: list[Any] = []
 _last: dict[tuple[str, str], Any] = {}
@@ -48,7 +66,7 @@ def ready() -> None:
 def answer(request: list[str]) -> Iterable[str]:
     """Answer one request: what is wanted, the language, the text, and places as in `1:0 7:12`.
 
-    An `outline` is answered by two texts for each scope: five numbers, and its signature; `in_strings` by one text with
+    An `outline` is answered by two texts for each scope: six numbers, and its signature; `in_strings` by one text with
     a digit for each place; `outside` likewise, but by nothing if the file has an error, and a place that is too deep to
     be looked at counts as one in a string.
     """
@@ -56,6 +74,8 @@ def answer(request: list[str]) -> Iterable[str]:
     if what == "outline":
         rows = outline(text, language)
         return (each for *numbers, signature, is_function in rows for each in (_row(numbers, is_function), signature))
+    if what == "statement":
+        return [str(statement_end(text, language, int(places.partition(":")[0])))]
     wanted = [(int(line), int(column)) for line, _, column in (place.partition(":") for place in places.split())]
     if what == "outside" and _parsed(text, language).find(kind="ERROR") is not None:
         return []
@@ -69,29 +89,69 @@ def _row(numbers: Sequence[object], is_function: object) -> str:
 def outline(text: str, language: str) -> list[Scope]:
     """Return the functions and classes of a file, an outer one before those that it contains.
 
-    Each has the first and the last row (from 0) for which it counts, its own first and last line (from 1), its
-    signature, and whether it is a function. Of several that share a row, that row counts for the last that is longer
-    than one line, else for the first.
+    Each has the first and the last row (from 0) for which it counts, its own first and last line (from 1), the first
+    line above it from which on there are only comments, decorators and blanks, its signature, and whether it is a
+    function. Of several that share a row, that row counts for the last that is longer than one line, else the first.
 
     Raises:
         ValueError: there are too many of them.
     """
     scopes: list[Scope] = []
-    todo = [(_parsed(text, language), 0, text.count("\n"), 0)]
+    todo = [(_parsed(text, language), 0, text.count("\n"), 0, 0)]
     while todo:
-        node, first, last, depth = todo.pop()
+        node, first, last, depth, free = todo.pop()
         if depth >= DEEPEST_SYNTAX:
             continue
-        for child, begin, end in _by_row(node):
+        for child, begin, end, own_free in _by_row(node, free):
             begin, end = max(begin, first), min(end, last)  # noqa: PLW2901  clipped to the rows of what it is in
             if begin > end:
                 continue
             if child.kind() in _SCOPE_KINDS:
-                scopes.append((begin, end, *_scope(child, text)))
-            todo.append((child, begin, end, depth + 1))
+                scopes.append((begin, end, *_scope(child, text, own_free)))
+            todo.append((child, begin, end, depth + 1, own_free))
         if len(scopes) > MOST_SCOPES:
             raise ValueError(len(scopes))
     return scopes
+
+
+def statement_end(text: str, language: str, line: int) -> int:
+    """Return the last line (from 1) of what begins on a line, up to its body if it has one."""
+    begun = _begun_at(_parsed(text, language), line - 1)
+    if begun is None:
+        return line
+    last: int = begun.range().end.line
+    rows = text.split("\n")
+    todo = [(begun, 0)]
+    while todo:
+        node, depth = todo.pop()
+        for child in node.children():
+            span = child.range()
+            if span.start.line > last or depth >= DEEPEST_SYNTAX:
+                continue
+            if _is_body(child.kind()):
+                before = rows[span.start.line][: span.start.column]
+                last = min(last, span.start.line - (not before.strip()))
+            else:
+                todo.append((child, depth + 1))
+    return max(last + 1, line)
+
+
+def _begun_at(root: Any, row: int) -> Any:  # noqa: ANN401
+    """Return the outermost node that begins on a row; None if there is none."""
+    node = root
+    for _ in range(DEEPEST_SYNTAX):
+        spans = [(child, child.range()) for child in node.children() if child.is_named()]
+        begun = next((child for child, span in spans if span.start.line == row), None)
+        if begun is not None:
+            return begun
+        node = next((child for child, span in spans if span.start.line < row <= span.end.line), None)
+        if node is None:
+            return None
+    return None
+
+
+def _is_body(kind: str) -> bool:
+    return kind in _BODIES or (kind.endswith(("_body", "_block")) and "heredoc" not in kind)
 
 
 def in_strings(text: str, language: str, places: Sequence[tuple[int, int]], *, too_deep: bool = False) -> list[bool]:
@@ -141,8 +201,13 @@ def _parsed(text: str, language: str) -> Any:  # noqa: ANN401  ast-grep's types 
     return _last[text, language]
 
 
-def _by_row(node: Any) -> Iterator[tuple[Any, int, int]]:  # noqa: ANN401
-    """The children with a name, each with the first and the last row that counts for it."""
+def _by_row(node: Any, free: int) -> Iterator[tuple[Any, int, int, int]]:  # noqa: ANN401
+    """Yield the children with a name, each with the first and the last row that counts for it, and the free one above.
+
+    Args:
+        node: their parent.
+        free: the row from which on nothing but comments, decorators and blanks stands above the parent.
+    """
     children = [child for child in node.children() if child.is_named()]
     spans = [child.range() for child in children]
     rows = [(span.start.line, span.end.line) for span in spans]
@@ -154,19 +219,21 @@ def _by_row(node: Any) -> Iterator[tuple[Any, int, int]]:  # noqa: ANN401
     latest = -1
     for child, (begin, end), taken in zip(children, rows, reversed(covered), strict=True):
         if begin < end:
-            yield child, begin, end - 1 if taken == end else end
+            yield child, begin, end - 1 if taken == end else end, min(free, begin)
         elif latest < begin and taken != begin:
-            yield child, begin, end
+            yield child, begin, end, min(free, begin)
         latest = max(latest, end)
+        if not any(word in child.kind() for word in _ABOVE):
+            free = end + 1
 
 
-def _scope(node: Any, text: str) -> tuple[int, int, str, bool]:  # noqa: ANN401
+def _scope(node: Any, text: str, free: int) -> tuple[int, int, int, str, bool]:  # noqa: ANN401
     span = node.range()
     begin = span.start.index
     signature = " ".join(text[begin : min(_signature_end(node), begin + LONGEST_SOURCE)].split()).rstrip("{: ")
     kind = node.kind()
     is_function = any(word in kind for word in _FUNCTION_KINDS)
-    return span.start.line + 1, span.end.line + 1, signature[:LONGEST_SIGNATURE], is_function
+    return span.start.line + 1, span.end.line + 1, free + 1, signature[:LONGEST_SIGNATURE], is_function
 
 
 def _signature_end(node: Any) -> int:  # noqa: ANN401

@@ -130,6 +130,16 @@ class Commits(Located):
         output = self.run("for-each-ref", "--format=%(objectname)", prefix)
         return output.decode().split()
 
+    def remotes(self) -> dict[str, set[str]]:
+        """Return the remotes of the settings: name → addresses, as they are written there."""
+        status, output = self.status("config", "-z", "--get-regexp", r"^remote\..+\.(push)?url$")
+        found: dict[str, set[str]] = {}
+        for row in output.decode("utf-8", "surrogateescape").split("\0") if status == 0 else ():
+            name, _, address = row.partition("\n")
+            if name:
+                found.setdefault(name.split(".", 1)[1].rpartition(".")[0], set()).add(address)
+        return found
+
 
 def oid_in(output: bytes) -> str:
     """The object id that git answered.

@@ -77,8 +77,7 @@ def _sides(repo: Repository, file: FileChange) -> Sides | None:
     contents = [repo.blob(oid) if oid else None for oid in oids]
     views = [None if content is None else _view(content) for content in contents]
     is_binary = any((content is None) != (view is None) for content, view in zip(contents, views, strict=True))
-    is_recoded = len({_mark(content) for content in contents if content is not None}) > 1
-    if is_binary or is_recoded or views == contents or views[0] == views[1]:
+    if is_binary or views == contents or views[0] == views[1]:
         return None
     return views[0], views[1]
 

@@ -23,7 +23,7 @@ LARGEST_POINTER = 8192
 
 
 def guard(trees: Iterable[str | None] = ()) -> Guard:
-    """What is around the working directory; of no checkout, nothing.
+    """Return what is around the working directory; every other checkout counts, too, once a path leads into it.
 
     Args:
         trees: commits or trees whose paths count as tracked, whether or not they are checked out.
@@ -31,7 +31,7 @@ def guard(trees: Iterable[str | None] = ()) -> Guard:
     try:
         directory = Path.cwd()
     except OSError:  # it was removed
-        return Guard()
+        return Guard(finds_checkouts=True)
     own, *git_folders = _told(directory) or (None,)
     tops = [top for top in (own, _around(directory)) if top is not None]
     tops += [whole for top in tops if (whole := _superproject(top)) is not None]
@@ -40,6 +40,7 @@ def guard(trees: Iterable[str | None] = ()) -> Guard:
         tuple(dict.fromkeys(tops)),
         tuple(git_folders),
         lambda top, path: _is_tracked(top, path, directory, own, asked),
+        finds_checkouts=True,
     )
 
 
@@ -100,11 +101,11 @@ def _kept_in(top: Path) -> Path | None:
 
 def _is_tracked(top: Path, path: str, directory: Path, own: Path | None, asked: tuple[str, ...]) -> bool:
     """Whether a path is in the index or in one of these trees; if git cannot tell, whether there is such a file."""
-    if own is None:
+    if own is None and not os.path.lexists(top / GIT):
         return os.path.lexists(top / path)
     try:
         git = _Questions(directory, Deadline().within(SECONDS))
-        if os.path.realpath(own) != os.path.realpath(top):  # one that stands in the other
+        if own is None or os.path.realpath(own) != os.path.realpath(top):  # beside it, or one stands in the other
             git.turn_to(top)
         if git.run("ls-files", "-z", "--full-name", "--", os.path.join(top, path)):  # noqa: PTH118  it may have a `..`
             return True

@@ -383,7 +383,7 @@ def test_what_is_fixed_is_not_looked_for_beyond_the_limit(
 ) -> None:
     monkeypatch.setattr(Ledger, "open_sightings", lambda *_: {"a.py": [("fingerprint", "gone = 1")]})
     repo.stage("a.py", "x = 1\n" * 2000)
-    folded = counted(monkeypatch, kilo_review.memory, "_folded")
+    folded = counted(monkeypatch, kilo_review.memory, "fold")
     report, _ = entries_of(repo, monkeypatch, capsysbinary)
     assert report["outcome"] == "clean"
     assert not folded

@@ -389,8 +389,10 @@ def test_a_submodule_brings_links_and_files_too(
     planted.commit("sub")
     for output in ("sub/away/new.txt", "sub/tool.sh", "sub/.git", "sub/.git/x"):
         assert ci(kilo, run, "--output", output).code == 2
-    assert ci(kilo, run, "--output", "sub/fine.txt").code == 0
-    assert ci(kilo, run, "--output", "sub/fine.txt").code == 0
+    assert ci(kilo, run, "--output", "sub/fine.txt").code == 3  # a new submodule is not reviewed
+    assert (planted.path / "sub" / "fine.txt").exists()
+    assert ci(kilo, run, "--output", "sub/fine.txt").code == 3  # a new submodule is not reviewed
+    assert (planted.path / "sub" / "fine.txt").exists()
     assert (planted.path / "sub" / "fine.txt").exists()
     assert [path.name for path in home.iterdir()] == [".bashrc"]
 
