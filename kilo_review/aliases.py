@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kilo_review.deadline import PACE
 from kilo_review.display import printable
 from kilo_review.errors import SourceError
 from kilo_review.plan.context import symbol_at
@@ -37,6 +38,7 @@ class Aliases:
         self._syntax = syntax
         self._is_proposal = is_proposal
         self._files = {file.path: file for file in change.diff.files} if change else {}
+        self._changes: dict[str, list[tuple[int, int]]] = {}
 
     def __call__(self, finding: Finding) -> Sequence[str]:
         """Return the fingerprints by which the finding may be known; none if nothing may hide it."""
@@ -65,10 +67,20 @@ class Aliases:
         scopes = self._syntax.scopes(file.path, text, finding.line)
         if not scopes or not scopes[-1].first <= finding.end_line <= scopes[-1].last:
             return False
-        if any(self._is_near(changed, scopes, file, text) for changed in self._changed(file)):
+        if any(self._is_near(changed, scopes, file, text) for changed in self._changes_of(file)):
             return False
         old = symbol_at(file.old_path or file.path, self._old_content(file), line.old, self._syntax)
         return old is not None and old == symbol_at(file.path, content, finding.line, self._syntax)
+
+    def _changes_of(self, file: FileChange) -> Iterator[tuple[int, int]]:
+        """Yield what `_changed` does, read once, with a look at the clock now and then."""
+        assert self._change
+        if file.path not in self._changes:
+            self._changes[file.path] = list(self._changed(file))
+        for number, changed in enumerate(self._changes[file.path]):
+            if not number % PACE:
+                self._change.diff.check()
+            yield changed
 
     def _changed(self, file: FileChange) -> Iterator[tuple[int, int]]:
         """Yield the new-side numbers of added lines, twice each, and of the lines above and below each removal."""

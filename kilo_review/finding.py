@@ -140,13 +140,14 @@ def deciding(path: str, evidence: str) -> str:
 
 
 def say_the_same(one: Finding, other: Finding) -> bool:
-    """Tell whether two findings about one place say the same, but for case, spacing and the punctuation of prose."""
+    """Tell whether two findings about one place say the same, but for spacing and the punctuation of prose."""
     return _words(one.title) == _words(other.title) and _words(one.message) == _words(other.message)
 
 
 def _words(text: str) -> list[str]:
-    """Return words and operators: `a < b` is not `a > b`."""
-    return re.findall(rf"\w+|(?:(?!{_PROSE_MARKS})[^\w\s])+", text.casefold())
+    """Return words and operators: `a < b` is not `a > b`, and `a` is not `A`, except as the first letter."""
+    words = re.findall(rf"\w+|(?:(?!{_PROSE_MARKS})[^\w\s])+", text)
+    return [words[0][:1].lower() + words[0][1:], *words[1:]] if words else []
 
 
 def fold(text: str) -> str:

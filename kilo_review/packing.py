@@ -167,6 +167,18 @@ class Packer:
             return told.left_out
         return (*told.left_out, *self._cut(file, hunk, told.lines, context.Context(), room).left_out)
 
+    def size(self, file: FileChange, hunk: Hunk) -> int:
+        """Return about how many bytes of a hunk are sent; where no line is too long, nothing is parsed."""
+        if deletion.is_told(file):
+            return deletion.TYPICAL_BYTES
+        if self.change.notebook(file):
+            return sum(len(line.text) + 1 for line in self._told(file, hunk).lines)
+        if not self._may_have_long_lines(file, hunk):
+            return hunk.end - hunk.begin
+        shortest = self._shortest_too_long(file)
+        lines = self.change.diff.data[hunk.begin : hunk.end].split(b"\n")
+        return sum(len(line) + 1 for line in lines if len(line) <= shortest)
+
     def _may_have_long_lines(self, file: FileChange, hunk: Hunk) -> bool:
         """Tell whether a line may be too long for a request; nothing is parsed."""
         shortest = self._shortest_too_long(file)

@@ -120,7 +120,7 @@ def plan(job: Job, session: Session) -> Outcome:
     outcome.entries[:0] = rows
     outcome.dry_run = True
     if planned:
-        outcome.notes.append(f"about {_requests(job, selection)} of the model would be needed")
+        outcome.notes.append(f"about {_requests(job, selection, packer)} of the model would be needed")
     return outcome
 
 
@@ -264,14 +264,11 @@ def _not_honoured(job: Job, change: Change) -> list[str]:
     return [f"the change touches what governs its review, as which it does not count here: {named}"] if paths else []
 
 
-def _requests(job: Job, selection: scope.Selection) -> str:
-    """An estimate from the diff's size alone; context and a smaller window make it more."""
+def _requests(job: Job, selection: scope.Selection, packer: Packer) -> str:
+    """Return an estimate from the size of what is sent; context and a smaller window make it more."""
     meter = TokenMeter()
     fixed = meter.estimate(job.prompts.system + job.prompts.review_template)
-    sizes = (
-        deletion.TYPICAL_BYTES if deletion.is_told(file) else hunk.end - hunk.begin for file, hunk in selection.chosen
-    )
-    tokens = sum(map(meter.estimate_bytes, sizes))
+    tokens = sum(meter.estimate_bytes(packer.size(file, hunk)) for file, hunk in selection.chosen)
     number = -(-tokens // budget(DEFAULT_WINDOW, fixed))
     return "1 request" if number == 1 else f"{number} requests"
 

@@ -91,7 +91,7 @@ def test_a_broken_program_is_found_out(
     target = load(name)
     monkeypatch.setattr(where, what, broken)
     with pytest.raises((Exception, BaseExceptionGroup)):
-        target.test(database=None, derandomize=True, phases=[Phase.generate], max_examples=300)()
+        target.test(database=None, derandomize=True, phases=[Phase.generate], max_examples=600)()
 
 
 def test_each_target_has_such_a_defect() -> None:

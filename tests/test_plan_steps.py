@@ -92,9 +92,9 @@ def test_a_proposal_proves_nothing_by_a_name_or_a_few_bytes(new: bytes, path: st
 
 
 def test_a_patch_has_only_gits_word() -> None:
-    assert verdict(None) == (LEFT, BINARY)
-    assert verdict(None, path="a.png", proposal=True) == (LEFT, BINARY)
-    assert verdict(None, path="a.py", proposal=True) == (SEEN, binary.MAY_BE_CODE)
+    for is_proposal in (False, True):
+        assert verdict(None, path="a.png", proposal=is_proposal) == (LEFT, BINARY)
+        assert verdict(None, path="a.py", proposal=is_proposal) == (SEEN, binary.MAY_BE_CODE)
 
 
 # Merges

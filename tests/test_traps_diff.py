@@ -634,14 +634,51 @@ def test_trap_13_links_and_submodules_are_skipped_and_labelled(repo: Repo, kilo:
 
 
 def test_trap_14_a_binary_patch_is_one_binary_file(repo: Repo, kilo: Runner) -> None:
-    repo.stage("blob.bin", bytes(range(256)) * 8)
+    repo.stage("blob.png", bytes(range(256)) * 8)
     repo.stage("z.py", "1\n")
     patch = repo.git("diff", "--cached", "--binary").stdout
     assert b"GIT binary patch" in patch
     assert rows(kilo("-", *DRY, stdin=patch)) == [
         ("z.py", 1, 0, "planned", None),
-        ("blob.bin", 0, 0, "skipped", "binary file"),
+        ("blob.png", 0, 0, "skipped", "binary file"),
     ]
+
+
+HONEST = b"diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n"
+UNIFIED = b"--- b.py\n+++ b.py\n@@ -1 +1 @@\n-y = 1\n+y = eval(d)\n"
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        b"diff b.py.orig b.py\n1c1\n< y = 1\n---\n> y = eval(d)\n",
+        b"Index: b.py\n1,2c1\n< y = 1\n---\n> y = eval(d)\n",
+        b"Index: b.py\n0a1\n> y = eval(d)\n",
+        *(UNIFIED.replace(b"\n", b"\n" + mark).join((mark, b"\n")) for mark in (b"  ", b"    ", b"\t", b"X", b"- ")),
+    ],
+    ids=["normal", "normal behind an index", "normal addition", "blanks", "four blanks", "tab", "X", "quoted"],
+)
+def test_a_patch_in_another_form_is_never_prose(repo: Repo, kilo: Runner, hidden: bytes) -> None:
+    for patch in (HONEST + hidden, hidden + HONEST):
+        done = kilo("-", *DRY, stdin=patch)
+        assert (done.code, done.text) == (3, "")
+
+
+def test_what_looks_like_another_form_inside_of_a_file_is_its_content(repo: Repo, kilo: Runner) -> None:
+    repo.commit("before", a__patch=f"{UNIFIED.decode()}1c1\n< a\n")
+    repo.stage("a.patch", f"{UNIFIED.decode()}1c1\n< b\n")
+    assert rows(kilo("-", *DRY, stdin=repo.git("diff", "--cached").stdout))[0][3] == "planned"
+
+
+def test_a_binary_patch_of_text_is_not_reviewed(repo: Repo, kilo: Runner) -> None:
+    repo.stage(".gitattributes", "b.py binary\n")
+    repo.stage("b.py", "y = eval(d)\n")
+    patch = repo.git("diff", "--cached", "--binary").stdout
+    assert b"GIT binary patch" in patch
+    states = {row[0]: row[3] for row in rows(kilo("-", *DRY, stdin=patch))}
+    assert states == {".gitattributes": "planned", "b.py": "not_reviewed"}
+    done = kilo("-", *DRY, stdin=patch + b"  " + UNIFIED.replace(b"\n", b"\n  "))
+    assert (done.code, "the patch has" in done.talk) == (3, True)
 
 
 @pytest.mark.parametrize("suppress", ["true", "false"], ids=lambda value: f"trap-15-{value}")

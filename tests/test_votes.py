@@ -141,8 +141,21 @@ def test_an_answer_that_repeats_the_instructions_is_no_vote(
 def test_most_answers_must_see_it_in_words_of_their_own(vote: Callable[..., Result], division: dict[str, Any]) -> None:
     repeated = "One or two sentences: the situation, and what then goes wrong"
     parroted = saying(division | {"title": "The defect in at most ten words.", "problem": repeated})
-    (found,) = vote(saying(division), parroted, parroted).json()["findings"]
+    found, parrot = vote(saying(division), parroted, parroted).json()["findings"]
     assert (found["status"], found["reason"]) == ("refuted", "seen in 1 of 3 answers")
+    assert (parrot["title"], parrot["status"]) == ("The defect in at most ten words.", "refuted")
+
+
+def test_what_most_answers_see_is_not_lost_beside_another_defect_of_the_line(
+    vote: Callable[..., Result], division: dict[str, Any]
+) -> None:
+    other = {"type": "performance", "title": "Slow query", "problem": "It reads the whole table each time."}
+    for answers in ([other, {}, {}], [{}, other, {}], [{}, {}, other]):
+        found = vote(*(saying(division | answer) for answer in answers)).json()["findings"]
+        assert {each["title"]: each["status"] for each in found} in (
+            {"Division by zero": "active"},  # the third answer was not needed
+            {"Division by zero": "active", "Slow query": "refuted"},
+        )
 
 
 def test_a_first_answer_that_cannot_be_read_does_not_stand_for_the_others(

@@ -137,6 +137,8 @@ def user_folder() -> Path | None:
     """Where this user's settings are kept; None for a user without a home."""
     from platformdirs import user_config_path  # noqa: PLC0415
 
+    if environment().get("HOME") == "":  # git takes that for the root folder, and others for the home of the account
+        return None
     try:
         path = user_config_path("kilo-review")
     except RuntimeError:

@@ -124,6 +124,16 @@ _HEADERS = (
         _is_put,
         "authorization",
     ),
+    _place(
+        r"\bauthorization\s{0,3}:\s{0,3}(?!(?:bearer|basic|token|digest|negotiate)\b)([\w.~+/=-]{8,}+)(?=['\"]|\s*$)",
+        _has_digit,
+        "authorization",
+    ),
+    _place(
+        r"\b(?:set-)?cookie\s{0,3}:\s{0,3}[\w.-]{0,40}(?:sess|sid|token|auth)[\w.-]{0,20}=([^;\s'\"]{8,}+)",
+        _has_digit,
+        "cookie",
+    ),
     _place(r"\bbearer\s{1,9}([\w.~+/-]{16,}+={0,2})", _has_digit, "bearer"),
     _place(r"\bbasic\s{1,9}([A-Za-z0-9+/]{12,}+={0,2})(?![\w=])", is_mixed, "basic"),
     _place(
@@ -198,6 +208,19 @@ _COMMANDS = (
     ),
     _place(rf"\b(?:useradd|usermod)\b[^\n]{{0,200}}?\s-p{_GAP}?['\"]?{_BARE}", _is_put, "useradd|usermod", cased=True),
     _place(rf"\bnet\d?\s{{1,9}}user\s{{1,9}}[^\s/]{{1,80}}\s{{1,9}}(?!/|\*){_BARE}", is_coded, "net"),
+    _place(rf"(?<![\w-])-(?:(?:src|dest|new)?(?:store|key)pass|storepasswd|keypasswd){_GAP}['\"]?(?!-){_BARE}", is_literal, "pass"),
+    _place(rf"(?<![\w-])--oauth2-bearer{_GAP}['\"]?(?!-){_BARE}", _is_put, "oauth2-bearer"),
+    _place(rf"\bopenssl\s[^\n]{{0,200}}?\s-k\s{{1,9}}['\"]?(?!-){_BARE}", _is_put, "openssl", cased=True),
+    _place(rf"\bssh-keygen\s[^\n]{{0,200}}?\s-[NP]\s{{1,9}}['\"]?(?!-){_BARE}", _is_put, "ssh-keygen", cased=True),
+    _place(rf"\bsnmp\w{{2,9}}\s[^\n]{{0,200}}?\s-c\s{{1,9}}['\"]?(?!-|public\b){_BARE}", _is_put, "snmp", cased=True),
+    _place(rf"\bvault\s{{1,9}}login\s{{1,9}}['\"]?(?!-){_BARE}(?![=\w])", is_coded, "vault"),
+    _place(rf"\b(?:xfreerdp|wfreerdp|mstsc)\b[^\n]{{0,200}}?\s/p:['\"]?{_BARE}", _is_put, "freerdp|mstsc"),
+    _place(
+        rf"\brabbitmqctl\s{{1,9}}(?:add_user|change_password)\s{{1,9}}\S{{1,80}}\s{{1,9}}['\"]?{_BARE}",
+        _is_put,
+        "rabbitmqctl",
+    ),
+    _place(rf"\bkinit\b[^\n]{{0,80}}<<<\s{{0,3}}['\"]?{_BARE}", _is_put, "kinit"),
     _place(rf"\bsmbclient\b[^\n]{{0,300}}?\s['\"]?[\w.\\-]{{1,60}}%{_BARE}", _is_put, "smbclient"),
     _place(rf"\bplink\b[^\n]{{0,300}}?\s-pw\s{{1,9}}['\"]?{_BARE}", _is_put, "plink"),
     _place(rf"-pass(?:in|out)?\s{{1,9}}['\"]?pass:{_BARE}", _is_put, "pass:"),
@@ -285,6 +308,19 @@ _CODE = (
         rf"\s{{0,9}}{_QUOTE}{_VALUE}(?=['\"`])",
         is_coded,
         "auth|log|sign|credential|connect",
+    ),
+    _place(
+        rf"(?:\bgetConnection|\bPDO|\bmysqli?(?:_connect)?|\b(?:pymysql|MySQLdb|psycopg2?|cx_Oracle|oracledb)\.connect)\s{{0,3}}\("
+        rf"\s{{0,9}}[^,\n]{{1,200}},\s{{0,9}}(?:{_QUOTE}[^\s'\"`]{{0,80}}['\"`]|[\w.$>()-]{{1,80}})\s{{0,9}},\s{{0,9}}{_QUOTE}{_VALUE}"
+        rf"(?=['\"`])",
+        is_literal,
+        "connect|pdo|mysqli",
+    ),
+    _place(
+        rf"(?:\bbtoa\s{{0,3}}\(|\bBuffer\.from\s{{0,3}}\(|b64encode\s{{0,3}}\(b?)\s{{0,9}}{_QUOTE}[^\s:'\"`]{{1,80}}:"
+        rf"([^\s'\"`]{{3,}}+)(?=['\"`])",
+        is_literal,
+        "btoa|buffer|b64encode",
     ),
     _place(rf"\.auth\s{{0,3}}\(\s{{0,9}}{_QUOTE}{_VALUE}['\"`]\s{{0,9}}\)", _is_no_scheme, ".auth"),
     _place(

@@ -311,4 +311,9 @@ def _umask() -> int:
 
 def _cannot(folder: Path, error: OSError) -> ConfigError:
     name = escaped_path(os.fsdecode(error.filename or str(folder)))
+    if folder.exists() and not folder.is_dir():
+        return ConfigError(
+            f"core.hooksPath is {escaped_path(str(folder))}, which is no folder: hooks are switched off",
+            hint="Unset it: git config --unset core.hooksPath",
+        )
     return ConfigError(f"{name} cannot be written ({error.strerror or error})", hint="Is the hooks folder yours?")

@@ -25,6 +25,8 @@ MOST_DIGITS = 9
 MOST_BRACES = 200
 LONGEST_PROSE = 1 << 16
 """Characters of an answer that is not JSON as a whole; each brace in it may cost as much time as all of it."""
+OF_A_FINDING = frozenset({"code", "problem"})
+"""Keys that an object of a reply has if it is a finding."""
 REMEDIES = ("fix", "suggestion", "suggested_fix", "replacement")
 """Names under which models add a fix of their own accord."""
 SEVERITIES = {
@@ -156,9 +158,12 @@ def _items(content: str) -> list[object]:
     if whole is not None:
         return _list_in(whole)
     prose = _prose_of(content)
-    candidates = [found for found in _objects_in(prose) if isinstance(found, dict) and "findings" in found]
+    objects = [found for found in _objects_in(prose) if isinstance(found, dict)]
+    candidates = [found for found in objects if "findings" in found]
     if not candidates:
         raise BadReplyError("the model's answer is not JSON")
+    if any(set(found) >= OF_A_FINDING for found in objects):
+        raise BadReplyError("the model's answer holds a finding beside its list of findings")
     if prose.count('"findings"') != len(candidates):
         raise BadReplyError("the model's answer holds a list of findings that is not JSON")
     lists = [_list_in(found) for found in candidates]

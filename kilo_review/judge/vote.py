@@ -17,19 +17,29 @@ if TYPE_CHECKING:
 
 ALIKE = 0.2
 """The share of words from which on two findings with overlapping quotes are taken for the same."""
+ALIKE_ACROSS = 1 / 3
+"""The same for findings of different categories."""
 
 
 class _Defect(NamedTuple):
-    """What several answers may have seen: the findings about it, the first one standing for all."""
+    """What several answers may have seen: the findings about it, each with the number of its answer."""
 
-    found: list[Anchored]
-    seen_by: set[int]
+    found: list[tuple[int, Anchored]]
+    further: frozenset[int] = frozenset()
+    """Other answers that count for it."""
+
+    @property
+    def seen_by(self) -> set[int]:
+        """The answers that saw it."""
+        return {number for number, each in self.found if not _is_refuted(each)} | self.further
 
 
 def majority(samples: Sequence[Sample], votes: int, unread: int = 0) -> list[Anchored]:
     """Return each finding once; one that not more than half of the votes saw does not count.
 
-    What was refuted is no vote, and does not stand for an answer that was not.
+    Answers word and class a defect differently, so all that they say of one place counts for what most of them say
+    there. What the others say is kept beside it, with its own votes. What was refuted is no vote, and does not stand
+    for an answer that was not.
 
     Args:
         samples: what each answer found that could be read.
@@ -38,16 +48,47 @@ def majority(samples: Sequence[Sample], votes: int, unread: int = 0) -> list[Anc
     """
     found = []
     for defect in _defects(samples):
-        each, seen = min(defect.found, key=_worst_first), len(defect.seen_by)
-        is_open = 2 * (seen + unread) > votes
-        found.append(each if 2 * seen > votes else _outvoted(each, seen, len(samples), is_open=is_open))
+        for part in _parts(defect):
+            each, seen = min((one for _, one in part.found), key=_worst_first), len(part.seen_by)
+            is_open = 2 * (seen + unread) > votes
+            found.append(each if 2 * seen > votes else _outvoted(each, seen, len(samples), is_open=is_open))
     return sorted(found, key=_worst_first)
+
+
+def _parts(defect: _Defect) -> list[_Defect]:
+    """Divide what is said of one place by its meaning; the part that most answers saw has the votes of all.
+
+    Where several were seen as often, each of them has: none is better than the others.
+    """
+    parts = _by_meaning(defect)
+    most = max(len(part.seen_by) for part in parts)
+    everyone = frozenset(defect.seen_by)
+    return [part._replace(further=everyone) if len(part.seen_by) == most else part for part in parts]
+
+
+def _by_meaning(defect: _Defect) -> list[_Defect]:
+    parts: list[_Defect] = []
+    for number, each in defect.found:
+        part = next((part for part in parts if _mean_the_same(part.found[0][1], each)), None)
+        if part is None:
+            parts.append(_Defect([(number, each)]))
+        else:
+            part.found.append((number, each))
+    return parts
 
 
 def is_decided(samples: Sequence[Sample], votes: int, left: int) -> bool:
     """Return whether the answers that are left to be asked for can change nothing any more."""
-    counts = [0, *(len(defect.seen_by) for defect in _defects(samples))]  # 0: what no answer has seen yet
-    return all(2 * seen > votes or 2 * (seen + left) <= votes for seen in counts)
+    return 2 * left <= votes and all(_is_settled(defect, votes, left) for defect in _defects(samples))
+
+
+def _is_settled(defect: _Defect, votes: int, left: int) -> bool:
+    """Return whether it is known already if a defect counts, and as what."""
+    seen = len(defect.seen_by)
+    if 2 * (seen + left) <= votes:
+        return True
+    counts = sorted((len(part.seen_by) for part in _by_meaning(defect)), reverse=True)
+    return 2 * seen > votes and (len(counts) == 1 or counts[0] - counts[1] > left)
 
 
 def _defects(samples: Sequence[Sample]) -> list[_Defect]:
@@ -70,7 +111,7 @@ def _add(defects: list[_Defect], found: Sequence[Anchored], number: int) -> None
             (closeness, -at, -to)
             for at, each in enumerate(found)
             for to, defect in enumerate(defects)
-            if (closeness := _closeness(each, defect.found[0]))
+            if (closeness := _closeness(each, defect.found[0][1]))
         ),
         reverse=True,
     )
@@ -79,12 +120,10 @@ def _add(defects: list[_Defect], found: Sequence[Anchored], number: int) -> None
         if -at not in partner and -to not in partner.values():
             partner[-at] = -to
     for at, each in enumerate(found):
-        defect = defects[partner[at]] if at in partner else _Defect([], set())
+        defect = defects[partner[at]] if at in partner else _Defect([])
         if at not in partner:
             defects.append(defect)
-        defect.found.append(each)
-        if not _is_refuted(each):
-            defect.seen_by.add(number)
+        defect.found.append((number, each))
 
 
 def _distinct(sample: Sample) -> list[Anchored]:
@@ -127,6 +166,12 @@ def _overlap(one: Anchored, other: Anchored) -> bool:
 
 def _lines(finding: Finding) -> list[str]:
     return [line.strip() for line in finding.evidence.split("\n")]
+
+
+def _mean_the_same(one: Anchored, other: Anchored) -> bool:
+    """Tell whether two findings about one place may be one defect in other words."""
+    is_alike = ALIKE if one.finding.category is other.finding.category else ALIKE_ACROSS
+    return _shared_words(one, other) >= is_alike
 
 
 def _shared_words(one: Anchored, other: Anchored) -> float:

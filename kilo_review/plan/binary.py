@@ -20,6 +20,7 @@ REPLACES_BINARY = "a text file that takes the place of a binary one"
 BY_ATTRIBUTE = "a text file that git attributes (-diff or binary) hide as binary"
 BECOMES_BINARY = "a text file that the change makes binary: it holds NUL bytes now"
 NO_TEXT = "text in UTF-16 or UTF-32 that the change makes unreadable as such, or only encodes anew"
+NAMED_LIKE_CODE = "a binary file that is named like a program"
 HOLDS_NUL = "text with NUL bytes, which git takes for binary"
 MAY_BE_CODE = "a binary file that may be a program"
 EXECUTABLE = "100755"
@@ -72,8 +73,8 @@ def verdict(change: FileChange, read: Callable[[str], bytes], *, exempts_itself:
         exempts_itself: False in a proposal, whose contents and names prove nothing.
     """
     sides = [read(oid) for oid in (change.new_oid, change.old_oid) if oid.strip("0")]
-    if not sides:  # a patch has no contents to look into, only git's word
-        return (State.SKIPPED, BINARY) if exempts_itself else _proposed(change, b"")
+    if not sides:  # a patch has no contents to look into; its author may have had any text shown as binary
+        return _proposed(change, b"")
     are_binary = [b"\0" in content[:SNIFF_BYTES] for content in sides]
     if not are_binary[0]:
         return State.NOT_REVIEWED, REPLACES_BINARY if any(are_binary) else BY_ATTRIBUTE
@@ -84,14 +85,16 @@ def verdict(change: FileChange, read: Callable[[str], bytes], *, exempts_itself:
         return (State.NOT_REVIEWED, HOLDS_NUL) if holds_code else (State.SKIPPED, BINARY)
     if not all(are_binary) and sides[1:] != [b""]:
         return State.NOT_REVIEWED, BECOMES_BINARY
-    return _of_user(sides) if exempts_itself else _proposed(change, sides[0])
+    return _of_user(change, sides) if exempts_itself else _proposed(change, sides[0])
 
 
-def _of_user(sides: Sequence[bytes]) -> tuple[State, str]:
+def _of_user(change: FileChange, sides: Sequence[bytes]) -> tuple[State, str]:
     """Return the verdict on a file that is binary now and was so, or is new, in a change that is not a proposal."""
     is_utf16 = sides[0].startswith(BYTE_ORDER_MARKS)
     if is_utf16 and sides[1:] and sides[1].startswith(BYTE_ORDER_MARKS):
         return State.NOT_REVIEWED, NO_TEXT
+    if PurePosixPath(change.path).suffix.lower() in CODE and not _has_magic(sides[0]):
+        return State.NOT_REVIEWED, NAMED_LIKE_CODE
     holds_text = not _has_magic(sides[0]) and _is_text(sides[0], TEXT_SHARE) and _nul_share(sides[0]) <= NUL_SHARE
     return (State.NOT_REVIEWED, HOLDS_NUL) if holds_text and not is_utf16 else (State.SKIPPED, BINARY)
 

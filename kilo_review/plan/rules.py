@@ -6,6 +6,7 @@ They are the repository's words, so they are data: they may name further defects
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -257,14 +258,15 @@ def _files(root: Path) -> list[Path]:
         found += sorted(path for path in folder.iterdir() if path.suffix == ".md")
     if len(found) > MOST_FILES:
         raise ConfigError(f"there are {len(found)} files of rules; {MOST_FILES} are the limit")
-    return found + [root / name for name in (REVIEW, AGENTS) if (root / name).exists()]
+    return found + [root / name for name in (REVIEW, AGENTS) if (root / name).is_file()]
 
 
 def _text(path: Path, origin: str, within: Path | None) -> str:
+    content = safe_file.read_bytes(path, within=within)
     try:
-        return safe_file.read_bytes(path, within=within).decode("utf-8-sig")
+        return content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{origin} is not UTF-8: {error}") from None
+        raise ConfigError(f"{origin} is not UTF-8: {error}", hint="Save it as UTF-8") from None
 
 
 def _rule(path: Path, origin: str, text: str) -> Rule:

@@ -41,6 +41,10 @@ GENERATED_HEADER = (
 NEW_SUBMODULE = "a new submodule, of which nothing is here"
 HEADER_BYTES = 2048
 MINIFIED_MEAN_LINE = 200
+FEWEST_ORDINARY = 10
+"""Lines of code of an ordinary length that a minified file does not have."""
+_NO_CODE = rb"\s*(?:\Z|/[/*]|\*)"
+"""A blank line, or one of the comment on top."""
 MINIFIED_EXTENSIONS = frozenset({".js", ".mjs", ".cjs", ".css"})
 
 
@@ -277,8 +281,14 @@ def _content_reason(path: str, content: bytes) -> str | None:
 
 
 def _is_minified(content: bytes) -> bool:
-    """Tell by the mean length of its lines whether a file is minified; an image in a style sheet does not count."""
+    """Tell by the mean length of its lines whether a file is minified; an image in a style sheet does not count.
+
+    A file with ordinary lines was written by hand, however long its others are: those are left out one by one.
+    """
     if len(content) / (content.count(b"\n") + 1) <= MINIFIED_MEAN_LINE:
         return False
     lines = [line for line in content.split(b"\n") if not long_lines.is_data(line.decode("utf-8", "replace"))]
-    return sum(map(len, lines)) > HEADER_BYTES and sum(map(len, lines)) / len(lines) > MINIFIED_MEAN_LINE
+    if sum(map(len, lines)) <= HEADER_BYTES or sum(map(len, lines)) / len(lines) <= MINIFIED_MEAN_LINE:
+        return False
+    ordinary = (line for line in lines if len(line) <= MINIFIED_MEAN_LINE and not re.match(_NO_CODE, line))
+    return sum(1 for _ in ordinary) < FEWEST_ORDINARY

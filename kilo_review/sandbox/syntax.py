@@ -15,6 +15,8 @@ OPENS_FILES = False
 DEEPEST_SYNTAX = 400
 MOST_SCOPES = 30_000
 """A file with more has no outline."""
+MOST_NODES = 300_000
+"""A file with more counts as one with errors."""
 LONGEST_SIGNATURE = 201
 """Characters; one more than is shown, which tells that it was cut."""
 LONGEST_SOURCE = 4_000
@@ -77,7 +79,7 @@ def answer(request: list[str]) -> Iterable[str]:
     if what == "statement":
         return [str(statement_end(text, language, int(places.partition(":")[0])))]
     wanted = [(int(line), int(column)) for line, _, column in (place.partition(":") for place in places.split())]
-    if what == "outside" and _parsed(text, language).find(kind="ERROR") is not None:
+    if what == "outside" and _has_errors(_parsed(text, language)):
         return []
     return ["".join("01"[each] for each in in_strings(text, language, wanted, too_deep=what == "outside"))]
 
@@ -177,6 +179,22 @@ def in_strings(text: str, language: str, places: Sequence[tuple[int, int]], *, t
             continue
         todo += [(child, inside, depth + 1) for child, inside in _around(node, wanted, at)]
     return found
+
+
+def _has_errors(root: Any) -> bool:  # noqa: ANN401
+    """Tell whether the parser skipped something, or put in a bracket or another sign that is missing."""
+    if root.find(kind="ERROR") is not None:
+        return True
+    todo = [root]
+    for _ in range(MOST_NODES):
+        if not todo:
+            return False
+        node = todo.pop()
+        children = node.children()
+        if not children and not node.text() and not node.is_named():
+            return True
+        todo += children
+    return True
 
 
 def _around(node: Any, wanted: list[int], at: list[int]) -> Iterator[tuple[Any, list[int]]]:  # noqa: ANN401

@@ -21,6 +21,12 @@ _QUOTED = rb'"((?:[^"\\]|\\.)*)"'
 _QUOTED_OR_OPEN = rb'"((?:[^"\\]|\\.)*)("|\\?\Z)'
 """One that is not closed takes in the rest, so no place is looked at twice."""
 _EXTENDED = rb"(old mode|new mode|deleted file mode|new file mode|rename from|rename to|copy from|copy to) ([^\r\n]*)"
+_NORMAL = re.compile(rb"\d+(?:,\d+)?[acd]\d+(?:,\d+)?\r?\n[<>](?: |\r?\n)")
+_SHIFTED = re.compile(rb"([ \tX]++|- )--- [^\n]*\n\1\+\+\+ [^\n]*\n\1@@ -")
+_COMMIT = re.compile(rb"commit [0-9a-f]{7,64}\b")
+MESSAGE_INDENT = b"    "
+_BINARY = re.compile(rb"(?:(?:literal|delta) \d+|[A-Za-z][0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]+)?\r?(?:\n|\Z)")
+"""A line of a binary patch, as git's `diff.c` writes it in base 85; a blank one ends a part."""
 LONGEST_HEADER = 4096
 _PLAIN_MODE = "100644"
 MOST_SPACES = 64
@@ -55,19 +61,23 @@ def parse_patch(data: bytes) -> Diff:
     """
     _refuse_unreadable(data)
     sections: list[_Section] = []
-    position = 0
+    position, is_message = 0, False
     while position < len(data):
         if data.startswith(b"diff --git ", position):
             section, position = _git_section(data, position)
             sections.append(section)
+            is_message = False
         elif _plain_header(data, position):
             section, position = _plain_section(data, position)
             sections.append(section)
+            is_message = False
         elif data.startswith(b"@@ -", position):
             raise DiffMismatchError(
                 "the patch holds a hunk without the two names of its file", hint="Is the patch damaged?"
             )
         else:
+            is_message = is_message or bool(_COMMIT.match(data, position))
+            _refuse_another_form(data, position, is_message=is_message)
             position = _next_line(data, position)
     if not sections and data.strip():
         raise DiffMismatchError(
@@ -78,6 +88,20 @@ def parse_patch(data: bytes) -> Diff:
     prefixes = Prefixes(filter(None, sides))
     names = [_names(section, each, prefixes) for section, each in zip(sections, sides, strict=True)]
     return Diff(data, tuple(_change(section, *paths) for section, paths in zip(sections, names, strict=True)))
+
+
+def _refuse_another_form(data: bytes, position: int, *, is_message: bool) -> None:
+    """Refuse what stands between the files of a patch and is a diff for other programs, though none in this form.
+
+    The message of a commit, as `git log` and `git show` indent it, may quote a diff.
+    """
+    if _NORMAL.match(data, position):
+        raise DiffMismatchError("the patch has normal diffs in it", hint="Use unified diffs: diff -u, git diff")
+    shifted = _SHIFTED.match(data, position)
+    if shifted and not (is_message and shifted[1] == MESSAGE_INDENT):
+        raise DiffMismatchError(
+            "the patch has a diff in it that is indented or quoted", hint="Cut it out, or let it begin at the margin"
+        )
 
 
 def _refuse_unreadable(data: bytes) -> None:
@@ -154,7 +178,9 @@ def _git_section(data: bytes, position: int) -> tuple[_Section, int]:
             extended[match.group(1)] = match.group(2)
         elif data.startswith((b"Binary files ", b"GIT binary patch"), position):
             is_binary = True
-        elif not data.startswith((b"index ", b"similarity ", b"dissimilarity "), position) and not is_binary:
+        elif not data.startswith((b"index ", b"similarity ", b"dissimilarity "), position) and not (
+            is_binary and _BINARY.match(data, position)
+        ):
             break
         position = _next_line(data, position)
     return _Section(first, old, new, extended, hunks, is_binary), position
