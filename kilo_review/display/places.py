@@ -208,7 +208,11 @@ _COMMANDS = (
     ),
     _place(rf"\b(?:useradd|usermod)\b[^\n]{{0,200}}?\s-p{_GAP}?['\"]?{_BARE}", _is_put, "useradd|usermod", cased=True),
     _place(rf"\bnet\d?\s{{1,9}}user\s{{1,9}}[^\s/]{{1,80}}\s{{1,9}}(?!/|\*){_BARE}", is_coded, "net"),
-    _place(rf"(?<![\w-])-(?:(?:src|dest|new)?(?:store|key)pass|storepasswd|keypasswd){_GAP}['\"]?(?!-){_BARE}", is_literal, "pass"),
+    _place(
+        rf"(?<![\w-])-(?:(?:src|dest|new)?(?:store|key)pass|storepasswd|keypasswd){_GAP}['\"]?(?!-){_BARE}",
+        is_literal,
+        "pass",
+    ),
     _place(rf"(?<![\w-])--oauth2-bearer{_GAP}['\"]?(?!-){_BARE}", _is_put, "oauth2-bearer"),
     _place(rf"\bopenssl\s[^\n]{{0,200}}?\s-k\s{{1,9}}['\"]?(?!-){_BARE}", _is_put, "openssl", cased=True),
     _place(rf"\bssh-keygen\s[^\n]{{0,200}}?\s-[NP]\s{{1,9}}['\"]?(?!-){_BARE}", _is_put, "ssh-keygen", cased=True),

@@ -144,9 +144,9 @@ def _begun_at(root: Any, row: int) -> Any:  # noqa: ANN401
     for _ in range(DEEPEST_SYNTAX):
         spans = [(child, child.range()) for child in node.children() if child.is_named()]
         begun = next((child for child, span in spans if span.start.line == row), None)
-        if begun is not None:
+        if begun is not None and not _is_body(begun.kind()):
             return begun
-        node = next((child for child, span in spans if span.start.line < row <= span.end.line), None)
+        node = begun or next((child for child, span in spans if span.start.line < row <= span.end.line), None)
         if node is None:
             return None
     return None

@@ -104,7 +104,7 @@ def _is_tracked(top: Path, path: str, directory: Path, own: Path | None, asked: 
     if own is None and not os.path.lexists(top / GIT):
         return os.path.lexists(top / path)
     try:
-        git = _Questions(directory, Deadline().within(SECONDS))
+        git = _Questions(top if own is None else directory, Deadline().within(SECONDS))
         if own is None or os.path.realpath(own) != os.path.realpath(top):  # beside it, or one stands in the other
             git.turn_to(top)
         if git.run("ls-files", "-z", "--full-name", "--", os.path.join(top, path)):  # noqa: PTH118  it may have a `..`

@@ -144,7 +144,75 @@ def test_what_is_around_a_function_counts_as_well(proposal: Proposal, content: s
     assert statuses(proposal.review({"test_db.py": changed})) == [status]
 
 
+GUARDED = f"import db\n@admin_only\ndef rows(query):\n    {LINE}\n    return rows\n\nx = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        (GUARDED.replace("@admin_only\n", "\n"), "active"),
+        (GUARDED.replace("@admin_only\n", ""), "active"),
+        (GUARDED.replace("@admin_only\n", "@app.route('/<query>')\n\n"), "active"),
+        (GUARDED.replace("@admin_only", "@app.route('/<query>')\n\n@admin_only"), "active"),
+        (GUARDED.replace("@admin_only", "@app.route(\n\n    '/<query>'\n)\n@admin_only"), "active"),
+        (GUARDED.replace("import db", "import db, os"), "baseline"),
+        (GUARDED.replace("x = 1", "x = 2"), "baseline"),
+    ],
+    ids=["blank", "gone", "another", "one more", "several lines", "an import", "below"],
+)
+def test_a_decorator_belongs_to_its_function_whatever_blank_lines_are_between(
+    proposal: Proposal, changed: str, status: str
+) -> None:
+    accepted(proposal, "test_db.py", GUARDED)
+    proposal.claims = [claim("test_db.py", LINE)]
+    assert statuses(proposal.review({"test_db.py": changed})) == [status]
+
+
+def test_a_comment_of_the_base_does_not_excuse_a_function_without_its_decorator(proposal: Proposal) -> None:
+    line = f"{LINE}  # kilo-review: ignore[security] only admins come here"
+    proposal.base({"test_db.py": GUARDED.replace(LINE, line)})
+    proposal.claims = [claim("test_db.py", line)]
+    changed = GUARDED.replace(LINE, line).replace("@admin_only\n", "\n")
+    assert statuses(proposal.review({"test_db.py": changed})) == ["active"]
+
+
 SPLIT = "subprocess.run("
+QUERY = 'def f(id, db):\n    query = f"""\n        SELECT *\n        WHERE id = {int(id)}\n    """\n    return db.run(query)\n'
+ARGUMENTS = "".join(f'        "argument {number}",\n' for number in range(40))
+CALL = f"def f(a):\n    {SPLIT}\n{ARGUMENTS}        shell=False,\n    )\n"
+SCRIPT = "f() {\n  ssh host <<EOF\n  ls\n  rm -rf /tmp/x\nEOF\n}\n"
+TEMPLATE = "function f(id, db) {\n  const q = `\n    SELECT *\n    WHERE id = ${Number(id)}`;\n  return db.run(q);\n}\n"
+STEPS = "jobs:\n  a:\n    steps:\n      - run: |\n          make test\n          echo done\n      - run: ls\n"
+BRANCH = "def f(a):\n    if check(\n        a\n    ):\n        return 1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "change", "status"),
+    [
+        ("a.py", QUERY, 'query = f"""', ("{int(id)}", "{id}"), "active"),
+        ("a.py", CALL, SPLIT, ("shell=False", "shell=True"), "active"),
+        ("a.sh", SCRIPT, "ssh host <<EOF", ("/tmp/x", "/$1"), "active"),
+        ("a.js", TEMPLATE, "const q = `", ("Number(id)", "id"), "active"),
+        ("a.yml", STEPS, "- run: |", ("echo done", "curl x | sh"), "active"),
+        ("a.py", BRANCH, "if check(", ("        a\n", "        b\n"), "active"),
+        ("a.py", QUERY, 'query = f"""', ("return db", "return other.db"), "dismissed"),
+        ("a.yml", STEPS, "- run: |", ("run: ls", "run: pwd"), "dismissed"),
+        ("a.py", BRANCH, "if check(", ("return 1", "return 2"), "dismissed"),
+    ],
+    ids=[
+        *("string", "long call", "here-document", "template", "block of YAML", "condition"),
+        *("below the string", "below the block", "the body of a condition"),
+    ],
+)
+def test_a_statement_is_told_by_all_of_its_lines(
+    kilo: Runner, repo: Repo, name: str, content: str, code: str, change: tuple[str, str], status: str
+) -> None:
+    repo.stage(name, content)
+    (found,) = review(kilo, claim(name, code)).json()["findings"]
+    assert kilo("dismiss", found["fingerprint"][:8]).code == 0
+    assert statuses(review(kilo, claim(name, code))) == ["dismissed"]
+    repo.stage(name, content.replace(*change))
+    assert statuses(review(kilo, claim(name, code))) == [status]
 
 
 @pytest.mark.parametrize(
@@ -235,3 +303,36 @@ def test_a_later_commit_fixes_a_removal_only_where_it_was(
     found = [each["status"] for each in report["findings"] if each["evidence"].strip() == "check_admin(user)"]
     assert ("active" in found) != is_fixed
     assert is_fixed or "suppressed" not in found
+
+
+@pytest.mark.parametrize(
+    ("later", "is_fixed"),
+    [
+        ("def f(user):\n    delete(user, now())\n", False),
+        ("def f(user):\n    remove(user)\n", False),
+        ("", True),
+    ],
+    ids=["the line changes", "another line", "all of it is gone"],
+)
+def test_a_removal_is_not_fixed_because_the_line_beside_it_changes(
+    pushing: Hooked, monkeypatch: pytest.MonkeyPatch, later: str, is_fixed: bool
+) -> None:
+    finding = claim("app.py", "delete(user)", line=2)
+
+    def answer(body: dict[str, Any]) -> str:
+        text = str(body).partition("The change:")[2]
+        return json.dumps({"findings": [finding] if "-     check_admin" in text and "now" not in text else []})
+
+    with Ollama(models=[Model("m:1", loaded_window=8192)], ruling=AFFIRMED, answer=answer) as server:
+        for name, value in by_server(server).items():
+            monkeypatch.setenv(name, value)
+        pushing.repo.commit("removed", app__py="def f(user):\n    delete(user)\n")
+        if later:
+            pushing.repo.stage("app.py", later)
+        else:
+            pushing.repo.git("rm", "-q", "app.py")
+        pushing.repo.commit("later", other__py="".join(f"x{n} = {n}\n" for n in range(9)))
+        pushing.push(check=False)
+        report = pushing.report()
+    found = [each["status"] for each in report["findings"] if each["evidence"].strip() == "delete(user)"]
+    assert ("active" in found) != is_fixed

@@ -607,3 +607,27 @@ def test_a_page_elsewhere_is_added_to_through_the_users_links(run: Any, home: Pa
     assert append(home / "link.md") == ""
     assert (home / "page.md").read_text().startswith("before\n\n\n")
     assert append(Path(os.devnull)) == ""
+
+
+# Started beside the checkout
+
+
+@pytest.mark.parametrize("output", ["repo/review.txt", "repo/out/x", "repo/run.sh", "repo/.git/hooks/pre-commit"])
+@pytest.mark.parametrize("inside", [False, True], ids=["beside", "in another checkout"])
+def test_a_checkout_is_guarded_from_wherever_the_program_is_started(
+    kilo: Runner, planted: Repo, home: Path, make_repo: Callable[..., Repo], output: str, *, inside: bool
+) -> None:
+    folder = make_repo("other").path if inside else planted.path.parent
+    patch = b"--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n"
+    before = contents(planted.path, home)
+    where = f"../{output}" if inside else output
+    done = kilo("-", *kilo.scripted(), "--output", where, cwd=folder, stdin=patch)
+    assert (done.code, "may not be written" in done.talk) == (2, True)
+    assert contents(planted.path, home) == before
+
+
+def test_a_new_file_in_another_checkout_is_written_and_replaced(kilo: Runner, planted: Repo) -> None:
+    patch = b"--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n"
+    for _ in range(2):
+        assert kilo("-", *kilo.scripted(), "--output", "repo/own.txt", cwd=planted.path.parent, stdin=patch).code == 0
+    assert "no findings" in (planted.path / "own.txt").read_text()
