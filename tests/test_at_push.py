@@ -254,3 +254,39 @@ def test_a_shallow_clone_says_what_it_does_not_know(
     assert b"nothing new is pushed" in done.stdout + done.stderr
     told = shallow.push("other", "HEAD:refs/heads/new", check=False)
     assert b"not in this clone" in told.stdout + told.stderr
+
+
+# Pushes to an address
+
+
+@pytest.fixture
+def forked(pushing: Hooked, server: Ollama, make_repo: Callable[..., Repo]) -> str:
+    """The address of `origin`, written in another way; a fork of which has a defect that `main` now has, too."""
+    server.answer = finding("critical")
+    make_repo("evil.git", "--bare")
+    pushing.repo.git("remote", "add", "evil", "../evil.git")
+    pushing.repo.git("checkout", "-q", "-b", "topic")
+    quietly(pushing, bad__py=BAD)
+    pushing.repo.git("push", "-q", "--no-verify", "evil", "topic")
+    pushing.repo.git("checkout", "-q", "main")
+    pushing.repo.git("merge", "-q", "--ff-only", "evil/topic")
+    return "../remote.git"
+
+
+@pytest.mark.parametrize("branch", ["main", "new"])
+def test_what_some_fork_has_is_new_at_an_address(pushing: Hooked, forked: str, branch: str) -> None:
+    done = pushing.push(forked, f"main:{branch}", check=False)
+    assert done.returncode == 1
+    assert pushing.report()["blocking"] is True
+
+
+def test_what_the_remote_with_that_address_has_is_not_new(pushing: Hooked, forked: str, server: Ollama) -> None:
+    pushing.repo.git("push", "-q", "--no-verify", "origin", "main")
+    pushing.push(pushing.repo.out("remote", "get-url", "origin"), "main:new")
+    assert chats(server) == []
+
+
+def test_a_remote_whose_name_has_a_slash_is_no_address(pushing: Hooked, forked: str, server: Ollama) -> None:
+    pushing.repo.git("remote", "rename", "evil", "team/evil")
+    pushing.push("team/evil", "main:new")
+    assert chats(server) == []

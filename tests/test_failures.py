@@ -104,6 +104,21 @@ def test_installing_fails_in_its_own_words(repo: Repo, here: Here, monkeypatch: 
     assert "Set HOME" in done.talk
 
 
+def test_an_empty_home_is_none(kilo: Runner, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL"):
+        monkeypatch.delenv(name, raising=False)
+    done = kilo("install", "--global", env={"HOME": ""})
+    assert (done.code, "Set HOME" in done.talk) == (2, True)
+
+
+def test_a_hooks_path_that_is_no_folder_is_named(kilo: Runner, repo: Repo) -> None:
+    repo.git("config", "core.hooksPath", "/dev/null")
+    done = kilo("install")
+    assert done.code == 2
+    assert "core.hooksPath is /dev/null, which is no folder" in done.talk
+    assert "git config --unset core.hooksPath" in done.talk
+
+
 @pytest.mark.parametrize("command", ["install", "uninstall"])
 def test_a_reader_who_leaves_does_not_make_installing_fail(repo: Repo, kilo: Runner, command: str) -> None:
     if command == "uninstall":

@@ -26,7 +26,7 @@ FAMILIES = {each.family for each in INJECTIONS}
 GUTTER = r"(?: {0,3}\d+|    ) [+ -](?= |$)"
 QUESTION = (
     r"Somebody claims that (?:(?:line \d+, `[^`\n]*`,|the removal of the line `[^`\n]*`|moving the line `[^`\n]*` to line"
-    r" \d+) is wrong|the change makes line \d+, `[^`\n]*`, wrong) \(bug\)\."
+    r" \d+) is wrong(?:, or the removal of the same line elsewhere is wrong)?|the change makes line \d+, `[^`\n]*`, wrong) \(bug\)\."
 )
 MOST = 50
 

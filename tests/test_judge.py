@@ -83,6 +83,8 @@ def test_a_readable_reply(text: str) -> None:
         ("[" * 10_000, "not JSON"),
         ("<think>Let me look at", "still thinking"),
         (reply(*[ITEM] * 51), "51 findings"),
+        (f'{{"findings": []}}\n{json.dumps(ITEM)}', "beside its list"),
+        (f'Here: {json.dumps(ITEM)} and so {{"findings": []}}', "beside its list"),
     ],
     ids=lambda text: text[:24],
 )
@@ -382,6 +384,12 @@ def test_a_quote_of_several_lines_spans_them() -> None:
     assert place("total = sum(items)\nsomething else")[1:3] == (11, 11)
 
 
+def test_a_blank_line_in_a_quote_is_found_with_and_without_its_gutter() -> None:
+    among = pieces(b"--- a/src/a.py\n+++ b/src/a.py\n@@ -0,0 +1,3 @@\n+    x = 1\n+\n+    y = 2\n")
+    for quote in ("x = 1\n\ny = 2", "   1 +     x = 1\n   2 +\n   3 +     y = 2"):
+        assert place(quote, among=among)[1:3] == (1, 3)
+
+
 @pytest.mark.parametrize("code", ["import os", "", "   ", "=", "items", "1"])
 def test_what_is_not_there_is_unanchored(code: str) -> None:
     assert place(code)[4] is Status.UNANCHORED
@@ -425,6 +433,8 @@ def test_duplicates_are_merged_and_the_worst_stays() -> None:
         ("Wrong: 'x' is null!", "wrong x is null", 1),
         ("it fails (always)", "it fails (always).", 1),
         ("a.b fails", "a b fails", 2),
+        ("a may be None", "A may be None", 1),  # the beginning of a sentence
+        ("the value a is None", "the value A is None", 2),
     ],
 )
 def test_findings_that_differ_in_an_operator_are_two(one: str, other: str, expected: int) -> None:

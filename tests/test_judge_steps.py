@@ -26,10 +26,13 @@ from kilo_review.judge.contradict import ALREADY_SO, REACH, REPLACED, UNTOUCHED,
 from kilo_review.judge.parse import Claim
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code, mark_blocking
 from kilo_review.judge.suppress import ignores_for, ignores_in, numbered, target_of
-from kilo_review.judge.verify import NO_INPUT, NOT_SHOWN, Ruling, is_due, ruled
+from kilo_review.judge.verify import NO_INPUT, NOT_SHOWN, Ruling, claim_of, is_due, ruled
 from kilo_review.judge.vote import is_decided, majority
 from kilo_review.outcome import Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage, summed
+from kilo_review.plan.chunk import TokenMeter, pieces_of
+from kilo_review.plan.context import Context
 from kilo_review.source.diff import Hunk, Line
+from kilo_review.source.patch import parse_patch
 
 CLAIM = Claim("x = 1", "a.py", 1, "p", Severity.MAJOR, "t", Category.BUG)
 
@@ -565,3 +568,25 @@ def test_a_comment_may_name_several_categories() -> None:
     (told,) = ignores_in({1: "x  /* kilo-review: Ignore[bug, Security,] :- why */"}, "a.c").values()
     assert (told.categories, told.reason, told.problem) == (frozenset({"bug", "security"}), "why", "")
     assert ignores_in({1: "x = 'kilo-review: no comment'", 2: "kilo-review: ignore[bug] why"}, "a.c") == {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "number", "question"),
+    [
+        (["-x = 1", "+x = 1  ", "+y = 2"], 1, "moving the line `x = 1` to line 1 is wrong"),
+        (
+            ["+x = 1", " a", "-x = 1"],
+            1,
+            "line 1, `x = 1`, is wrong, or the removal of the same line elsewhere is wrong",
+        ),
+        (["+x = 1", " a"], 1, "line 1, `x = 1`, is wrong"),
+        ([" x = 1", "+a"], 1, "the change makes line 1, `x = 1`, wrong"),
+    ],
+)
+def test_a_claim_says_what_may_be_wrong_about_a_line(lines: list[str], number: int, question: str) -> None:
+    counts = [sum(line[0] in signs for line in lines) for signs in (" -", " +")]
+    diff = parse_patch(f"--- a/a.py\n+++ b/a.py\n@@ -1,{counts[0]} +1,{counts[1]} @@\n{chr(10).join(lines)}\n".encode())
+    (hunk,) = diff.files[0].hunks
+    (piece,) = pieces_of(diff.files[0], hunk, diff.lines(hunk), Context(), TokenMeter(), 4000)
+    finding = Finding("a.py", number, number, Severity.MAJOR, Category.BUG, "t", "m", "x = 1")
+    assert claim_of(finding, piece) == question

@@ -184,6 +184,23 @@ def test_a_quoted_mark_is_no_finding(repo: Repo, run: Run) -> None:
     assert finding["status"] == "refuted"
 
 
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [(f"x = 1  # {LEFT_OUT}", f"x  = 1  # {LEFT_OUT} "), (LEFT_OUT, "y = 1")],
+    ids=["a comment of the change", "no such line"],
+)
+def test_the_mark_alone_refutes_nothing(repo: Repo, run: Run, code: str, line: str) -> None:
+    repo.stage("a.py", f"{line}\n")
+    claim = {"file": "a.py", "line": 1, "problem": "p", "severity": "critical", "title": "t", "type": "bug"}
+    found = run("--format", "json", replies=({"findings": [{**claim, "code": code + "?"}]},)).json()["findings"]
+    assert [each["status"] for each in found] in (["unanchored"], ["active"])
+
+
+def test_a_dry_run_counts_what_is_sent(repo: Repo, run: Run) -> None:
+    repo.stage("logo.py", f'x = 1\nLOGO = "{BLOB}"\ny = 2\n')
+    assert "about 1 request of the model" in run("--dry-run").text
+
+
 def test_a_hook_promises_only_what_a_later_review_can_do(
     repo: Repo, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip

@@ -347,7 +347,7 @@ def test_without_anything_to_review_no_folder_is_looked_through(
 def test_files_that_are_no_text_or_too_many(tmp_path: Path) -> None:
     folder = tmp_path / ".kilocode" / "rules"
     folder.mkdir(parents=True)
-    (folder / "a.md").write_bytes(b"\xff\xfe")
+    (folder / "a.md").write_bytes(b"\xe9t\xe9\n")
     with pytest.raises(ConfigError, match="is not UTF-8"):
         load(tmp_path)
     (folder / "a.md").write_text("  \n")
@@ -356,6 +356,12 @@ def test_files_that_are_no_text_or_too_many(tmp_path: Path) -> None:
         (folder / f"{number}.md").write_text("x")
     with pytest.raises(ConfigError, match="500 are the limit"):
         load(tmp_path)
+
+
+def test_rules_in_utf_16_are_read_and_a_folder_is_none(tmp_path: Path) -> None:
+    (tmp_path / "REVIEW.md").write_bytes("Réview\n".encode("utf-16"))
+    (tmp_path / "AGENTS.md").mkdir()
+    assert [rule.text for rule in load(tmp_path).every] == ["Réview\n"]
 
 
 def test_patterns_and_languages() -> None:

@@ -16,11 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kilo_review.deadline import PACE, Deadline
 from kilo_review.finding import Category, Severity, Status
 from kilo_review.judge import bidi, invisible
 from kilo_review.judge.categories import Switch, Switchboard
+from kilo_review.judge.places import Row
 from kilo_review.judge.suppress import ignores_for, ignores_in
-from kilo_review.judge.unicode import deceptive
+from kilo_review.judge.unicode import deceptive, search
 from kilo_review.source.diff import Line
 from kilo_review.source.patch import parse_patch
 
@@ -629,3 +631,28 @@ def test_a_comment_with_a_reason_takes_it_out_and_removed_lines_are_not_judged(k
     repo.stage("u.py", "x = 1  # \u202e admin  kilo-review: ignore[unicode] a test of ours\n")
     report = kilo("--provider", "scripted", "--format", "json").json()
     assert [(found["line"], found["status"]) for found in report["findings"]] == [(1, "suppressed")]
+
+
+def test_a_long_line_of_look_alikes_is_searched_word_by_word_with_a_look_at_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each word costs the same, and the time limit holds between them."""
+    looks: list[float] = []
+
+    def cap(_self: Deadline, timeout: float) -> float:
+        looks.append(timeout)
+        return timeout
+
+    monkeypatch.setattr(Deadline, "cap", cap)
+    line = Line("+", None, 1, "\u0430 " * 2_000)
+    counted: list[None] = []
+    original = Row.__dict__["code"].func
+
+    def code(row: Row) -> str:
+        counted.append(None)
+        return str(original(row))
+
+    monkeypatch.setattr(Row, "code", property(code))
+    list(search("a.py", [line], deadline=Deadline(60.0)))
+    assert len(looks) >= 2_000 // PACE
+    assert len(counted) <= 4
