@@ -153,14 +153,73 @@ def test_two_branches_that_it_may_have_begun_from_are_no_answer(forge: Forge, ki
     assert "--base" in told.talk
 
 
-def test_unpushed_commits_of_the_only_branch_are_compared_with_the_remotes(forge: Forge, kilo: Runner) -> None:
-    forge.hub.git("branch", "-D", "feature")
-    made = clone(forge, branch="develop")
-    made.git("checkout", "-q", "-b", "develop")
+def on_its_own(made: Repo) -> None:
+    """The branch has the name that the remote knows it by."""
+    made.git("checkout", "-q", "-b", "feature")
+
+
+def renamed(made: Repo) -> None:
+    made.git("checkout", "-q", "-b", "mine")
+    made.git("branch", "-q", "--set-upstream-to=origin/feature")
+
+
+def unattached(made: Repo) -> None:
+    made.git("checkout", "-q", "--detach")
+
+
+def unattached_on_a_branch(made: Repo) -> None:
+    """As `git checkout --detach` leaves it: the branch still points there."""
+    renamed(made)
+    made.commit("more", more__py="x = 1\n")
+    made.git("checkout", "-q", "--detach")
+
+
+def unattached_beside_another(made: Repo) -> None:
+    made.git("update-ref", "refs/remotes/origin/other", made.out("commit-tree", "-m", "other", "HEAD^{tree}"))
+
+
+def with_identity(made: Repo) -> Repo:
     for name, value in (("user.name", "Tester"), ("user.email", "tester@example.invalid")):
         made.git("config", name, value)
+    return made
+
+
+@pytest.mark.parametrize("begin", [on_its_own, renamed, unattached, unattached_on_a_branch, unattached_beside_another])
+def test_a_branch_is_not_compared_with_itself(forge: Forge, kilo: Runner, begin: Callable[[Repo], None]) -> None:
+    """The bug is pushed, and the newest commit is not: the clone knows no other branch that it could have begun from."""
+    made = with_identity(clone(forge))
+    begin(made)
+    made.commit("mine", mine__py="x = 1\n")
+    told = kilo("branch", "--dry-run", cwd=made.path)
+    assert told.code == 2
+    assert "--base" in told.talk
+    done = run(kilo, made, {"CI": "true"}, "--no-fetch")
+    assert done.code == 3
+    assert "--base" in done.talk
+    assert paths(kilo("branch", "--dry-run", "--format", "json", "--base", forge.at("develop"), cwd=made.path)) > WHOLE
+    assert paths(run(kilo, made, {"CI": "true"})) > WHOLE
+
+
+def test_a_branch_that_begins_from_an_unpublished_one_is_compared_with_it(forge: Forge, kilo: Runner) -> None:
+    made = with_identity(clone(forge))
+    made.git("checkout", "-q", "-b", "stacked")
     made.commit("mine", mine__py="x = 1\n")
     assert paths(kilo("branch", "--dry-run", "--format", "json", cwd=made.path)) == {"mine.py"}
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_unpushed_commits_of_the_default_branch_are_compared_with_the_remotes(
+    forge: Forge, kilo: Runner, is_told: bool
+) -> None:
+    forge.hub.git("branch", "-D", "feature")
+    made = with_identity(clone(forge, branch="develop"))
+    made.git("checkout", "-q", "-b", "develop")
+    made.commit("mine", mine__py="x = 1\n")
+    if is_told:
+        made.git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/develop")
+    done = kilo("branch", "--dry-run", "--format", "json", cwd=made.path)
+    assert done.code == (0 if is_told else 2)
+    assert not is_told or paths(done) == {"mine.py"}
 
 
 @some_systems
