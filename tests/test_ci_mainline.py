@@ -236,6 +236,69 @@ def test_of_several_commits_on_the_default_branch_the_newest_does_not_pass_for_a
     assert paths(run(kilo, made, environment, "--base", forge.at("develop~2"))) == WHOLE
 
 
+def by_jenkins(branch: str) -> Callable[[Forge], dict[str, str]]:
+    return lambda forge: variables(JENKINS_URL="http://127.0.0.1", GIT_BRANCH=branch, GIT_COMMIT=forge.at("develop"))
+
+
+def by_buildkite(branch: str) -> Callable[[Forge], dict[str, str]]:
+    return lambda forge: SYSTEMS["buildkite"](forge, branch) | {"BUILDKITE_COMMIT": forge.at("develop")}
+
+
+SPELT: dict[str, Callable[[Forge], dict[str, str]]] = {
+    "jenkins, detached": by_jenkins("detached"),
+    "jenkins, plain": by_jenkins("develop"),
+    "jenkins, origin": by_jenkins("origin/develop"),
+    "jenkins, another remote": by_jenkins("upstream/develop"),
+    "jenkins, full": by_jenkins("refs/heads/develop"),
+    "jenkins, full of the remote": by_jenkins("refs/remotes/origin/develop"),
+    "jenkins, full of another remote": by_jenkins("refs/remotes/upstream/develop"),
+    "jenkins, HEAD of the remote": by_jenkins("origin/HEAD"),
+    "jenkins, commit": lambda forge: by_jenkins(forge.at("develop"))(forge),
+    "jenkins, unknown": by_jenkins("elsewhere/develop"),
+    "jenkins, no branch's name": by_jenkins("a..b"),
+    "buildkite, HEAD": by_buildkite("HEAD"),
+    "buildkite, full": by_buildkite("refs/heads/develop"),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELT)
+@pytest.mark.parametrize("words", [(), ("--no-fetch",)])
+def test_a_build_of_the_default_branch_is_told_however_it_is_spelt(
+    forge: Forge, kilo: Runner, spelling: str, words: tuple[str, ...]
+) -> None:
+    forge.hub.git("merge", "-q", "--ff-only", "feature")
+    made = clone(forge, branch="develop")
+    of_clone(made)
+    made.git("remote", "add", "upstream", made.out("remote", "get-url", "origin"))
+    made.git("fetch", "-q", "upstream", "+refs/heads/develop:refs/remotes/upstream/develop")
+    done = run(kilo, made, SPELT[spelling](forge), *words)
+    assert done.code == 3, done.text
+    assert "--base" in done.talk
+
+
+@pytest.mark.parametrize("spelling", ["jenkins, detached", "buildkite, HEAD"])
+def test_a_build_of_an_earlier_commit_of_the_default_branch_is_not_called_clean(
+    forge: Forge, kilo: Runner, spelling: str
+) -> None:
+    """Two pushes in a row: the first build starts when the second one has landed."""
+    forge.hub.git("merge", "-q", "--ff-only", "feature")
+    environment = SPELT[spelling](forge)
+    made = clone(forge, branch="develop", depth=1)
+    forge.hub.commit("second", second__py="x = 1\n")
+    assert run(kilo, made, environment).code == 3
+
+
+@pytest.mark.parametrize("branch", ["topic", "upstream/topic"])
+def test_a_branch_without_a_commit_of_its_own_brings_nothing_new(forge: Forge, kilo: Runner, branch: str) -> None:
+    """It is named, and the remote has it."""
+    forge.hub.git("branch", branch, "develop")
+    environment = by_jenkins(f"origin/{branch}")(forge)
+    made = clone(forge, branch=branch, depth=1)
+    made.git("remote", "add", "upstream", "/nowhere")
+    assert paths(run(kilo, made, environment)) == set()
+    assert paths(run(kilo, forge.clone(checkout="develop"), environment)) == set()
+
+
 @some_systems
 def test_a_repository_of_one_commit_is_reviewed_whole(forge: Forge, kilo: Runner, system: str) -> None:
     forge.hub.git("branch", "-D", "feature")

@@ -80,7 +80,13 @@ def _checked(pipeline: Pipeline) -> Pipeline:
             raise wrong(f"the id of a commit ({name})", getattr(pipeline, name))
     if pipeline.head_refs and not re.match(NUMBER, pipeline.number):
         raise wrong("the number of a pull request", pipeline.number)
-    return pipeline._replace(**found)
+    return pipeline._replace(branch=_branch(pipeline.branch), **found)
+
+
+def _branch(word: str) -> str:
+    """Return a branch without where it is kept, but for the name of a remote; "" for a commit."""
+    name = word.removeprefix("refs/heads/").removeprefix("refs/remotes/")
+    return "" if name in NAMELESS or re.match(ID, name.lower()) else name
 
 
 def _is_of_request(name: str) -> bool:
@@ -219,8 +225,8 @@ def _jenkins(environment: Mapping[str, str]) -> Pipeline:
 
 def _branch_of_jenkins(environment: Mapping[str, str]) -> str:
     """Return the branch that is built; "" where nothing tells, as in a checkout of a commit."""
-    given = (environment.get(name, "").removeprefix("origin/") for name in _BRANCHES_OF_JENKINS)
-    return next((name for name in given if name not in NAMELESS and not re.match(ID, name)), "")
+    given = (_branch(environment.get(name, "")).removeprefix("origin/") for name in _BRANCHES_OF_JENKINS)
+    return next((name for name in given if name not in NAMELESS), "")
 
 
 def _woodpecker(environment: Mapping[str, str]) -> Pipeline:

@@ -55,6 +55,21 @@ def tip_of(repo: Repository, branch: str) -> str | None:
     return found.tip if found else None
 
 
+def plain_name(repo: Repository, branch: str) -> str:
+    """Return a branch without its remote, as `upstream/topic` is `topic`; "" for what can be called no branch.
+
+    Where a remote has a branch of that whole name, it is meant.
+    """
+    if not repo.is_reference(HERE + branch):
+        return ""
+    places = _places(repo)
+    if any(repo.commit(place + branch) for place in places[:-1]):
+        return branch
+    remotes = (place.removeprefix("refs/remotes/") for place in places[:-1])
+    name = next((branch.removeprefix(remote) for remote in remotes if branch.startswith(remote)), branch)
+    return "" if name == "HEAD" else name
+
+
 def _places(repo: Repository) -> list[str]:
     """Return where branches may be: those of `origin` first, the local ones last."""
     remotes = repo.run("remote").decode("utf-8", "surrogateescape").split()
