@@ -75,6 +75,28 @@ def of_old_gitea(forge: Forge) -> dict[str, str]:
     return forge.event("issue_comment", facts, FORGEJO_ACTIONS="true", GITHUB_SHA=forge.at("main"))
 
 
+def commented_in_gitea(forge: Forge, **facts: Any) -> dict[str, str]:
+    """Gitea's own name for a comment on a request."""
+    return forge.event("pull_request_comment", facts, GITEA_ACTIONS="true", GITHUB_SHA=forge.at("main"))
+
+
+def by_issue(forge: Forge) -> dict[str, str]:
+    return commented_in_gitea(forge, is_pull=True, issue={"number": 7})
+
+
+def by_issue_alone(forge: Forge) -> dict[str, str]:
+    forge.hub.git("update-ref", "-d", "refs/pull/7/merge")
+    return commented_in_gitea(forge, issue={"number": 7, "pull_request": None})
+
+
+def by_request(forge: Forge) -> dict[str, str]:
+    return commented_in_gitea(forge, is_pull=True, issue={"number": 7}, pull_request=request(forge))
+
+
+def by_number(forge: Forge) -> dict[str, str]:
+    return commented_in_gitea(forge, is_pull=True, number=7)
+
+
 def request(forge: Forge, repository: int = 1) -> dict[str, Any]:
     return {
         "number": 7,
@@ -112,6 +134,10 @@ KNOWN: dict[str, Callable[[Forge], dict[str, str]]] = {
     "issue_comment": commented,
     "issue_comment of Gitea": of_gitea,
     "issue_comment of an older Gitea": of_old_gitea,
+    "pull_request_comment": by_issue,
+    "pull_request_comment without is_pull": by_issue_alone,
+    "pull_request_comment with the request": by_request,
+    "pull_request_comment with the number alone": by_number,
     "pull_request_review": reviewed("pull_request_review"),
     "pull_request_review_comment": reviewed("pull_request_review_comment"),
     "pull_request_target": reviewed("pull_request_target"),
