@@ -29,7 +29,7 @@ IN_CI = bool(os.environ.get("CI"))
 FOREIGN_VARIABLES = (
     *("GIT_", "KILO_REVIEW_", "PRE_COMMIT", "OLLAMA_", "LM_API_TOKEN", "SKIP", "NO_COLOR"),
     *("CI", "GITHUB_", "GITEA_", "FORGEJO_", "GITLAB_", "BITBUCKET_", "BUILD_", "SYSTEM_", "TF_BUILD", "JENKINS_"),
-    *("BUILDKITE", "CHANGE_", "CIRCLE", "DRONE", "GERRIT_", "ghprb", "gitlab"),
+    *("BUILDKITE", "CHANGE_", "CIRCLE", "DRONE", "GERRIT_", "bbprb", "ghprb", "gitee", "gitlab", "pullRequestId"),
 )
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 GIT_CONFIG = """\

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kilo_review.source import actions, ci
 from kilo_review.source.change import of_repository
 from kilo_review.source.repo import Repository
 from kilo_review.source.target import Request
@@ -19,11 +22,11 @@ from tests.hooked import by_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.conftest import Repo, Result, Runner
 
 OWN = {"app.py"}
+PAGE = (Path(__file__).parent.parent / "docs" / "ci.md").read_text()
 CODE = "return sum(items) / len(items)"
 FOUND = {
     "file": "app.py",
@@ -75,6 +78,28 @@ def of_old_gitea(forge: Forge) -> dict[str, str]:
     return forge.event("issue_comment", facts, FORGEJO_ACTIONS="true", GITHUB_SHA=forge.at("main"))
 
 
+def commented_in_gitea(forge: Forge, **facts: Any) -> dict[str, str]:
+    """Gitea's own name for a comment on a request."""
+    return forge.event("pull_request_comment", facts, GITEA_ACTIONS="true", GITHUB_SHA=forge.at("main"))
+
+
+def by_issue(forge: Forge) -> dict[str, str]:
+    return commented_in_gitea(forge, is_pull=True, issue={"number": 7})
+
+
+def by_issue_alone(forge: Forge) -> dict[str, str]:
+    forge.hub.git("update-ref", "-d", "refs/pull/7/merge")
+    return commented_in_gitea(forge, issue={"number": 7, "pull_request": None})
+
+
+def by_request(forge: Forge) -> dict[str, str]:
+    return commented_in_gitea(forge, is_pull=True, issue={"number": 7}, pull_request=request(forge))
+
+
+def by_number(forge: Forge) -> dict[str, str]:
+    return commented_in_gitea(forge, is_pull=True, number=7)
+
+
 def request(forge: Forge, repository: int = 1) -> dict[str, Any]:
     return {
         "number": 7,
@@ -112,6 +137,10 @@ KNOWN: dict[str, Callable[[Forge], dict[str, str]]] = {
     "issue_comment": commented,
     "issue_comment of Gitea": of_gitea,
     "issue_comment of an older Gitea": of_old_gitea,
+    "pull_request_comment": by_issue,
+    "pull_request_comment without is_pull": by_issue_alone,
+    "pull_request_comment with the request": by_request,
+    "pull_request_comment with the number alone": by_number,
     "pull_request_review": reviewed("pull_request_review"),
     "pull_request_review_comment": reviewed("pull_request_review_comment"),
     "pull_request_target": reviewed("pull_request_target"),
@@ -218,6 +247,45 @@ def test_an_event_that_names_no_request_is_no_review_of_the_default_branch(
     assert event in done.talk
     assert "--base" in done.talk
     assert paths(plan(kilo, made, environment, "--base", "HEAD~1")) == {"other.py"}
+
+
+@pytest.mark.parametrize("event", sorted(actions.OF_A_COMMIT))
+def test_an_event_about_a_commit_is_for_what_the_default_branch_has_not(forge: Forge, kilo: Runner, event: str) -> None:
+    environment = forge.event(event, {}, GITHUB_REF="", GITHUB_SHA=forge.at("topic"))
+    made = forge.clone(checkout="topic")
+    assert paths(plan(kilo, made, environment)) == OWN
+    assert ci.is_proposal(environment)
+
+
+@pytest.mark.parametrize("event", sorted(actions.OF_A_COMMIT))
+@pytest.mark.parametrize("revision", ["main", "main~1"])
+def test_a_commit_of_the_default_branch_is_not_called_clean(
+    forge: Forge, kilo: Runner, event: str, revision: str
+) -> None:
+    environment = forge.event(event, {}, GITHUB_REF="", GITHUB_SHA=forge.at(revision))
+    done = plan(kilo, forge.clone(checkout="main"), environment)
+    assert done.code == 3
+    assert "--base" in done.talk
+
+
+ABOUT_REQUESTS: dict[str, dict[str, Any]] = {
+    "issues": {"issue": {"number": 7, "pull_request": {}}},
+    "pull_request_comment": {"issue": {"number": 7}},
+    "an event of tomorrow": {"pull_request": {"number": 7}},
+}
+
+
+@pytest.mark.parametrize("event", ABOUT_REQUESTS)
+def test_an_event_whose_description_holds_a_request_is_about_it(forge: Forge, kilo: Runner, event: str) -> None:
+    environment = forge.event(event, ABOUT_REQUESTS[event], GITHUB_REF="refs/heads/main", GITHUB_SHA=forge.at("main"))
+    assert paths(plan(kilo, forge.clone(checkout="main"), environment)) == OWN
+
+
+def test_the_table_of_events_is_complete() -> None:
+    rows = re.findall(r"(?m)^\| (.*`.*) \| .* \|$", PAGE.partition("| event |")[2].partition("\n\n")[0])
+    named = {word for row in rows for word in re.findall(r"`(\w+)`", row)}
+    known = actions.OF_A_BRANCH | actions.OF_A_COMMIT | actions.ABOUT_A_RUN | actions.OF_THE_BASE
+    assert named >= (known - {"push"}) | {"merge_group", "repository_dispatch", "issues", "issue_comment"}
 
 
 def test_a_run_that_follows_a_push_reviews_what_was_pushed(forge: Forge, kilo: Runner) -> None:

@@ -153,14 +153,73 @@ def test_two_branches_that_it_may_have_begun_from_are_no_answer(forge: Forge, ki
     assert "--base" in told.talk
 
 
-def test_unpushed_commits_of_the_only_branch_are_compared_with_the_remotes(forge: Forge, kilo: Runner) -> None:
-    forge.hub.git("branch", "-D", "feature")
-    made = clone(forge, branch="develop")
-    made.git("checkout", "-q", "-b", "develop")
+def on_its_own(made: Repo) -> None:
+    """The branch has the name that the remote knows it by."""
+    made.git("checkout", "-q", "-b", "feature")
+
+
+def renamed(made: Repo) -> None:
+    made.git("checkout", "-q", "-b", "mine")
+    made.git("branch", "-q", "--set-upstream-to=origin/feature")
+
+
+def unattached(made: Repo) -> None:
+    made.git("checkout", "-q", "--detach")
+
+
+def unattached_on_a_branch(made: Repo) -> None:
+    """As `git checkout --detach` leaves it: the branch still points there."""
+    renamed(made)
+    made.commit("more", more__py="x = 1\n")
+    made.git("checkout", "-q", "--detach")
+
+
+def unattached_beside_another(made: Repo) -> None:
+    made.git("update-ref", "refs/remotes/origin/other", made.out("commit-tree", "-m", "other", "HEAD^{tree}"))
+
+
+def with_identity(made: Repo) -> Repo:
     for name, value in (("user.name", "Tester"), ("user.email", "tester@example.invalid")):
         made.git("config", name, value)
+    return made
+
+
+@pytest.mark.parametrize("begin", [on_its_own, renamed, unattached, unattached_on_a_branch, unattached_beside_another])
+def test_a_branch_is_not_compared_with_itself(forge: Forge, kilo: Runner, begin: Callable[[Repo], None]) -> None:
+    """The bug is pushed, and the newest commit is not: the clone knows no other branch that it could have begun from."""
+    made = with_identity(clone(forge))
+    begin(made)
+    made.commit("mine", mine__py="x = 1\n")
+    told = kilo("branch", "--dry-run", cwd=made.path)
+    assert told.code == 2
+    assert "--base" in told.talk
+    done = run(kilo, made, {"CI": "true"}, "--no-fetch")
+    assert done.code == 3
+    assert "--base" in done.talk
+    assert paths(kilo("branch", "--dry-run", "--format", "json", "--base", forge.at("develop"), cwd=made.path)) > WHOLE
+    assert paths(run(kilo, made, {"CI": "true"})) > WHOLE
+
+
+def test_a_branch_that_begins_from_an_unpublished_one_is_compared_with_it(forge: Forge, kilo: Runner) -> None:
+    made = with_identity(clone(forge))
+    made.git("checkout", "-q", "-b", "stacked")
     made.commit("mine", mine__py="x = 1\n")
     assert paths(kilo("branch", "--dry-run", "--format", "json", cwd=made.path)) == {"mine.py"}
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_unpushed_commits_of_the_default_branch_are_compared_with_the_remotes(
+    forge: Forge, kilo: Runner, is_told: bool
+) -> None:
+    forge.hub.git("branch", "-D", "feature")
+    made = with_identity(clone(forge, branch="develop"))
+    made.git("checkout", "-q", "-b", "develop")
+    made.commit("mine", mine__py="x = 1\n")
+    if is_told:
+        made.git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/develop")
+    done = kilo("branch", "--dry-run", "--format", "json", cwd=made.path)
+    assert done.code == (0 if is_told else 2)
+    assert not is_told or paths(done) == {"mine.py"}
 
 
 @some_systems
@@ -175,6 +234,69 @@ def test_of_several_commits_on_the_default_branch_the_newest_does_not_pass_for_a
     assert "--base" in done.talk
     assert paths(run(kilo, made, environment, "--base", "HEAD~1")) == {"new.py"}
     assert paths(run(kilo, made, environment, "--base", forge.at("develop~2"))) == WHOLE
+
+
+def by_jenkins(branch: str) -> Callable[[Forge], dict[str, str]]:
+    return lambda forge: variables(JENKINS_URL="http://127.0.0.1", GIT_BRANCH=branch, GIT_COMMIT=forge.at("develop"))
+
+
+def by_buildkite(branch: str) -> Callable[[Forge], dict[str, str]]:
+    return lambda forge: SYSTEMS["buildkite"](forge, branch) | {"BUILDKITE_COMMIT": forge.at("develop")}
+
+
+SPELT: dict[str, Callable[[Forge], dict[str, str]]] = {
+    "jenkins, detached": by_jenkins("detached"),
+    "jenkins, plain": by_jenkins("develop"),
+    "jenkins, origin": by_jenkins("origin/develop"),
+    "jenkins, another remote": by_jenkins("upstream/develop"),
+    "jenkins, full": by_jenkins("refs/heads/develop"),
+    "jenkins, full of the remote": by_jenkins("refs/remotes/origin/develop"),
+    "jenkins, full of another remote": by_jenkins("refs/remotes/upstream/develop"),
+    "jenkins, HEAD of the remote": by_jenkins("origin/HEAD"),
+    "jenkins, commit": lambda forge: by_jenkins(forge.at("develop"))(forge),
+    "jenkins, unknown": by_jenkins("elsewhere/develop"),
+    "jenkins, no branch's name": by_jenkins("a..b"),
+    "buildkite, HEAD": by_buildkite("HEAD"),
+    "buildkite, full": by_buildkite("refs/heads/develop"),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELT)
+@pytest.mark.parametrize("words", [(), ("--no-fetch",)])
+def test_a_build_of_the_default_branch_is_told_however_it_is_spelt(
+    forge: Forge, kilo: Runner, spelling: str, words: tuple[str, ...]
+) -> None:
+    forge.hub.git("merge", "-q", "--ff-only", "feature")
+    made = clone(forge, branch="develop")
+    of_clone(made)
+    made.git("remote", "add", "upstream", made.out("remote", "get-url", "origin"))
+    made.git("fetch", "-q", "upstream", "+refs/heads/develop:refs/remotes/upstream/develop")
+    done = run(kilo, made, SPELT[spelling](forge), *words)
+    assert done.code == 3, done.text
+    assert "--base" in done.talk
+
+
+@pytest.mark.parametrize("spelling", ["jenkins, detached", "buildkite, HEAD"])
+def test_a_build_of_an_earlier_commit_of_the_default_branch_is_not_called_clean(
+    forge: Forge, kilo: Runner, spelling: str
+) -> None:
+    """Two pushes in a row: the first build starts when the second one has landed."""
+    forge.hub.git("merge", "-q", "--ff-only", "feature")
+    environment = SPELT[spelling](forge)
+    made = clone(forge, branch="develop", depth=1)
+    forge.hub.commit("second", second__py="x = 1\n")
+    assert run(kilo, made, environment).code == 3
+
+
+@pytest.mark.parametrize("branch", ["topic", "upstream/topic"])
+def test_a_branch_without_a_commit_of_its_own_brings_nothing_new(forge: Forge, kilo: Runner, branch: str) -> None:
+    """It is named, and the remote has it."""
+    forge.hub.git("branch", branch, "develop")
+    environment = by_jenkins(f"origin/{branch}")(forge)
+    made = clone(forge, branch=branch, depth=1)
+    made.git("remote", "add", "upstream", "/nowhere")
+    assert paths(run(kilo, made, environment)) == set()
+    assert paths(run(kilo, forge.clone(checkout="develop"), environment)) == set()
 
 
 @some_systems

@@ -323,6 +323,7 @@ def test_a_rewritten_main_branch_whose_old_tip_is_gone_is_not_reviewed_by_its_ne
 def test_a_new_branch_without_commits_of_its_own_changes_nothing(
     forge: Forge, planned: Callable[..., dict[str, Any]]
 ) -> None:
+    forge.hub.git("branch", "fresh", "main")
     environment = push(forge, ZEROS, forge.at("main"), "fresh")
     assert files(planned(forge.clone(checkout="main"), environment)) == {}
 

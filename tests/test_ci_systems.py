@@ -67,6 +67,7 @@ GITLAB = {"GITLAB_CI": "true"}
 AZURE = {"TF_BUILD": "True"}
 BITBUCKET = {"BITBUCKET_BUILD_NUMBER": "1"}
 JENKINS = {"JENKINS_URL": "http://127.0.0.1"}
+BITBUCKET_PLUGIN = {"BITBUCKET_PULL_REQUEST_ID": "7", "BITBUCKET_SOURCE_BRANCH": "topic", "GIT_BRANCH": "origin/topic"}
 DRONE = {"CI": "true", "DRONE": "true"}
 BUILDKITE = {"CI": "true", "BUILDKITE": "true"}
 CIRCLE = {"CI": "true", "CIRCLECI": "true"}
@@ -97,14 +98,44 @@ RUNS: dict[str, tuple[dict[str, str], bool]] = {
     "jenkins, builder of GitHub's requests": (JENKINS | {"ghprbPullId": "7"}, True),
     "jenkins, GitLab": (JENKINS | {"gitlabMergeRequestIid": "7", "gitlabTargetBranch": "main"}, True),
     "jenkins, Gerrit": (JENKINS | {"GERRIT_CHANGE_NUMBER": "7", "GERRIT_BRANCH": "main"}, True),
+    "jenkins, Bitbucket": (JENKINS | BITBUCKET_PLUGIN | {"BITBUCKET_TARGET_BRANCH": "main"}, True),
+    "jenkins, Bitbucket, number alone": (BITBUCKET_PLUGIN, True),
+    "jenkins, builder of Stash's requests": (
+        JENKINS | {"pullRequestId": "7", "targetBranch": "main", "sourceBranch": "topic", "GIT_BRANCH": "origin/topic"},
+        True,
+    ),
+    "jenkins, builder of Bitbucket's requests": (
+        JENKINS | {"bbprbPullRequestId": "7", "bbprbDestinationBranch": "main", "GIT_BRANCH": "origin/topic"},
+        True,
+    ),
+    "jenkins, integration of GitHub": (JENKINS | {"GITHUB_PR_NUMBER": "7", "GIT_BRANCH": "origin/topic"}, True),
+    "jenkins, GitLab's old builder": (JENKINS | {"gitlabMergeRequestId": "7", "GIT_BRANCH": "origin/topic"}, True),
+    "jenkins, Gitee": (JENKINS | {"giteePullRequestIid": "7", "giteeTargetBranch": "main"}, True),
+    "jenkins, no branch": (JENKINS, True),
+    "jenkins, detached": (JENKINS | {"GIT_BRANCH": "detached"}, True),
+    "jenkins, commit": (JENKINS | {"GIT_BRANCH": "1" * 40}, True),
+    "jenkins, reference of a request": (JENKINS | {"GIT_BRANCH": "origin/pr/7/merge"}, True),
+    "jenkins, reference of Gerrit's": (JENKINS | {"GIT_BRANCH": "refs/changes/07/7/1"}, True),
+    "jenkins, request of a multibranch pipeline": (JENKINS | {"BRANCH_NAME": "PR-7"}, True),
     "jenkins, branch": (JENKINS | {"BRANCH_NAME": "topic"}, False),
+    "jenkins, branch of the checkout": (JENKINS | {"GIT_BRANCH": "origin/topic"}, False),
+    "jenkins, branch with a number": (JENKINS | {"GIT_BRANCH": "origin/fix/7"}, False),
+    "jenkins, tag": (JENKINS | {"TAG_NAME": "v1", "GIT_BRANCH": "detached"}, False),
+    "jenkins, push of Bitbucket": (JENKINS | {"BITBUCKET_SOURCE_BRANCH": "topic", "GIT_BRANCH": "detached"}, False),
     "jenkins, push of GitLab": (JENKINS | {"gitlabTargetBranch": "main"}, False),
     "woodpecker, request": ({"CI": "woodpecker", "CI_PIPELINE_EVENT": "pull_request"}, True),
     "woodpecker, closed": ({"CI": "woodpecker", "CI_PIPELINE_EVENT": "pull_request_closed"}, True),
+    "woodpecker, deployment of a request": (
+        {"CI": "woodpecker", "CI_PIPELINE_EVENT": "deployment", "CI_COMMIT_REF": "refs/pull/7/head"},
+        True,
+    ),
     "woodpecker, push": ({"CI": "woodpecker", "CI_PIPELINE_EVENT": "push"}, False),
     "drone, request": (DRONE | {"DRONE_BUILD_EVENT": "pull_request", "DRONE_PULL_REQUEST": "7"}, True),
+    "drone, promoted request": (DRONE | {"DRONE_BUILD_EVENT": "promote", "DRONE_COMMIT_REF": "refs/pull/7/head"}, True),
+    "drone, promoted push": (DRONE | {"DRONE_BUILD_EVENT": "promote", "DRONE_COMMIT_REF": "refs/heads/main"}, False),
     "drone, push": (DRONE | {"DRONE_BUILD_EVENT": "push"}, False),
     "buildkite, request": (BUILDKITE | {"BUILDKITE_PULL_REQUEST": "7"}, True),
+    "buildkite, request built by hand": (BUILDKITE | {"BUILDKITE_BRANCH": "refs/pull/7/head"}, True),
     "buildkite, branch": (BUILDKITE | {"BUILDKITE_PULL_REQUEST": "false"}, False),
     "circle, request": (CIRCLE | {"CIRCLE_PULL_REQUEST": "https://github.com/a/b/pull/7"}, True),
     "circle, fork": (CIRCLE | {"CIRCLE_PR_NUMBER": "7", "CIRCLE_BRANCH": "pull/7"}, True),
@@ -127,3 +158,19 @@ def test_a_run_that_cannot_be_told_may_be_for_a_proposal(tmp_path: Path, content
         path.write_text(content)
     environment = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_EVENT_PATH": str(path)}
     assert config.is_pull_request(environment)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("CHANGE_ID", "7"), ("GITHUB_PR_NUMBER", "7"), ("BITBUCKET_PULL_REQUEST_ID", ""), ("gitlabMergeRequestId", "")],
+)
+def test_a_number_of_another_forge_is_not_posted_to(name: str, number: str) -> None:
+    assert ci.detect(JENKINS | {name: "7"}).number == number
+
+
+def test_the_last_build_counts_only_where_a_branch_is_named() -> None:
+    """It may have been for an earlier commit of what is proposed, whose rules would count."""
+    last = JENKINS | {"GIT_PREVIOUS_SUCCESSFUL_COMMIT": "1" * 40}
+    for branch in ("", "detached", "origin/pr/7/head"):
+        assert ci.detect(last | {"GIT_BRANCH": branch}).base == ""
+    assert ci.detect(last | {"GIT_BRANCH": "origin/topic"}).base == "1" * 40

@@ -269,6 +269,35 @@ def test_settings_of_a_push_are_those_that_were_pushed(forge: Forge, kilo: Runne
     assert "Division by zero" in done.text
 
 
+PLUGINS: dict[str, dict[str, str]] = {
+    "Bitbucket": {"BITBUCKET_PULL_REQUEST_ID": "7", "BITBUCKET_TARGET_BRANCH": "main", "GIT_BRANCH": "origin/topic"},
+    "Stash": {"pullRequestId": "7", "targetBranch": "main", "GIT_BRANCH": "origin/topic"},
+    "Gitee": {"giteePullRequestIid": "7", "giteeTargetBranch": "main", "GIT_BRANCH": "origin/topic"},
+    "a webhook": {"GIT_BRANCH": "detached"},
+}
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_request_that_a_plug_in_of_jenkins_builds_does_not_excuse_itself(
+    review: Callable[..., Result], forge: Forge, kilo: Runner, server: Ollama, plugin: str
+) -> None:
+    review({".kilocodeignore": "app.py\n"})
+    jenkins = {"JENKINS_URL": "http://127.0.0.1", "GIT_COMMIT": forge.at("topic")}
+    clone = forge.clone(checkout="topic")
+    done = kilo("ci", "--format", "json", cwd=clone.path, env=by_server(server) | jenkins | PLUGINS[plugin])
+    assert {entry["path"] for entry in report_of(done)["coverage"]["entries"]} == {"app.py", ".kilocodeignore"}
+
+
+def test_a_branch_that_jenkins_names_is_trusted(
+    review: Callable[..., Result], forge: Forge, kilo: Runner, server: Ollama
+) -> None:
+    review({".kilocodeignore": "app.py\n"})
+    jenkins = {"JENKINS_URL": "http://127.0.0.1", "GIT_COMMIT": forge.at("topic"), "GIT_BRANCH": "origin/topic"}
+    done = kilo("ci", cwd=forge.clone(checkout="topic").path, env=by_server(server) | jenkins)
+    assert done.code == 0, done.talk
+    assert "matched by .kilocodeignore" in done.text
+
+
 def test_broken_settings_of_the_base_are_told_by_its_name(review: Callable[..., Result], forge: Forge) -> None:
     forge.hub.stage(".kilo-review.toml", "= = =")
     forge.hub.commit("broken")

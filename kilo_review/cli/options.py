@@ -141,7 +141,7 @@ REPORTS = (
 BASE = option(
     "--base",
     metavar="REVISION",
-    help="What `branch` is compared with. [default: the remote's default branch]",
+    help="What `branch` is compared with. [default: the default branch, if it can be told]",
 )
 VOTES = option(
     "--votes",

@@ -20,6 +20,8 @@ OF_A_COMMIT = frozenset({"deployment", "deployment_status", "registry_package"})
 """Events whose commit may be that of a pull request; `GITHUB_SHA` is that commit."""
 ABOUT_A_RUN = frozenset({"workflow_run", "check_run", "check_suite"})
 """Events about a run for another commit; `GITHUB_SHA` is the newest one of the default branch."""
+OF_THE_BASE = frozenset({"pull_request_target", "pull_request_comment"})
+"""Events of a pull request for which `GITHUB_SHA` is a commit of the base branch."""
 _UNSAYABLE = r"[\x00-\x1f\x7f\ud800-\udfff]"
 """Control characters and halves of characters: neither git nor any process could be told."""
 _STEP = "Check what gives the run its event and its variables; nothing was asked of git with this"
@@ -42,7 +44,7 @@ def read(environment: Mapping[str, str]) -> Pipeline:
     request = _request_in(name, event)
     if request is not None:
         # The merge commit is there where GITHUB_REF is its reference; other events check the base branch out.
-        is_of_base = name == "pull_request_target" or not name.startswith("pull_request")
+        is_of_base = name in OF_THE_BASE or not name.startswith("pull_request")
         made = "" if is_of_base else environment.get("GITHUB_SHA", "")
         found = _request(request, common)
         return found._replace(base_branch=found.base_branch or environment.get("GITHUB_BASE_REF", ""), merge=made)
@@ -71,18 +73,18 @@ def _request_in(name: str, event: dict[str, Any]) -> dict[str, Any] | None:
     """Return what the event says of its pull request; None where it is about none.
 
     A comment on one is an `issue_comment`, and its description has the number alone (GitHub) or also the request
-    itself (Gitea). Who sends a `repository_dispatch` may put one into its payload.
+    itself (Gitea, which may call it `pull_request_comment`). Who sends a `repository_dispatch` may put one into its
+    payload.
     """
     for holder in (event, event.get("client_payload") if name == "repository_dispatch" else None):
         if isinstance(holder, dict) and holder.get("pull_request") is not None:
             number = text(holder, "pull_request", "number") or text(event, "number")
             return {**holder["pull_request"], "number": number}
-    if name.startswith("pull_request"):
-        return {"number": text(event, "number")}
+    is_named = name.startswith("pull_request")
     issue = event.get("issue")
-    if isinstance(issue, dict) and (issue.get("pull_request") is not None or event.get("is_pull") is True):
-        return {"number": text(issue, "number")}
-    return None
+    if isinstance(issue, dict) and (is_named or issue.get("pull_request") is not None or event.get("is_pull") is True):
+        return {"number": text(issue, "number") or text(event, "number")}
+    return {"number": text(event, "number")} if is_named else None
 
 
 def _request(facts: dict[str, Any], common: dict[str, Any]) -> Pipeline:

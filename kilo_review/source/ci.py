@@ -29,6 +29,12 @@ ABBREVIATING = frozenset({"bitbucket"})
 NUMBER = r"[0-9]{1,20}\Z"
 QUEUE = "gh-readonly-queue/"
 """Branches of GitHub's merge queue, as other systems see them."""
+REQUESTED = (
+    r"(?:.*/)?(?:pr|pulls?|pull-requests?|merge-requests?|changes)/[0-9]+(?:/.*)?\Z|(?:origin/)?[PM]R-[0-9]+(?:-\w+)?\Z"
+)
+"""References of requests, and what Jenkins calls branches that it makes of them, where a branch is to be named."""
+NAMELESS = frozenset({"", "HEAD", "detached"})
+"""What systems write where a commit is built, and no branch."""
 NO = frozenset({"", "0", "false"})
 """What systems write where there is no pull request, or no CI."""
 
@@ -50,8 +56,7 @@ def detect(environment: Mapping[str, str]) -> Pipeline:
     if not found:
         # Nothing tells whether an unknown system runs for a proposed change.
         return Pipeline("", "", is_proposal=environment.get("CI", "").lower() not in NO)
-    is_queued = any(each.branch.startswith(QUEUE) for each in found)
-    return found[0]._replace(is_proposal=is_queued or any(each.is_proposal for each in found))
+    return found[0]._replace(is_proposal=any(each.is_proposal or _is_of_request(each.branch) for each in found))
 
 
 def is_proposal(environment: Mapping[str, str]) -> bool:
@@ -75,7 +80,18 @@ def _checked(pipeline: Pipeline) -> Pipeline:
             raise wrong(f"the id of a commit ({name})", getattr(pipeline, name))
     if pipeline.head_refs and not re.match(NUMBER, pipeline.number):
         raise wrong("the number of a pull request", pipeline.number)
-    return pipeline._replace(**found)
+    return pipeline._replace(branch=_branch(pipeline.branch), **found)
+
+
+def _branch(word: str) -> str:
+    """Return a branch without where it is kept, but for the name of a remote; "" for a commit."""
+    name = word.removeprefix("refs/heads/").removeprefix("refs/remotes/")
+    return "" if name in NAMELESS or re.match(ID, name.lower()) else name
+
+
+def _is_of_request(name: str) -> bool:
+    """Return whether a branch or reference is one that a forge or a system keeps for a request."""
+    return name.startswith(QUEUE) or re.match(REQUESTED, name) is not None
 
 
 def _gitlab(environment: Mapping[str, str]) -> Pipeline:
@@ -157,39 +173,66 @@ def _azure(environment: Mapping[str, str]) -> Pipeline:
 _OF_JENKINS = {
     "CHANGE_ID": "CHANGE_TARGET",
     "ghprbPullId": "ghprbTargetBranch",
+    "GITHUB_PR_NUMBER": "GITHUB_PR_TARGET_BRANCH",
     "gitlabMergeRequestIid": "gitlabTargetBranch",
+    "gitlabMergeRequestId": "gitlabTargetBranch",
+    "giteePullRequestIid": "giteeTargetBranch",
+    "BITBUCKET_PULL_REQUEST_ID": "BITBUCKET_TARGET_BRANCH",
+    "bbprbPullRequestId": "bbprbDestinationBranch",
+    "pullRequestId": "targetBranch",
     "GERRIT_CHANGE_NUMBER": "GERRIT_BRANCH",
 }
 """Variables of Jenkins and of its plug-ins: the number of what is proposed → the branch that it is for."""
+_NUMBERING = frozenset({"CHANGE_ID", "ghprbPullId", "GITHUB_PR_NUMBER", "gitlabMergeRequestIid"})
+"""Those of them that may be of a forge that is posted to, and number as it does."""
+_BRANCHES_OF_JENKINS = (
+    "BRANCH_NAME",
+    "GIT_BRANCH",
+    "gitlabTargetBranch",
+    "giteeTargetBranch",
+    "BITBUCKET_SOURCE_BRANCH",
+)
+"""Variables that name the branch where nothing is proposed; the last three are those of plug-ins, for a push."""
 
 
 def _jenkins(environment: Mapping[str, str]) -> Pipeline:
     get = environment.get
     given = next((name for name in _OF_JENKINS if get(name)), "CHANGE_ID")
     number, target = get(given, ""), get(_OF_JENKINS[given], "")
-    tag = get("TAG_NAME", "")
     common: dict[str, Any] = {
         "system": "jenkins",
         "depth": "a checkout without shallow clone, with the target branch in its refspec",
     }
     if number or (target and given == "CHANGE_ID"):
         # The head may be a merge that Jenkins made.
-        number = "" if given == "GERRIT_CHANGE_NUMBER" else number  # of no forge that is posted to
+        number = number if given in _NUMBERING else ""
         return Pipeline(**common, event="change", is_proposal=True, is_request=True, number=number, base_branch=target)
+    tag = get("TAG_NAME", "")
+    branch = "" if tag else _branch_of_jenkins(environment)
+    # A checkout without a branch, as of a request's reference, may be for what a stranger proposes. The last build may
+    # have been for an earlier commit of it, whose rules must not count.
+    is_doubtful = not (branch or tag) or _is_of_request(branch)
     return Pipeline(
         **common,
         event="branch",
-        branch="" if tag else get("BRANCH_NAME", "") or get("GIT_BRANCH", "").removeprefix("origin/"),
+        is_proposal=is_doubtful,
+        branch=branch,
         tag=tag,
-        base=get("GIT_PREVIOUS_SUCCESSFUL_COMMIT", ""),
+        base="" if is_doubtful else get("GIT_PREVIOUS_SUCCESSFUL_COMMIT", ""),
         head=get("GIT_COMMIT", ""),
     )
+
+
+def _branch_of_jenkins(environment: Mapping[str, str]) -> str:
+    """Return the branch that is built; "" where nothing tells, as in a checkout of a commit."""
+    given = (_branch(environment.get(name, "")).removeprefix("origin/") for name in _BRANCHES_OF_JENKINS)
+    return next((name for name in given if name not in NAMELESS), "")
 
 
 def _woodpecker(environment: Mapping[str, str]) -> Pipeline:
     get = environment.get
     event = get("CI_PIPELINE_EVENT", "")
-    is_pull = event.startswith("pull_request")
+    is_pull = event.startswith("pull_request") or _is_of_request(get("CI_COMMIT_REF", ""))
     number = get("CI_COMMIT_PULL_REQUEST", "") if is_pull else ""
     tag, before, head = get("CI_COMMIT_TAG", ""), get("CI_PREV_COMMIT_SHA", ""), get("CI_COMMIT_SHA", "")
     return Pipeline(
@@ -212,7 +255,8 @@ def _woodpecker(environment: Mapping[str, str]) -> Pipeline:
 def _drone(environment: Mapping[str, str]) -> Pipeline:
     get = environment.get
     event = get("DRONE_BUILD_EVENT", "")
-    is_pull = event == "pull_request" or _says(get("DRONE_PULL_REQUEST"))
+    # A build that is promoted or repeated keeps the reference of its request.
+    is_pull = event == "pull_request" or _says(get("DRONE_PULL_REQUEST")) or _is_of_request(get("DRONE_COMMIT_REF", ""))
     tag = get("DRONE_TAG", "")
     return Pipeline(
         "drone",

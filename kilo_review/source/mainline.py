@@ -55,6 +55,21 @@ def tip_of(repo: Repository, branch: str) -> str | None:
     return found.tip if found else None
 
 
+def plain_name(repo: Repository, branch: str) -> str:
+    """Return a branch without its remote, as `upstream/topic` is `topic`; "" for what can be called no branch.
+
+    Where a remote has a branch of that whole name, it is meant.
+    """
+    if not repo.is_reference(HERE + branch):
+        return ""
+    places = _places(repo)
+    if any(repo.commit(place + branch) for place in places[:-1]):
+        return branch
+    remotes = (place.removeprefix("refs/remotes/") for place in places[:-1])
+    name = next((branch.removeprefix(remote) for remote in remotes if branch.startswith(remote)), branch)
+    return "" if name == "HEAD" else name
+
+
 def _places(repo: Repository) -> list[str]:
     """Return where branches may be: those of `origin` first, the local ones last."""
     remotes = repo.run("remote").decode("utf-8", "surrogateescape").split()
@@ -99,8 +114,12 @@ def _usual_names(repo: Repository) -> list[str]:
 
 
 def _single_ancestor(repo: Repository, head: str, places: list[str], own: str) -> Mainline | None:
-    """Find the one branch of a remote that `head` goes on from, its own apart."""
-    if not places:
+    """Find the one branch of a remote that `head` goes on from, its own and that one's upstream apart.
+
+    Where nothing tells which branch `head` is on, the one that is found may be its own, so none is returned.
+    """
+    own_names, upstreams = _own(repo, head, places, own)
+    if not places or not own_names:
         return None
     form = "--format=%(objectname)%00%(refname)%00%(symref)"
     rows = repo.run("for-each-ref", f"--merged={head}", form, *places).decode("utf-8", "surrogateescape")
@@ -109,9 +128,20 @@ def _single_ancestor(repo: Repository, head: str, places: list[str], own: str) -
         oid, _, names = row.partition("\0")
         name, _, symbolic = names.partition("\0")
         place = next((each for each in places if name.startswith(each)), "")
-        if place and not symbolic and oid != head:
-            found.setdefault(oid, set()).add(name.removeprefix(place))
-    others = [oid for oid, called in found.items() if called != {own}]
-    if len(others) != 1:
+        plain = name.removeprefix(place)
+        if place and not symbolic and oid != head and plain not in own_names and name not in upstreams:
+            found.setdefault(oid, set()).add(plain)
+    if len(found) != 1:
         return None
-    return Mainline(min(found[others[0]]), others[0])
+    ((oid, called),) = found.items()
+    return Mainline(min(called), oid)
+
+
+def _own(repo: Repository, head: str, places: list[str], own: str) -> tuple[set[str], set[str]]:
+    """Return what the branch of `head` is called, as told or by what points at it, and its upstreams."""
+    form = "--format=%(refname)%00%(upstream)"
+    which = (HERE + own,) if own else (f"--points-at={head}", *places, HERE)
+    rows = repo.run("for-each-ref", form, *which).decode("utf-8", "surrogateescape").split("\n")
+    found = dict(row.split("\0") for row in rows if row)
+    names = {name.removeprefix(place) for name in found for place in (*places, HERE) if name.startswith(place)}
+    return {own} if own else names, set(found.values()) - {""}

@@ -61,7 +61,8 @@ def find(pipeline: Pipeline, repo: Repository, fetcher: Fetcher, base: str | Non
     _check(pipeline, repo)
     if pipeline.problem and base is None:
         raise SourceError(f"nothing tells what to review: {pipeline.problem}", hint=BASE_HINT)
-    finder = _Finder(pipeline, repo, fetcher)
+    named = pipeline._replace(branch=mainline.plain_name(repo, pipeline.branch))
+    finder = _Finder(named, repo, fetcher)
     if base is not None:
         return finder.since(finder.named(base), finder.head())
     if pipeline.is_request:
@@ -307,11 +308,22 @@ class _Finder:
         return mainline.find(self._repo, head, own=own, said=said, fetcher=self._fetcher)
 
     def _is_built(self, main: Mainline, head: str) -> bool:
-        """Whether the default branch is what is built, or may be."""
-        pipeline = self._pipeline
-        if pipeline.branch:
-            return main.name == pipeline.branch
-        return main.tip == head and not pipeline.tag
+        """Whether the default branch is what is built, or may be: it holds the commit, and no other branch is known.
+
+        Systems spell a branch in many ways, so a name that is of no branch does not tell the default branch apart.
+        """
+        branch = self._pipeline.branch
+        if branch and branch == main.name:
+            return True
+        return not self._pipeline.tag and not self._is_branch(branch) and self._leads_to(head, main.tip)
+
+    def _is_branch(self, name: str) -> bool:
+        """Whether the clone or its remote has a branch of that name."""
+        if not name:
+            return False
+        if mainline.tip_of(self._repo, name) is None:
+            self._fetcher.branch(name)
+        return mainline.tip_of(self._repo, name) is not None
 
     def _commit(self, oid: str) -> str | None:
         """A commit by its id, fetched if it is missing; None for zeros and for what is gone."""

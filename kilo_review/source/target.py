@@ -143,10 +143,15 @@ def _branch(repo: Repository, base: str | None) -> Target:
 
 
 def _default_base(repo: Repository, head: str) -> str:
-    """Return the newest commit of the default branch; else of the one branch of a remote that HEAD goes on from."""
+    """Return the newest commit of the default branch; else of the one other branch of a remote that HEAD goes on from.
+
+    Raises:
+        TargetError: none is known. The branch's own upstream is never taken instead: all of what was pushed would pass
+            for reviewed.
+    """
     status, output = repo.status("symbolic-ref", "-q", "--short", "HEAD")
     own = output.decode("utf-8", "surrogateescape").strip() if status == 0 else ""
-    found = mainline.find(repo, head, own=own) or mainline.find(repo, head)
+    found = mainline.find(repo, head, own=own)
     if found is None:
         raise TargetError("no default branch was found to compare with", hint="Name it: kilo-review branch --base NAME")
     return found.tip

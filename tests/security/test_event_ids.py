@@ -155,7 +155,7 @@ PUSHES: dict[str, Callable[[Forge, str, str], Variables]] = {
     ),
     "gitlab": lambda _, base, head: variables(GITLAB_CI="true", CI_COMMIT_BEFORE_SHA=base, CI_COMMIT_SHA=head),
     "jenkins": lambda _, base, head: variables(
-        JENKINS_URL="http://127.0.0.1", GIT_PREVIOUS_SUCCESSFUL_COMMIT=base, GIT_COMMIT=head
+        JENKINS_URL="http://127.0.0.1", BRANCH_NAME="topic", GIT_PREVIOUS_SUCCESSFUL_COMMIT=base, GIT_COMMIT=head
     ),
     "woodpecker": lambda _, base, head: variables(
         CI="woodpecker", CI_PIPELINE_EVENT="push", CI_PREV_COMMIT_SHA=base, CI_COMMIT_SHA=head
