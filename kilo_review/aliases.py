@@ -7,7 +7,7 @@ only in functions that the proposal does not touch: it chooses where its own lin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.deadline import PACE
 from kilo_review.display import printable
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from kilo_review.plan.syntax import Scope, Syntax
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Line
+
+
+class _Side(NamedTuple):
+    """One side of a file, and the functions and classes around a place in it."""
+
+    path: str
+    text: str
+    scopes: Sequence[Scope]
 
 
 class Aliases:
@@ -38,7 +46,7 @@ class Aliases:
         self._syntax = syntax
         self._is_proposal = is_proposal
         self._files = {file.path: file for file in change.diff.files} if change else {}
-        self._changes: dict[str, list[tuple[int, int]]] = {}
+        self._changes: dict[str, list[tuple[str, int]]] = {}
 
     def __call__(self, finding: Finding) -> Sequence[str]:
         """Return the fingerprints by which the finding may be known; none if nothing may hide it."""
@@ -61,48 +69,37 @@ class Aliases:
         line = None if file is None else self._line(finding, file)
         if file is None or line is None or line.kind != " " or line.old is None or finding.is_removed:
             return False
-        assert self._change
-        content = self._new_content(file)
-        text = content.decode("utf-8", "replace")
-        scopes = self._syntax.scopes(file.path, text, finding.line)
-        if not scopes or not scopes[-1].first <= finding.end_line <= scopes[-1].last:
+        new = self._new_content(file).decode("utf-8", "replace")
+        old = self._old_content(file).decode("utf-8", "replace")
+        own = self._syntax.scopes(file.path, new, finding.line)
+        before = self._syntax.scopes(file.old_path or file.path, old, line.old)
+        if not own or not before or not own[-1].first <= finding.end_line <= own[-1].last:
             return False
-        if any(self._is_near(changed, scopes, file, text) for changed in self._changes_of(file)):
+        if [scope.signature for scope in own] != [scope.signature for scope in before]:
             return False
-        old = symbol_at(file.old_path or file.path, self._old_content(file), line.old, self._syntax)
-        return old is not None and old == symbol_at(file.path, content, finding.line, self._syntax)
+        sides = {"+": _Side(file.path, new, own), "-": _Side(file.old_path or file.path, old, before)}
+        return not any(self._is_near(number, sides[kind]) for kind, number in self._changes_of(file))
 
-    def _changes_of(self, file: FileChange) -> Iterator[tuple[int, int]]:
-        """Yield what `_changed` does, read once, with a look at the clock now and then."""
+    def _changes_of(self, file: FileChange) -> Iterator[tuple[str, int]]:
+        """Yield the sign and the number of each changed line, read once, with a look at the clock now and then."""
         assert self._change
         if file.path not in self._changes:
-            self._changes[file.path] = list(self._changed(file))
-        for number, changed in enumerate(self._changes[file.path]):
-            if not number % PACE:
+            lines = (line for hunk in file.hunks for line in self._change.diff.lines(hunk) if line.kind != " ")
+            self._changes[file.path] = [(line.kind, line.new or line.old or 0) for line in lines]
+        for index, changed in enumerate(self._changes[file.path]):
+            if not index % PACE:
                 self._change.diff.check()
             yield changed
 
-    def _changed(self, file: FileChange) -> Iterator[tuple[int, int]]:
-        """Yield the new-side numbers of added lines, twice each, and of the lines above and below each removal."""
-        assert self._change
-        for hunk in file.hunks:
-            above = hunk.start - 1
-            for line in self._change.diff.lines(hunk):
-                if line.kind == "-":
-                    yield above, above + 1
-                elif line.new is not None:
-                    above = line.new
-                    if line.kind == "+":
-                        yield above, above
-
-    def _is_near(self, changed: tuple[int, int], scopes: Sequence[Scope], file: FileChange, text: str) -> bool:
-        """Tell whether a change is in a function or class around a place, and not wholly in another function of it."""
-        if not _touches(changed, scopes[0].above, scopes[0].last):
+    def _is_near(self, number: int, side: _Side) -> bool:
+        """Tell whether a line is in a function or class around a place, and not wholly in another function of it."""
+        outer, inner = side.scopes[0], side.scopes[-1]
+        if not outer.above <= number <= outer.last:
             return False
-        if _touches(changed, scopes[-1].above, scopes[-1].last):
+        if inner.above <= number <= inner.last:
             return True
-        around = [self._syntax.scopes(file.path, text, number) or [] for number in changed]
-        return not all(any(each.is_function and each not in scopes for each in chain) for chain in around)
+        around = self._syntax.scopes(side.path, side.text, number) or []
+        return not any(each.is_function and each not in side.scopes for each in around)
 
     def _in_base(self, finding: Finding) -> list[Finding]:
         """Return the place of a finding in a proposal under the names that it has in the base; none if it is new."""
@@ -136,9 +133,3 @@ class Aliases:
     def _new_content(self, file: FileChange) -> bytes:
         assert self._change
         return self._change.new_content(file) or b""
-
-
-def _touches(changed: tuple[int, int], first: int, last: int) -> bool:
-    """Tell whether one of these lines was added, or something was removed between them or next to them."""
-    above, below = changed
-    return above <= last and below >= first

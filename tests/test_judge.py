@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from kilo_review.errors import BadReplyError
 from kilo_review.finding import Category, Finding, Severity, Status
-from kilo_review.judge.anchor import anchor, merged
+from kilo_review.judge.anchor import UNANCHORED, Anchored, anchor, merged
+from kilo_review.judge.contradict import ALREADY_SO, REPLACED
 from kilo_review.judge.parse import SEVERITIES, Claim, parse, salvage
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, exit_code, mark_blocking
 from kilo_review.judge.remedy import parse_explanation
+from kilo_review.judge.statement import LONGEST_BY_SIGNS
 from kilo_review.judge.verify import parse_ruling
 from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind
-from kilo_review.plan.chunk import Piece, TokenMeter, pieces_of
+from kilo_review.plan.chunk import LEFT_OUT, Piece, TokenMeter, pieces_of
 from kilo_review.plan.context import Context, Heading
 from kilo_review.source.patch import parse_patch
 
@@ -281,6 +283,15 @@ def pieces(patch: bytes = PATCH) -> list[Piece]:
     ]
 
 
+def request(files: dict[str, list[str]]) -> list[Piece]:
+    """Return a request with one hunk of each file, which begins in line 1 and has these rows."""
+    patch = ""
+    for path, rows in files.items():
+        old, new = (sum(row[0] in kinds for row in rows) for kinds in (" -", " +"))
+        patch += f"--- a/{path}\n+++ b/{path}\n@@ -1,{old} +1,{new} @@\n" + "".join(f"{row}\n" for row in rows)
+    return pieces(patch.encode())
+
+
 def place(
     code: str, line: int | None = None, file: str = "src/a.py", among: list[Piece] | None = None
 ) -> tuple[str, int, int, str, Status]:
@@ -302,12 +313,70 @@ def place(
         ("return 0", None, 11),
         ("x = 1", 15, 41),  # a changed line wins over an unchanged one that is nearer
         ("if not items:\n        return 0", None, 11),
+        ("   41 + x = 1", None, 41),
+        ("   11 +     total = sum(", None, 11),
+        ("sum(it", None, 11),  # the shortest part of a line
+        ("x = 1\nno such line", None, 41),
     ],
 )
 def test_the_quote_finds_the_line(code: str, line: int | None, expected: int) -> None:
     path, found, _, _, status = place(code, line)
     assert (path, found) == ("src/a.py", expected)
     assert status is not Status.UNANCHORED
+
+
+TWICE = ["+x = 1", "+y = 2", " a = 1", "+x = 1", "+y = 2"]
+NEAR = ["+x = 1", " a = 1", " b = 1", "+x = 1"]
+INDENTED = ["+x = 1", "+    x = 1", "+\tx = 1  "]
+AGAIN = ["-x = 1", "+    x = 1", " a = 1", "+        x = 1"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "line", "expected"),
+    [
+        (INDENTED, "x = 1", None, (1, 1)),
+        (INDENTED, "    x = 1", None, (2, 2)),  # a line that is equal wins over one that is so without white space
+        (INDENTED, "    x = 1  ", None, (2, 2)),
+        (INDENTED, "\tx = 1", None, (3, 3)),
+        (NEAR, "x = 1", None, (1, 1)),
+        (NEAR, "x = 1", 2, (1, 1)),
+        (NEAR, "x = 1", 3, (4, 4)),
+        (NEAR, "x = 1", 99, (4, 4)),
+        (TWICE, "x = 1\ny = 2", None, (1, 2)),
+        (TWICE, "x = 1\ny = 2", 5, (4, 5)),
+        (AGAIN, "x = 1", None, (1, 1)),  # indented anew, not the one elsewhere
+        ([" a = 1", " b = 1", "-gone = 1"], "gone = 1", None, (2, 2)),  # nothing follows: the line above the gap
+        (["+halt()"], "if x: halt()", None, (1, 1)),
+        (["+\x0cx = 1"], "\\x0cx = 1", None, (1, 1)),  # as the model was shown it
+    ],
+)
+def test_the_place_of_a_quote(rows: list[str], code: str, line: int | None, expected: tuple[int, int]) -> None:
+    found = place(code, line, among=request({"src/a.py": rows}))
+    assert (found[1:3], found[4]) == (expected, Status.ACTIVE)
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        (["-x = first(a) or 0", " m = 1", "+x = first(a)"], "first(a)"),  # not removed and added in one place
+        (["+end()"], "if x: end()"),
+        (["+", "+x = 1"], "+ "),  # a gutter without code is not a blank line
+    ],
+)
+def test_a_quote_without_one_certain_place_is_unanchored(rows: list[str], code: str) -> None:
+    assert place(code, among=request({"src/a.py": rows}))[4] is Status.UNANCHORED
+
+
+def test_a_part_of_a_line_that_was_removed_in_another_hunk_is_unanchored() -> None:
+    hunks = b"@@ -1,2 +1 @@\n a = 1\n-x = first(a) or 0\n@@ -9 +8,2 @@\n b = 1\n+x = first(a)\n"
+    assert place("first(a)", among=pieces(b"--- a/src/a.py\n+++ b/src/a.py\n" + hunks))[4] is Status.UNANCHORED
+
+
+def test_removed_lines_of_a_piece_that_holds_no_other_stand_where_it_begins() -> None:
+    (whole,) = request({"src/a.py": [" a = 1", " b = 1", "-gone = 1", "-gone = 2"]})
+    halves = whole.halves()
+    assert halves
+    assert place("gone = 2", among=list(halves))[1:3] == (3, 3)
 
 
 @pytest.mark.parametrize("code", ["print('don\\'t')", "print('don't')"])
@@ -382,6 +451,7 @@ def test_evidence_is_the_code_and_not_the_models_words() -> None:
 def test_a_quote_of_several_lines_spans_them() -> None:
     assert place("total = sum(items)\ncount = len(items)")[1:3] == (11, 12)
     assert place("total = sum(items)\nsomething else")[1:3] == (11, 11)
+    assert place("total = sum(items)\r\ncount = len(items)")[1:3] == (11, 12)
 
 
 def test_a_blank_line_in_a_quote_is_found_with_and_without_its_gutter() -> None:
@@ -390,7 +460,7 @@ def test_a_blank_line_in_a_quote_is_found_with_and_without_its_gutter() -> None:
         assert place(quote, among=among)[1:3] == (1, 3)
 
 
-@pytest.mark.parametrize("code", ["import os", "", "   ", "=", "items", "1"])
+@pytest.mark.parametrize("code", ["import os", "", "   ", "=", "items", "1", "sum(i"])
 def test_what_is_not_there_is_unanchored(code: str) -> None:
     assert place(code)[4] is Status.UNANCHORED
 
@@ -398,6 +468,48 @@ def test_what_is_not_there_is_unanchored(code: str) -> None:
 @pytest.mark.parametrize("file", ["src/a.py", "a.py", "/work/src/a.py", "`src/a.py`", "FILE src/a.py", "wrong.py", ""])
 def test_the_file_may_be_named_loosely(file: str) -> None:
     assert place("total = sum(items)", file=file)[0] == "src/a.py"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("src/b.py", "src/b.py"),
+        (" src/b.py ", "src/b.py"),
+        ("b.py", "src/b.py"),
+        ("/work/src/b.py", "src/b.py"),
+        ("`src/b.py`", "src/b.py"),
+        ("'src/b.py'", "src/b.py"),
+        ("FILE src/b.py", "src/b.py"),
+        ("src/b.py (new file)", "src/b.py"),
+        ("LATEX", "docs/LATEX"),
+        ("src/c.py", "src/a.py"),
+        ("", "src/a.py"),
+        ("main.py", "src/a.py"),  # there are two: each file is looked through
+    ],
+)
+def test_the_named_file_decides_between_equal_lines(name: str, expected: str) -> None:
+    files = ("src/a.py", "src/b.py", "docs/LATEX", "one/main.py", "two/main.py")
+    among = request({file: ["+total = sum(items)"] for file in files})
+    assert place("total = sum(items)", file=name, among=among)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("others", "code", "expected"),
+    [
+        ([["+run(1)"]], "run(1)", "0.py"),
+        ([["+go(1)"]], "go(1)", None),  # too short to be found in a file that was not named
+        ([[" run(1)", "+x = 1"]], "run(1)", "0.py"),
+        ([[" run(1)", "+x = 1"], ["+run(1)"]], "run(1)", "1.py"),  # an added line wins
+        ([["+run(1)"], ["+run(1)"]], "run(1)", None),
+        ([[" run(1)", "+x = 1"], [" run(1)", "+x = 1"]], "run(1)", None),
+    ],
+)
+def test_a_quote_is_found_in_another_file_if_it_stands_in_one_place(
+    others: list[list[str]], code: str, expected: str | None
+) -> None:
+    among = request({"src/a.py": ["+y = 2"], **{f"{number}.py": rows for number, rows in enumerate(others)}})
+    found = place(code, among=among)
+    assert (found[0], found[4]) == ((expected, Status.ACTIVE) if expected else ("src/a.py", Status.UNANCHORED))
 
 
 def test_a_note_of_the_prompt_behind_the_path_is_no_part_of_it() -> None:
@@ -411,6 +523,68 @@ def test_in_a_deleted_file_there_is_no_line() -> None:
 def test_an_unanchored_finding_keeps_a_line_inside_of_its_hunk() -> None:
     assert place("nonsense", line=42)[1] == 42
     assert place("nonsense", line=4000)[1] == 40
+    assert place("nonsense", line=15)[1] == 15
+    assert place("nonsense", line=17)[1] == 10  # the nearest hunk
+    adjacent = pieces(b"--- a/src/a.py\n+++ b/src/a.py\n@@ -1 +1 @@\n-a\n+b\n@@ -2 +2 @@\n-c\n+d\n")
+    assert place("nonsense", line=2, among=adjacent)[1] == 2
+    both = request({"src/a.py": ["+b"] * 3, "src/b.py": ["+b"] * 9})
+    assert place("nonsense", line=3, file="wrong.py", among=both)[0] == "src/a.py"  # the first that has the line
+
+
+CLAIM = Claim(
+    "total = sum(items)\ncount = len(items)", "src/a.py", 11, "pr\0", Severity.MAJOR, "ti\0", Category.API, rule="R"
+)
+PLACED = Finding(
+    *("src/a.py", 11, 12, Severity.MAJOR, Category.API, "ti", "pr", "    total = sum(items)\n    count  =  len(items)"),
+    symbol="def f(items)",
+    rule="R",
+)
+GONE = "    if not items:\n        return 0"
+AT_GAP = {"end_line": 11, "evidence": GONE, "is_removed": True}
+LOST = {"symbol": "", "status": Status.UNANCHORED, "reason": UNANCHORED}
+
+
+@pytest.mark.parametrize(
+    ("claimed", "expected"),
+    [
+        ({}, {}),
+        ({"doubt": "why"}, {"doubt": "why"}),
+        ({"objection": "no"}, {"status": Status.REFUTED, "reason": "no"}),
+        ({"fix": CLAIM.code}, {}),  # it differs from the code in white space
+        ({"fix": PLACED.evidence}, {"status": Status.REFUTED, "reason": ALREADY_SO}),
+        ({"code": GONE}, AT_GAP | {"doubt": REPLACED}),
+        ({"code": GONE, "doubt": "why"}, AT_GAP | {"doubt": "why"}),
+        ({"code": "no\0ne"}, LOST | {"end_line": 11, "evidence": "none"}),
+        (
+            {"code": LEFT_OUT},
+            LOST | {"end_line": 11, "evidence": LEFT_OUT},  # nothing is left out there
+        ),
+    ],
+)
+def test_a_finding_has_all_that_the_claim_and_the_hunk_tell(claimed: dict[str, Any], expected: dict[str, Any]) -> None:
+    among = pieces()
+    assert anchor([CLAIM._replace(**claimed)], among) == [Anchored(PLACED._replace(**expected), among[0].hunk)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "rest"),
+    [
+        (["+x = 1", "+y = 2"], []),
+        (["+X = run(a)", "+y = 2"], []),
+        (["+run(X", "+    , b)", "+y = 2"], ["    , b)"]),
+        (["+run(", "+    a,  ", "+    b", "+)", "+y = 2"], ["    a,", "    b", ")"]),
+        (["+run(", "+    f(", "+        a", "+    )", "+)", "+y = 2"], ["    f(", "        a", "    )", ")"]),
+        (["+x = a +  ", "+    b", "+y = 2"], ["    b"]),
+        (["+x = a", "+    .b()", "+y = 2"], ["    .b()"]),
+        (["+run(", "-    a)", "     b)", "+y = 2"], ["    b)"]),
+        (["-run(", "+go(", "-    a)", "+    b)"], ["    a)"]),
+        (["+run(", *["+    a,"] * 30], ["    a,"] * (LONGEST_BY_SIGNS - 1)),
+    ],
+)
+def test_the_rest_of_a_statement_is_told_with_its_first_line(rows: list[str], rest: list[str]) -> None:
+    claim = CLAIM._replace(code=rows[0][1:])
+    ((finding, _),) = anchor([claim], request({"src/a.py": rows}))
+    assert (finding.evidence, finding.rest) == (claim.code, "\n".join(rest))
 
 
 def test_duplicates_are_merged_and_the_worst_stays() -> None:
@@ -421,6 +595,9 @@ def test_duplicates_are_merged_and_the_worst_stays() -> None:
     findings = merged(each.finding for each in anchor([minor, critical, other, more], pieces()))
     told = [(finding.title, finding.category) for finding in findings]
     assert told == [("One.", "bug"), ("one", "security"), ("two", "bug")]
+    longer = critical._replace(code="total = sum(items)\ncount = len(items)")
+    findings = merged(each.finding for each in anchor([minor, longer], pieces()))
+    assert [finding.severity for finding in findings] == [Severity.CRITICAL]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -218,6 +219,51 @@ def test_two_defects_of_one_place_go_with_those_that_share_their_words() -> None
     }
 
 
+NULL, LOOP, WAIT = (
+    seen("null pointer", severity=Severity.CRITICAL),
+    seen("endless loop"),
+    seen("endless wait", severity=Severity.MINOR),
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "confirmed"),
+    [
+        ([NULL, LOOP], [seen("an endless loop")], {"endless loop"}),
+        ([NULL, LOOP], [seen("wrong")], {"null pointer"}),  # equally near to both: the worst
+        (
+            [NULL, seen("endless loop", category=Category.SECURITY)],
+            [seen("a null pointer", category=Category.SECURITY)],
+            {"null pointer"},  # what is said counts more than the category
+        ),
+        (
+            [seen("loop leak", message="", severity=Severity.CRITICAL), seen("loop", message="")],
+            [seen("loop", message="")],
+            {"loop"},  # the share of common words counts, not their number
+        ),
+        ([NULL, LOOP, WAIT], [seen("null pointer"), seen("endless loop again")], {"null pointer", "endless loop"}),
+        ([NULL, LOOP], [seen("endless loop"), seen("loop")], {"null pointer", "endless loop"}),  # one each
+    ],
+)
+def test_an_answer_confirms_the_defects_that_its_findings_are_most_like(
+    first: list[Anchored], second: list[Anchored], confirmed: set[str]
+) -> None:
+    found = majority([first, second, []], 3)
+    assert {each.finding.title for each in found if each.finding.status is Status.ACTIVE} == confirmed
+
+
+def test_findings_of_two_hunks_are_two_defects() -> None:
+    elsewhere = seen()._replace(hunk=HUNK._replace(begin=10, end=20))
+    found = majority([[seen()], [elsewhere], []], 3)
+    assert [each.finding.status for each in found] == [Status.REFUTED] * 2
+
+
+def test_of_equal_findings_of_one_answer_the_one_that_was_not_refuted_is_kept() -> None:
+    refuted = seen(severity=Severity.CRITICAL, status=Status.REFUTED, reason="no")
+    for sample in ([refuted, seen()], [seen(), refuted]):
+        assert majority([sample], 1) == [seen()]
+
+
 def test_one_answer_has_one_vote_for_one_defect() -> None:
     ((finding, _),) = majority([[seen(), seen()], [], []], 3)
     assert finding.reason == "seen in 1 of 3 answers"
@@ -237,11 +283,14 @@ def test_the_worst_stands_for_all_and_comes_first() -> None:
     mild, bad = seen(severity=Severity.MINOR), seen(severity=Severity.CRITICAL)
     doubted = seen(severity=Severity.CRITICAL, doubt="why")
     other = seen("other", line=5, severity=Severity.MAJOR)
-    found = majority([[mild, other], [bad, other], [doubted, other]], 3)
-    assert [(each.finding.severity, each.finding.doubt) for each in found] == [
-        (Severity.CRITICAL, ""),
-        (Severity.MAJOR, ""),
-    ]
+    for samples in permutations([[mild, other], [bad, other], [doubted, other]]):
+        found = majority(samples, 3)
+        assert [(each.finding.severity, each.finding.doubt) for each in found] == [
+            (Severity.CRITICAL, ""),
+            (Severity.MAJOR, ""),
+        ]
+    later = seen(line=5, severity=Severity.CRITICAL)
+    assert majority([[seen(), later]], 1) == [later, seen()]
 
 
 # Outcomes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -187,13 +188,21 @@ class Moved:
         self.old = old
         self.new = new or OLD.replace("f(a)", "g(a)").replace("c = 2", "c = 3") + "    b = 1\n"
 
-    def old_content(self, _: FileChange) -> bytes:
+    def old_content(self, file: FileChange) -> bytes:
+        assert file in self.diff.files
         if self.is_late:
             raise SourceError("the time is used up")
-        return self.old.encode()
+        return self.old.encode("utf-8", "surrogateescape")
 
-    def new_content(self, _: FileChange) -> bytes:
-        return self.new.encode()
+    def new_content(self, file: FileChange) -> bytes:
+        assert file in self.diff.files
+        return self.new.encode("utf-8", "surrogateescape")
+
+
+def edited(old: str, new: str, path: str = "f.py") -> Moved:
+    """Return the change of one file, with three lines around each part of it."""
+    rows = unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), f"a/{path}", f"b/{path}")
+    return Moved(patch="".join(rows).encode("utf-8", "surrogateescape"), new=new, old=old)
 
 
 def at(line: int, evidence: str, path: str = "new.py", symbol: str = "def g(a)", **more: Any) -> Finding:
@@ -226,6 +235,18 @@ def test_what_is_not_in_the_change_is_known_by_its_own_name_alone() -> None:
     assert aliases(Moved(), outside) == (outside.fingerprint, outside._replace(path="old.py").fingerprint)
 
 
+READ = "0" * 32
+"""The fingerprint of a finding that was read from a report."""
+
+
+def test_a_finding_of_a_report_is_known_by_its_earlier_places_as_well() -> None:
+    finding = at(2, "    b = 1", known_as=READ)
+    own = finding._replace(known_as="")
+    earlier = own._replace(path="old.py"), own._replace(path="old.py", symbol="def f(a)")
+    assert aliases(Moved(), finding) == (READ, *(each.fingerprint for each in earlier))
+    assert aliases(Moved(), own) == (own.fingerprint, *(each.fingerprint for each in earlier))
+
+
 BESIDE = b"""--- a/f.py
 +++ b/f.py
 @@ -1,6 +1,6 @@
@@ -254,6 +275,55 @@ def test_a_proposal_is_excused_in_functions_that_it_does_not_touch() -> None:
     ):
         assert aliases(change, other, is_proposal=True) == (), other
     assert aliases(None, finding, is_proposal=True) == ()
+    assert aliases(change, finding._replace(known_as=READ), is_proposal=True) == (finding.fingerprint,)
+
+
+def test_in_a_proposal_a_renamed_file_has_its_old_name() -> None:
+    heads = b"diff --git a/e.py b/f.py\nsimilarity index 80%\nrename from e.py\nrename to f.py\n"
+    change = Moved(patch=heads + BESIDE.replace(b"a/f.py", b"a/e.py"), new=AROUND.format(2), old=AROUND.format(1))
+    finding = at(2, "    b = 1", path="f.py", symbol="def f(a)")
+    assert aliases(change, finding, is_proposal=True) == (finding._replace(path="e.py").fingerprint,)
+
+
+PLAIN = "def f(a):\n    b = 1\n    return b\n"
+SHORT = "def f(a):\n    return a\n"
+METHODS = "class Rows:\n    kind = A\n\n    def f(self):\n        b = 1\n\n    def g(self):\n        return A\n"
+INNER = "class Rows:\n    def f(self):\n        b = 1\n\n    class Options:\n        kind = A\n"
+OUTER = "def g(a):\n    c = A\n\n    def f(a):\n        b = 1\n\n    return f\n"
+RUST = "fn f() {\n    b = 1;\n}\n"
+
+
+TOUCHES = {
+    "in a function above": (f"def g(a):\n    return 1\n\n{PLAIN}", f"def g(a):\n    return 2\n\n{PLAIN}", 5, True),
+    "above a decorator and a blank line": (f"x = 1\n\n@route\n{PLAIN}", f"x = 2\n\n@route\n{PLAIN}", 4, True),
+    "right above a decorator": (f"x = 1\n@route\n{PLAIN}", f"x = 2\n@route\n{PLAIN}", 4, True),
+    "beside bytes that are not UTF-8": (f"x = 1  # \udcff\n\n{PLAIN}", f"x = 2  # \udcff\n\n{PLAIN}", 4, True),
+    "removed above a blank line": (f"x = 1\ny = 2\n\n{PLAIN}", f"x = 1\n\n{PLAIN}", 4, True),
+    "removed first line": (f"x = 1\n\n{PLAIN}", f"\n{PLAIN}", 3, True),
+    "removed decorator": (f"@route\n{PLAIN}", PLAIN, 2, False),
+    "removed check": (PLAIN.replace("    b", "    check(a)\n    b"), PLAIN, 2, False),
+    "removed last statement": (f"{PLAIN}    audit(b)\n\nx = 1\n", f"{PLAIN}\nx = 1\n", 2, False),
+    "below the hunk's first line": (f"{SHORT}\nx = 1\n", f"{SHORT}\nx = 2\n", 1, True),
+    "above the hunk's last line": (f"x = 1\n\n{SHORT}", f"x = 2\n\n{SHORT}", 4, True),
+    "another method": (METHODS, METHODS.replace("return A", "return B"), 5, True),
+    "class": (METHODS, METHODS.replace("kind = A", "kind = B"), 5, False),
+    "removed from the class": (METHODS.replace("    def g", "    x = A\n\n    def g"), METHODS, 5, False),
+    "inner class": (INNER, INNER.replace("A", "B"), 3, False),
+    "outer function": (OUTER, OUTER.replace("A", "B"), 5, False),
+}
+"""The old and the new file, the line of the finding, and whether its function is untouched."""
+
+
+@pytest.mark.parametrize(("old", "new", "line", "is_untouched"), TOUCHES.values(), ids=TOUCHES)
+def test_which_changes_touch_the_function_of_a_line(old: str, new: str, line: int, is_untouched: bool) -> None:
+    finding = at(line, new.splitlines()[line - 1], path="f.py", symbol="def f(a)")
+    assert aliases(edited(old, new), finding, is_proposal=True) == (finding.fingerprint,) * is_untouched
+
+
+def test_a_proposal_is_not_excused_where_it_takes_a_function_out_of_its_type() -> None:
+    finding = at(3, "    b = 1;", path="f.rs", symbol="fn f()")
+    change = edited(f"impl A {{\n\n{RUST}\n}}\n", f"\n{RUST}\n", path="f.rs")
+    assert aliases(change, finding, is_proposal=True) == ()
 
 
 @pytest.mark.parametrize(
@@ -284,6 +354,10 @@ def test_where_the_time_is_used_up_a_proposal_is_excused_by_nothing() -> None:
     finding = at(2, "    b = 1")
     assert aliases(Moved(is_late=True), finding) == (finding.fingerprint,)
     assert aliases(Moved(is_late=True), finding, is_proposal=True) == ()
+    late = Moved(is_late=True, patch=BESIDE, new=AROUND.format(2))
+    finding = finding._replace(path="f.py")
+    assert aliases(late, finding) == (finding.fingerprint,)
+    assert aliases(late, finding, is_proposal=True) == ()
 
 
 # Parts

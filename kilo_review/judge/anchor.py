@@ -231,11 +231,15 @@ def _block(place: _Place) -> tuple[int, int]:
 def _quote_lines(code: str) -> list[str]:
     """The quote's lines, without blank ones at the ends and without a gutter that was copied along."""
     lines = printable(code).replace("\r\n", "\n").split("\n")
-    while lines and not lines[0].strip():
+    while lines and _is_blank(lines[0]):
         lines.pop(0)
-    while lines and not lines[-1].strip():
+    while lines and _is_blank(lines[-1]):
         lines.pop()
     return lines
+
+
+def _is_blank(quote: str) -> bool:
+    return not re.sub(_GUTTER, "", quote).strip()
 
 
 def _exact(line: str, quote: str) -> bool:

@@ -135,12 +135,12 @@ def _distinct(sample: Sample) -> list[Anchored]:
     return found
 
 
-def _closeness(one: Anchored, other: Anchored) -> tuple[bool, float, float] | None:
-    """Return how near two findings are to being the same: by place, category and words; None if they are not."""
+def _closeness(one: Anchored, other: Anchored) -> tuple[bool, bool, bool, float] | None:
+    """Return how near two findings are to being one: by place, meaning, category, and words; None if they are not."""
     shared = _shared_words(one, other)
     if not _is_at(one, other) and not (_overlap(one, other) and shared >= ALIKE):
         return None
-    return _is_at(one, other), float(one.finding.category is other.finding.category), shared
+    return _is_at(one, other), _mean_the_same(one, other), one.finding.category is other.finding.category, shared
 
 
 def _is_at(one: Anchored, other: Anchored) -> bool:
