@@ -102,6 +102,35 @@ def test_a_model_that_llama_swap_runs_on_another_machine_is_not_asked(told: dict
         assert not server.asked(CHAT)
 
 
+@pytest.mark.parametrize("provider", ["openai", "auto"])
+@pytest.mark.parametrize("name", [None, CODER])
+@pytest.mark.parametrize("afar", [{"meta": {"llamaswap": {"type": "peer"}}}, {"connection_type": "external"}])
+def test_a_name_that_is_listed_here_and_elsewhere_is_not_asked(
+    provider: str, name: str | None, afar: dict[str, Any]
+) -> None:
+    entries = [{"id": CODER, "owned_by": "llama-swap"}, {"id": CODER, "owned_by": "llama-swap", **afar}]
+    for listed in (entries, entries[::-1], [{"id": CODER.upper(), **afar}, entries[0]]):
+        with Gateway(entries=listed) as server:
+            assert isinstance(error_of(provider, server.url, name=name), NotLocalError)
+            assert not server.asked(CHAT)
+
+
+def test_a_name_that_is_listed_twice_without_a_conflict_is_asked() -> None:
+    with Gateway(entries=[{"id": CODER}, {"id": CODER, "connection_type": "local"}, {"id": OTHER, **AFAR}]) as server:
+        assert ask("openai", server.url, name=CODER).text == NOTHING_FOUND
+
+
+@pytest.mark.parametrize("provider", ["openai", "auto"])
+@pytest.mark.parametrize("name", [None, CODER])
+def test_open_webuis_external_connections_are_not_asked(provider: str, name: str | None) -> None:
+    entry = {"id": CODER, "owned_by": "openai", "openai": {"id": CODER}, "urlIdx": 0}
+    with Gateway(entries=[entry | {"connection_type": "external"}], base="/api") as server:
+        assert isinstance(error_of(provider, f"{server.url}/api", name=name), NotLocalError)
+        assert not server.asked("/api/chat/completions")
+    with Gateway(entries=[entry | {"connection_type": "local"}], base="/api") as server:
+        assert ask(provider, f"{server.url}/api", name=name).text == NOTHING_FOUND
+
+
 @pytest.mark.parametrize("make", [koboldcpp, lambda: LlamaSwap(models={CODER: {"type": "model"}})])
 @pytest.mark.parametrize("provider", ["openai", "auto"])
 def test_servers_that_imitate_ollama_are_asked_on_the_openai_wire(make: Any, provider: str) -> None:
