@@ -12,6 +12,7 @@ from kilo_review.errors import BadReplyError, BrokenStreamError, ModelError, Sch
 from kilo_review.prompts import REPLY_SCHEMA
 from tests.fakes.base import NOTHING_FOUND, Call, Failure, Response, as_json, event
 from tests.fakes.clients import QUESTION, ask, connected, error_of
+from tests.fakes.gateways import Gateway
 from tests.fakes.lmstudio import LMStudio
 from tests.fakes.ollama import Ollama
 from tests.fakes.openai import CHAT, VLLM, LlamaServer, raw_stream
@@ -372,7 +373,7 @@ def test_an_option_that_is_not_sent_is_told(kilo: Runner, buggy: Repo) -> None:
         (LlamaServer, "openai", "--reasoning-budget 0"),
         (VLLM, "openai", "--default-chat-template-kwargs"),
         (Ollama, "openai", "Use --provider ollama"),
-        (LMStudio, "openai", "Switch thinking off in the server's settings"),
+        (LMStudio, "openai", "witch thinking off in the server's settings"),
         (LMStudio, "lmstudio", "Switch thinking off for the model in LM Studio"),
     ],
 )
@@ -385,6 +386,39 @@ def test_thinking_that_was_to_be_off_is_told_with_the_remedy(make: Any, provider
                 reply = model.ask(QUESTION, REPLY_SCHEMA, Deadline().within(30))
                 assert (remedy in reply.remedy) is is_told
                 assert (remedy in " ".join(model.remarks.notes)) is is_told
+
+
+THINKING = raw_stream(event({"choices": [{"delta": {"reasoning": "Hm."}, "finish_reason": "length"}]}) + DONE)
+
+
+@pytest.mark.parametrize("owner", ["sglang", "lemonade", "docker", "OVMS", "llama-swap", "koboldcpp", "acme", ""])
+def test_a_server_that_was_not_asked_to_switch_thinking_off_may_be(owner: str) -> None:
+    def remedy(**options: Any) -> str:
+        with Gateway(entries=[{"id": "m", "owned_by": owner}]) as server:
+            server.instead[CHAT] = [THINKING]
+            return ask("openai", server.url, options=options).remedy
+
+    assert remedy().startswith("Use --option think=false, switch")
+    assert remedy(chat_template_kwargs={"x": 1}).startswith("Use --option think=false, switch")
+    assert remedy(think=False).startswith("Switch thinking off in the server's settings")
+    assert remedy(chat_template_kwargs={"enable_thinking": False}).startswith("Switch thinking off")
+    assert not remedy(think=True)
+
+
+def test_a_server_that_refused_the_switch_is_not_asked_for_it_again() -> None:
+    with Gateway(entries=[{"id": "m"}]) as server:
+        server.instead[CHAT] = [refusing("chat_template_kwargs", error(MISTRAL)), THINKING]
+        with connected("openai", server.url, options={"think": False}) as model:
+            reply = model.ask(QUESTION, REPLY_SCHEMA, Deadline().within(30))
+    assert reply.remedy.startswith("Switch thinking off in the server's settings")
+
+
+def test_an_answer_that_is_cut_in_its_thinking_names_the_option_first(kilo: Runner, buggy: Repo) -> None:
+    with Gateway(entries=[{"id": "m", "owned_by": "sglang"}]) as server:
+        server.instead[CHAT] = [THINKING]
+        done = kilo("--provider", "openai", "--base-url", server.url)
+    assert done.code == 3
+    assert "tokens. Use --option think=false, switch thinking off in the server's settings, or allow more" in done.text
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ THINKS = {
 }
 """How a user ends thinking that a request does not end, by `owned_by` of the listing."""
 ANY_THINKS = "Switch thinking off in the server's settings, choose another model"
+NOT_ASKED = "Use --option think=false, switch thinking off in the server's settings"
+"""Where a request may end it, and was not made to: other servers than the usual ones may refuse the field."""
 NEVER_LEFT_OUT = frozenset({"max_tokens", *litellm.ALONE})
 """An answer needs an end, and a question is not passed on to a model that nobody has chosen."""
 PENALTY = "repeat_penalty"
@@ -172,8 +174,14 @@ class OpenAIModel:
 
     @property
     def remedy(self) -> str:
-        """How to switch thinking off where it cannot be done with a request, or that did not help."""
-        return THINKS.get(self.owner, ANY_THINKS)
+        """How to switch thinking off: with a request, unless that cannot be done, or did not help."""
+        return THINKS.get(self.owner, NOT_ASKED if self._may_be_switched else ANY_THINKS)
+
+    @property
+    def _may_be_switched(self) -> bool:
+        """Whether the server has not been asked to switch thinking, and has not refused to be."""
+        is_asked = "enable_thinking" in self._switch().get(SWITCH, {})
+        return self.takes_switch and not is_asked and SWITCH not in self._left_out
 
     def _switch(self) -> dict[str, Any]:
         """The field that switches thinking, as the user wants it; else off, on servers that are known to take it."""
