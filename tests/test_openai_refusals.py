@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review.deadline import Deadline
-from kilo_review.errors import BadReplyError, BrokenStreamError, ModelError, SchemaRejectedError, ServerFailedError
+from kilo_review.errors import (
+    BadReplyError,
+    BrokenStreamError,
+    ModelError,
+    SchemaRejectedError,
+    ServerFailedError,
+    WrongServerError,
+)
 from kilo_review.prompts import REPLY_SCHEMA
 from tests.fakes.base import NOTHING_FOUND, Call, Failure, Response, as_json, event
 from tests.fakes.clients import QUESTION, ask, connected, error_of
@@ -205,6 +212,98 @@ def whole(text: Any = NOTHING_FOUND, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("reason", [{"finish_reason": None}, {"finish_reason": ""}, {}])
+def test_an_answer_in_one_object_is_its_own_end(vllm: VLLM, indent: int | None, reason: dict[str, Any]) -> None:
+    choice = {"message": {"content": NOTHING_FOUND}, **reason}
+    said = json.dumps({"object": "chat.completion", "choices": [choice]}, indent=indent)
+    vllm.instead[CHAT] = [Response(200, "application/json", [said.encode()])]
+    reply = ask("openai", vllm.url)
+    assert (reply.text, reply.is_cut) == (NOTHING_FOUND, False)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        json.dumps({"object": "chat.completion.chunk", "choices": [{"delta": {"content": NOTHING_FOUND}}]}),
+        json.dumps({"object": "chat.completion.chunk", "choices": [{"message": {"content": NOTHING_FOUND}}]}),
+        event({"object": "chat.completion", "choices": [{"message": {"content": NOTHING_FOUND}}]}),
+        json.dumps({"choices": [{"message": None}]}),
+        json.dumps({"choices": []}),
+    ],
+)
+def test_a_piece_of_an_answer_is_not_its_end(vllm: VLLM, said: str) -> None:
+    vllm.instead[CHAT] = [Response(200, "application/json", [said.encode()])]
+    assert isinstance(error_of("openai", vllm.url), BrokenStreamError)
+
+
+def stream(*choices: dict[str, Any]) -> Failure:
+    return raw_stream("".join(event({"choices": [choice]}) for choice in choices) + DONE)
+
+
+def withheld(message: dict[str, Any], reason: str | None = "stop") -> Iterator[Failure]:
+    """An answer in one object, and as a stream."""
+    yield Failure(200, {"choices": [{"message": message, "finish_reason": reason}]})
+    yield stream({"delta": message}, {"delta": {}, "finish_reason": reason})
+
+
+@pytest.mark.parametrize("form", [0, 1])
+@pytest.mark.parametrize("content", [None, "", " "])
+def test_a_refusal_of_the_model_is_told(kilo: Runner, buggy: Repo, vllm: VLLM, form: int, content: str | None) -> None:
+    vllm.instead[CHAT] = [list(withheld({"content": content, "refusal": "I cannot\nhelp. " * 2000}))[form]]
+    done = kilo("--provider", "openai", "--base-url", vllm.url)
+    assert done.code == 3
+    assert "the model refused to answer (I cannot help. I cannot help. " in done.text
+    assert "). Another model may do better (docs/models.md)" in done.text
+    assert "window" not in done.text
+    assert len(done.text) < 1000
+    assert len(vllm.asked(CHAT)) == 1
+
+
+@pytest.mark.parametrize("form", [0, 1])
+@pytest.mark.parametrize("content", ["", NOTHING_FOUND[:5], NOTHING_FOUND])
+def test_an_answer_that_is_withheld_by_a_filter_is_told(
+    kilo: Runner, buggy: Repo, vllm: VLLM, form: int, content: str
+) -> None:
+    vllm.instead[CHAT] = [list(withheld({"content": content}, "content_filter"))[form]]
+    done = kilo("--provider", "openai", "--base-url", vllm.url)
+    assert done.code == 3
+    assert "a content filter of the server withheld the model's answer, or a part of it" in done.text
+    assert "Switch the filter off in the server's settings, or choose another model" in done.text
+    assert "window" not in done.text
+    assert len(vllm.asked(CHAT)) == 1
+
+
+@pytest.mark.parametrize("form", [0, 1])
+def test_a_refusal_beside_an_answer_is_none(vllm: VLLM, form: int) -> None:
+    vllm.instead[CHAT] = [list(withheld({"content": NOTHING_FOUND, "refusal": None}))[form]]
+    assert ask("openai", vllm.url).text == NOTHING_FOUND
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Failure(200, {"object": "text_completion", "choices": [{"text": NOTHING_FOUND, "finish_reason": "stop"}]}),
+        Failure(200, {"choices": [{"text": NOTHING_FOUND, "finish_reason": None}]}),
+        stream({"text": NOTHING_FOUND[:4]}, {"text": NOTHING_FOUND[4:], "finish_reason": "stop"}),
+    ],
+)
+def test_an_answer_in_the_form_of_completions_is_told(vllm: VLLM, failure: Failure) -> None:
+    vllm.instead[CHAT] = [failure]
+    problem = error_of("openai", vllm.url)
+    assert isinstance(problem, WrongServerError)
+    assert problem.message.startswith("the server at http://127.0.0.1:")
+    assert problem.message.endswith("/v1 answers as /completions does, with a text instead of a message")
+    assert problem.hint == (
+        "A server for /chat/completions is needed: a newer version of this one may be, or another one"
+    )
+
+
+def test_a_text_beside_a_message_does_no_harm(vllm: VLLM) -> None:
+    vllm.instead[CHAT] = [stream({"delta": {"content": NOTHING_FOUND}, "text": "x", "finish_reason": "stop"})]
+    assert ask("openai", vllm.url).text == NOTHING_FOUND
+
+
+@pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("before", ["", "\ufeff", "\n\n", ": ping\n\n", "\ufeff\r\n"])
 @pytest.mark.parametrize("kind", ["application/json", "text/event-stream", "text/plain"])
 def test_an_answer_in_one_object_is_read(vllm: VLLM, indent: int | None, before: str, kind: str) -> None:
@@ -226,12 +325,11 @@ def test_objects_line_by_line_are_read_as_a_stream(vllm: VLLM) -> None:
     [
         json.dumps(whole())[:-20],
         json.dumps(whole(), indent=2)[:-5],
-        json.dumps(whole() | {"choices": [{"message": {"content": NOTHING_FOUND}, "finish_reason": None}]}),
         json.dumps({"choices": []}),
         "{}",
         "{" * 50_000,
     ],
-    ids=range(6),
+    ids=range(5),
 )
 def test_half_an_object_is_no_answer(vllm: VLLM, said: str) -> None:
     vllm.instead[CHAT] = [Response(200, "application/json", [said.encode()])]
