@@ -174,6 +174,17 @@ def test_a_parameter_of_the_user_is_not_left_out_in_silence(vllm: VLLM) -> None:
     assert len(vllm.asked(CHAT)) == 1
 
 
+@pytest.mark.parametrize(("name", "value"), [("temperature", 0), ("temperature", 0.0), ("seed", 7)])
+@pytest.mark.parametrize("make", [VLLM, LMStudio])
+def test_nor_is_one_with_the_value_that_is_sent_anyway(make: Any, name: str, value: float) -> None:
+    provider = "lmstudio" if make is LMStudio else "openai"
+    with make() as server:
+        server.instead[CHAT] = [refusing(name, error(f"Unsupported value: '{name}' does not support this"))]
+        assert f"refused the option {name}" in error_of(provider, server.url, options={name: value}).message
+        assert len(server.asked(CHAT)) == 1
+        assert ask(provider, server.url, options={"top_k": 40}).requests == 2
+
+
 @pytest.mark.parametrize("in_stream", [False, True])
 @pytest.mark.parametrize(
     "said",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kilo_review.errors import ModelError, ServerFailedError
 from kilo_review.models import litellm
-from kilo_review.models.base import AS_EVER, DEFAULT_OPTIONS, ONE_AT_A_TIME, Remarks
+from kilo_review.models.base import AS_EVER, ONE_AT_A_TIME, Remarks
 from kilo_review.models.events import has_thought, read_events
 from kilo_review.models.faults import OK, Asked, fault, message_of, refused_option
 from kilo_review.models.fields import NEEDS, SWITCH, refused
@@ -51,6 +51,7 @@ class OpenAIModel:
 
     Attributes:
         owner: `owned_by` of its listing; "" if that says nothing.
+        given: names of the parameters that the user has given; the others may be left out.
         remarks: what there is to say; shared, as is what the server has refused, by all copies.
     """
 
@@ -77,6 +78,7 @@ class OpenAIModel:
         self.width = ONE_AT_A_TIME
         self.remarks = Remarks()
         self.owner = ""
+        self.given: frozenset[str] = frozenset()
         self._left_out: set[str] = set()
         self._penalty = penalty
         self.parameters = parameters
@@ -147,7 +149,7 @@ class OpenAIModel:
                 "type": "json_schema",
                 "json_schema": {"name": "review", "strict": True, "schema": schema},
             }
-        wanted = {name: value for name, value in self.parameters.items() if DEFAULT_OPTIONS.get(name) != value}
+        wanted = {name: value for name, value in self.parameters.items() if name in self.given}
         return body, set(fields) - (self._renamed(wanted).keys() - own.keys()) - NEVER_LEFT_OUT
 
     def _answer_to(self, body: Mapping[str, Any], failed: Callable[[int, str], ModelError]) -> Reply:
