@@ -365,6 +365,29 @@ def test_the_message_names_the_address_that_was_asked() -> None:
         assert server.paths == ["/v3/models", "/v3/v1/models"]
 
 
+@pytest.mark.parametrize("route", ["/chat/completions", "/chat/completions/", "/models", "/completions", "/responses"])
+@pytest.mark.parametrize("base", ["/v1", "/v3", "/proxy/a/v1", ""])
+@pytest.mark.parametrize("provider", ["openai", "auto"])
+def test_a_base_url_that_ends_in_a_route_is_told_without_it(provider: str, base: str, route: str) -> None:
+    with Gateway(base=base or "/v1", entries=[{"id": "m"}]) as server:
+        problem = error_of(provider, f"{server.url}{base}{route}")
+    assert isinstance(problem, WrongServerError)
+    assert problem.hint == f"Is the base URL right? It ends before the route: {server.url}{base}"
+
+
+def test_so_is_one_of_a_server_that_answers_everything() -> None:
+    with Gateway(entries=[], unknown=as_json({"error": "Unexpected endpoint"})) as server:
+        problem = error_of("openai", f"{server.url}/v1/chat/completions")
+        other = error_of("openai", f"{server.url}/v2")
+    assert problem.hint == f"Is the base URL right? It ends before the route: {server.url}/v1"
+    assert other.hint == "Is the base URL right? It usually ends in /v1"
+
+
+def test_a_prefix_that_is_called_like_a_route_is_taken_as_it_is() -> None:
+    with Gateway(entries=[{"id": "m"}], base="/models/v1") as server:
+        assert ask("openai", f"{server.url}/models").text == NOTHING_FOUND
+
+
 def test_an_ollama_behind_a_prefix_is_asked_where_its_models_run() -> None:
     alias = Model("coder:7b", remote_host=CLOUD, remote_model="gpt-oss:120b")
     with Ollama(models=[alias]) as server:
