@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 from kilo_review.errors import ConfigError
@@ -53,6 +54,12 @@ RESERVED = ELSEWHERE | {
 }
 """What the program itself decides, and the above."""
 
+_BEGINS_AS_JSON = r"\s*[\[{]"
+_BEGINS_AS_TEXTS = r"\s*[\[{]\s*\""
+"""As JSON with texts in it; what begins with a bracket alone may be a text, such as `stop=[INST]`."""
+_JSON_HINT = "Quote it for the shell, and its names: --option 'chat_template_kwargs={\"enable_thinking\": false}'"
+_JSON_HINTS = {"stop": 'Close the list, and quote it for the shell: --option \'stop=["END", "###"]\''}
+
 
 def parse(text: str) -> tuple[str, Any]:
     """`NAME=VALUE` from the command line → a checked model parameter.
@@ -64,11 +71,8 @@ def parse(text: str) -> tuple[str, Any]:
     if not separator or not name:
         raise ConfigError(f"{text!a} is not of the form NAME=VALUE", hint="For example: --option temperature=0.2")
     parsed = _value(value)
-    if isinstance(parsed, str) and name not in SAFE and value.lstrip().startswith(("{", "[")):
-        raise ConfigError(
-            f"--option: the value of {name!a} is not JSON",
-            hint="Quote it for the shell, and its names: --option 'chat_template_kwargs={\"enable_thinking\": false}'",
-        )
+    if isinstance(parsed, str) and re.match(_BEGINS_AS_TEXTS if name in SAFE else _BEGINS_AS_JSON, value):
+        raise ConfigError(f"--option: the value of {name!a} is not JSON", hint=_JSON_HINTS.get(name, _JSON_HINT))
     check(name, parsed, "--option")
     return name, parsed
 

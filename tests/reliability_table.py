@@ -132,6 +132,32 @@ ELSEWHERE = (
         "allow it in your own settings, as well (allow_http_hosts)",
     ),
     Other(
+        "test_openai_refusals.py",
+        "test_a_refusal_of_the_model_is_told",
+        "The model refuses to answer (`refusal`)",
+        "not reviewed",
+        3,
+        "the model refused to answer (…). Another model may do better (docs/models.md)",
+    ),
+    Other(
+        "test_openai_refusals.py",
+        "test_an_answer_that_is_withheld_by_a_filter_is_told",
+        "A filter of the server withholds the answer (`finish_reason: content_filter`)",
+        "not reviewed",
+        3,
+        "a content filter of the server withheld the model's answer, or a part of it. Switch the filter off in the server's "
+        "settings, or choose another model",
+    ),
+    Other(
+        "test_openai_refusals.py",
+        "test_an_answer_in_the_form_of_completions_is_told",
+        "The server answers in the form of `/v1/completions`",
+        "not reviewed",
+        3,
+        "the server at URL answers as /completions does, with a text instead of a message. A server for /chat/completions is "
+        "needed: a newer version of this one may be, or another one",
+    ),
+    Other(
         "test_tls.py",
         "test_any_other_certificate_is_refused_and_nothing_is_sent",
         "The server's certificate is signed by nobody known, or for another name",

@@ -168,6 +168,9 @@ def test_a_missing_profile_or_file_is_an_error(tmp_path: Path) -> None:
         ("mirostat=2", ("mirostat", 2)),
         ("stop=a=b", ("stop", "a=b")),
         ("stop=[INST]", ("stop", "[INST]")),
+        ("stop=[/INST", ("stop", "[/INST")),
+        ("stop={", ("stop", "{")),
+        ('stop="[\\"a"', ("stop", '["a')),
         ('stop=["###", "<end>"]', ("stop", ["###", "<end>"])),
         ('stop="###"', ("stop", "###")),
         ("min_tokens=null", ("min_tokens", None)),
@@ -189,6 +192,7 @@ def test_options_of_the_command_line(text: str, expected: tuple[str, Any]) -> No
         *("num_ctx", "=1", "num_ctx=many", "num_ctx=0", "seed=1.5", "stream=false", "MODEL=x"),
         *("temperature=nan", "temperature=inf", "temperature=NaN", "top_p=-Infinity"),
         *("chat_template_kwargs={enable_thinking:false}", "chat_template_kwargs=false", "chat_template_kwargs=[]"),
+        *('stop=["a"', 'stop= [ "a", ', 'stop={"a"', 'keep_alive=["5m"', 'think=["low"'),
         *("logit_bias={", 'logit_bias={"a": NaN}', "extra=[1,", "deep=" + "[" * 100_000),
         'fallbacks=["gpt-4"]',
         'extra_body={"temperature": 1}',
@@ -199,6 +203,12 @@ def test_options_of_the_command_line(text: str, expected: tuple[str, Any]) -> No
 def test_bad_options_of_the_command_line(text: str) -> None:
     with pytest.raises(ConfigError):
         options.parse(text)
+
+
+def test_a_list_that_is_not_closed_is_told_with_its_own_example() -> None:
+    with pytest.raises(ConfigError, match="the value of 'stop' is not JSON") as caught:
+        options.parse('stop=["a"')
+    assert "'stop=[" in caught.value.hint
 
 
 # Through the program

@@ -38,6 +38,33 @@ CONSENT = Consent.of(["gpu.example"])
         ({"status": {"value": "loaded", "args": ["llama-server", "--rpc", "192.0.2.7:50052"]}}, "192.0.2.7:50052"),
         ({"cmd": "llama-server -m x.gguf --rpc=127.0.0.1:50052,192.0.2.7:50052"}, "192.0.2.7:50052"),
         ({"api_base": "http://gpu.example/v1"}, "http://gpu.example/v1"),  # allowed, but not without TLS
+        ({"connection_type": "external"}, "another machine (connection_type: external)"),
+        ({"type": "proxy"}, "another machine (type: proxy)"),
+        ({"kind": "External-API"}, "another machine (kind: External-API)"),
+        ({"hosting": "saas"}, "another machine (hosting: saas)"),
+        ({"source": "proxy"}, "another machine (source: proxy)"),
+        ({"backend": "openai"}, "another machine (backend: openai)"),
+        ({"engine": "Azure OpenAI"}, "another machine (engine: Azure OpenAI)"),
+        ({"provider": "Amazon Bedrock"}, "Amazon Bedrock"),
+        (
+            {"execution_provider": "CloudExecutionProvider"},
+            "another machine (execution_provider: CloudExecutionProvider)",
+        ),
+        ({"runtime": {"deviceType": "Cloud"}}, "another machine (deviceType: Cloud)"),
+        ({"runs_on": "cloud"}, "another machine (runs_on: cloud)"),
+        ({"runs_on": "gpu-box"}, "gpu-box"),
+        ({"runs_on": "gpu.example.org:8000"}, "gpu.example.org:8000"),
+        ({"runs_on": "192.0.2.7"}, "192.0.2.7"),
+        ({"forwarded_to": "192.0.2.7"}, "192.0.2.7"),
+        ({"proxied": True}, "another machine (proxied: true)"),
+        ({"external": True}, "another machine (external: true)"),
+        ({"tags": ["external"]}, "another machine (tags: external)"),
+        ({"owned_by": "anthropic"}, "another machine (owned_by: anthropic)"),
+        ({"owned_by": "Azure OpenAI"}, "another machine (owned_by: Azure OpenAI)"),
+        ({"id": "gpt-4o", "owned_by": "openai"}, "another machine (owned_by: openai)"),
+        ({"id": "o3-mini", "owned_by": "system"}, "another machine (owned_by: system)"),
+        ({"id": "models/gemini-2.5-pro", "owned_by": "google"}, "another machine (owned_by: google)"),
+        ({"openai": {"id": "openai/gpt-5", "owned_by": "openai"}}, "another machine (owned_by: openai)"),
     ],
 )
 def test_another_machine(facts: dict[str, Any], place: str) -> None:
@@ -63,6 +90,21 @@ def test_another_machine(facts: dict[str, Any], place: str) -> None:
         {"status": {"value": "loaded", "args": ["llama-server", "--rpc", "localhost:50052", "--remote"]}},
         {"choices": [{"delta": {"content": "x"}, "provider": "OpenAI"}], "usage": {"remote": 1}},
         {"homepage": "https://example.com", "url": "https://example.com/x.gguf"},
+        {"connection_type": "local", "type": "model", "kind": "llm"},
+        {"proxied": False, "external": False, "external_url": "https://example.com/x", "external_id": "7"},
+        {"source": "external", "origin": "upstream", "device": "external GPU", "backend": "external"},
+        {"backend": "openai-compatible", "engine": "mistral.rs", "runtime": "together"},
+        {"tags": ["external-tools", "upstream", "tools"], "execution_provider": "CUDAExecutionProvider"},
+        *({"runs_on": word} for word in ("GPU.0", "cuda:0", "NPU", "RTX4090", "CPU and GPU", "localhost", "llama.cpp")),
+        {"runs_on": "https://gpu.example/v1"},
+        {"id": "gpt-4o", "owned_by": "vllm"},
+        {"id": "gpt-4o", "owned_by": "llamacpp"},
+        {"id": "gpt-4o"},
+        {"id": "openai/gpt-oss-20b", "owned_by": "openai"},
+        {"id": "gpt-4-alpaca", "owned_by": "user"},
+        {"id": "google/gemma-3-4b-it", "owned_by": "google"},
+        *({"owned_by": maker} for maker in ("openai", "google", "mistralai", "deepseek-ai", "Qwen", "nvidia", "groq")),
+        *({"owned_by": maker} for maker in ("cohere", "fireworks-ai", "togethercomputer", "Microsoft", "system")),
     ],
 )
 def test_no_other_machine(facts: dict[str, Any]) -> None:
@@ -93,6 +135,13 @@ def test_what_is_nested_endlessly_is_read_to_a_depth_alone() -> None:
         ({"openai-organization": "x"}, "a server of a cloud provider"),
         ({"llm_provider-cf-ray": "8f1"}, "a server of a cloud provider"),
         ({"x-gateway-provider": "Anthropic"}, "Anthropic"),
+        *(
+            ({name: "8f1"}, "a server of a cloud provider")
+            for name in (
+                *("x-together-id", "fireworks-server-processing-time", "mistral-correlation-id", "x-azure-ref"),
+                *("azureml-model-session", "x-ms-client-request-id", "x-ms-region", "x-groq-region"),
+            )
+        ),
     ],
 )
 def test_a_header_that_names_another_machine(headers: dict[str, str], place: str) -> None:
@@ -111,6 +160,7 @@ def test_a_header_that_names_another_machine(headers: dict[str, str], place: str
         {"via": "1.1 localhost:3128 (squid)"},
         {"x-endpoint": "/v1/models", "openai-processing-ms": "12", "x-worker-id": "3", "x-backend": "cuda"},
         {"x-litellm-custom-llm-provider": "openai"},
+        {"x-correlation-id": "1", "x-client-request-id": "2", "x-ms-per-token": "12", "together": "x"},
         {},
     ],
 )

@@ -102,6 +102,35 @@ def test_a_model_that_llama_swap_runs_on_another_machine_is_not_asked(told: dict
         assert not server.asked(CHAT)
 
 
+@pytest.mark.parametrize("provider", ["openai", "auto"])
+@pytest.mark.parametrize("name", [None, CODER])
+@pytest.mark.parametrize("afar", [{"meta": {"llamaswap": {"type": "peer"}}}, {"connection_type": "external"}])
+def test_a_name_that_is_listed_here_and_elsewhere_is_not_asked(
+    provider: str, name: str | None, afar: dict[str, Any]
+) -> None:
+    entries = [{"id": CODER, "owned_by": "llama-swap"}, {"id": CODER, "owned_by": "llama-swap", **afar}]
+    for listed in (entries, entries[::-1], [{"id": CODER.upper(), **afar}, entries[0]]):
+        with Gateway(entries=listed) as server:
+            assert isinstance(error_of(provider, server.url, name=name), NotLocalError)
+            assert not server.asked(CHAT)
+
+
+def test_a_name_that_is_listed_twice_without_a_conflict_is_asked() -> None:
+    with Gateway(entries=[{"id": CODER}, {"id": CODER, "connection_type": "local"}, {"id": OTHER, **AFAR}]) as server:
+        assert ask("openai", server.url, name=CODER).text == NOTHING_FOUND
+
+
+@pytest.mark.parametrize("provider", ["openai", "auto"])
+@pytest.mark.parametrize("name", [None, CODER])
+def test_open_webuis_external_connections_are_not_asked(provider: str, name: str | None) -> None:
+    entry = {"id": CODER, "owned_by": "openai", "openai": {"id": CODER}, "urlIdx": 0}
+    with Gateway(entries=[entry | {"connection_type": "external"}], base="/api") as server:
+        assert isinstance(error_of(provider, f"{server.url}/api", name=name), NotLocalError)
+        assert not server.asked("/api/chat/completions")
+    with Gateway(entries=[entry | {"connection_type": "local"}], base="/api") as server:
+        assert ask(provider, f"{server.url}/api", name=name).text == NOTHING_FOUND
+
+
 @pytest.mark.parametrize("make", [koboldcpp, lambda: LlamaSwap(models={CODER: {"type": "model"}})])
 @pytest.mark.parametrize("provider", ["openai", "auto"])
 def test_servers_that_imitate_ollama_are_asked_on_the_openai_wire(make: Any, provider: str) -> None:
@@ -334,6 +363,29 @@ def test_the_message_names_the_address_that_was_asked() -> None:
         assert f"{server.url}/v3 was asked" in problem.hint
         assert "11434" not in problem.hint
         assert server.paths == ["/v3/models", "/v3/v1/models"]
+
+
+@pytest.mark.parametrize("route", ["/chat/completions", "/chat/completions/", "/models", "/completions", "/responses"])
+@pytest.mark.parametrize("base", ["/v1", "/v3", "/proxy/a/v1", ""])
+@pytest.mark.parametrize("provider", ["openai", "auto"])
+def test_a_base_url_that_ends_in_a_route_is_told_without_it(provider: str, base: str, route: str) -> None:
+    with Gateway(base=base or "/v1", entries=[{"id": "m"}]) as server:
+        problem = error_of(provider, f"{server.url}{base}{route}")
+    assert isinstance(problem, WrongServerError)
+    assert problem.hint == f"Is the base URL right? It ends before the route: {server.url}{base}"
+
+
+def test_so_is_one_of_a_server_that_answers_everything() -> None:
+    with Gateway(entries=[], unknown=as_json({"error": "Unexpected endpoint"})) as server:
+        problem = error_of("openai", f"{server.url}/v1/chat/completions")
+        other = error_of("openai", f"{server.url}/v2")
+    assert problem.hint == f"Is the base URL right? It ends before the route: {server.url}/v1"
+    assert other.hint == "Is the base URL right? It usually ends in /v1"
+
+
+def test_a_prefix_that_is_called_like_a_route_is_taken_as_it_is() -> None:
+    with Gateway(entries=[{"id": "m"}], base="/models/v1") as server:
+        assert ask("openai", f"{server.url}/models").text == NOTHING_FOUND
 
 
 def test_an_ollama_behind_a_prefix_is_asked_where_its_models_run() -> None:

@@ -98,6 +98,12 @@ def test_of_several_models_one_that_runs_here_is_chosen(proxy: LiteLLM, review: 
     assert review(proxy).json()["model"]["name"] == "reviewer"
 
 
+def test_a_local_model_may_have_the_name_of_a_closed_one(proxy: LiteLLM, review: Callable[..., Result]) -> None:
+    """Programs that know no other names are served so."""
+    proxy.behind = [Behind("gpt-4o")]
+    assert review(proxy, "--model", "gpt-4o").json()["model"]["local"] is True
+
+
 def test_a_model_of_which_it_does_not_tell_is_not_asked(proxy: LiteLLM, review: Callable[..., Result]) -> None:
     """An alias stands in the listing alone."""
     listed = {"object": "list", "data": [{"id": "alias", "owned_by": "openai"}]}

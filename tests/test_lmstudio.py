@@ -275,7 +275,7 @@ def _failures() -> Iterator[tuple[str, Failure, type[ModelError], str]]:
             )
         yield f"{name} load failed", shape(400, TEXTS["load failed"]), ServerFailedError, "smaller model"
         yield f"{name} form", shape(400, TEXTS["json_object"]), SchemaRejectedError, "json_schema"
-        for wording in ("old overflow", "new overflow"):
+        for wording in ("old overflow", "new overflow", "newest overflow"):
             text = TEXTS[wording].format(**NUMBERS)
             yield f"{name} {wording}", shape(400, text), PromptTooLongError, "does not fit the window"
             yield f"{name} {wording} in stream", shape(400, text, in_stream=True), PromptTooLongError, "does not fit"
@@ -296,7 +296,7 @@ def test_each_failure_is_told_with_its_cause_and_the_next_step(
     assert has_next_step(error)
 
 
-@pytest.mark.parametrize("wording", ["old overflow", "new overflow"])
+@pytest.mark.parametrize("wording", ["old overflow", "new overflow", "newest overflow"])
 @pytest.mark.parametrize("overflow", ["refused", "refused in stream"])
 def test_an_overflow_tells_its_numbers(server: LMStudio, wording: Any, overflow: Any) -> None:
     server.models[0].loaded_window = 12

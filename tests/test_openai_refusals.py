@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review.deadline import Deadline
-from kilo_review.errors import BadReplyError, BrokenStreamError, ModelError, SchemaRejectedError, ServerFailedError
+from kilo_review.errors import (
+    BadReplyError,
+    BrokenStreamError,
+    ModelError,
+    SchemaRejectedError,
+    ServerFailedError,
+    WrongServerError,
+)
 from kilo_review.prompts import REPLY_SCHEMA
 from tests.fakes.base import NOTHING_FOUND, Call, Failure, Response, as_json, event
 from tests.fakes.clients import QUESTION, ask, connected, error_of
+from tests.fakes.gateways import Gateway
 from tests.fakes.lmstudio import LMStudio
 from tests.fakes.ollama import Ollama
 from tests.fakes.openai import CHAT, VLLM, LlamaServer, raw_stream
@@ -166,6 +174,17 @@ def test_a_parameter_of_the_user_is_not_left_out_in_silence(vllm: VLLM) -> None:
     assert len(vllm.asked(CHAT)) == 1
 
 
+@pytest.mark.parametrize(("name", "value"), [("temperature", 0), ("temperature", 0.0), ("seed", 7)])
+@pytest.mark.parametrize("make", [VLLM, LMStudio])
+def test_nor_is_one_with_the_value_that_is_sent_anyway(make: Any, name: str, value: float) -> None:
+    provider = "lmstudio" if make is LMStudio else "openai"
+    with make() as server:
+        server.instead[CHAT] = [refusing(name, error(f"Unsupported value: '{name}' does not support this"))]
+        assert f"refused the option {name}" in error_of(provider, server.url, options={name: value}).message
+        assert len(server.asked(CHAT)) == 1
+        assert ask(provider, server.url, options={"top_k": 40}).requests == 2
+
+
 @pytest.mark.parametrize("in_stream", [False, True])
 @pytest.mark.parametrize(
     "said",
@@ -204,6 +223,98 @@ def whole(text: Any = NOTHING_FOUND, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("reason", [{"finish_reason": None}, {"finish_reason": ""}, {}])
+def test_an_answer_in_one_object_is_its_own_end(vllm: VLLM, indent: int | None, reason: dict[str, Any]) -> None:
+    choice = {"message": {"content": NOTHING_FOUND}, **reason}
+    said = json.dumps({"object": "chat.completion", "choices": [choice]}, indent=indent)
+    vllm.instead[CHAT] = [Response(200, "application/json", [said.encode()])]
+    reply = ask("openai", vllm.url)
+    assert (reply.text, reply.is_cut) == (NOTHING_FOUND, False)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        json.dumps({"object": "chat.completion.chunk", "choices": [{"delta": {"content": NOTHING_FOUND}}]}),
+        json.dumps({"object": "chat.completion.chunk", "choices": [{"message": {"content": NOTHING_FOUND}}]}),
+        event({"object": "chat.completion", "choices": [{"message": {"content": NOTHING_FOUND}}]}),
+        json.dumps({"choices": [{"message": None}]}),
+        json.dumps({"choices": []}),
+    ],
+)
+def test_a_piece_of_an_answer_is_not_its_end(vllm: VLLM, said: str) -> None:
+    vllm.instead[CHAT] = [Response(200, "application/json", [said.encode()])]
+    assert isinstance(error_of("openai", vllm.url), BrokenStreamError)
+
+
+def stream(*choices: dict[str, Any]) -> Failure:
+    return raw_stream("".join(event({"choices": [choice]}) for choice in choices) + DONE)
+
+
+def withheld(message: dict[str, Any], reason: str | None = "stop") -> Iterator[Failure]:
+    """An answer in one object, and as a stream."""
+    yield Failure(200, {"choices": [{"message": message, "finish_reason": reason}]})
+    yield stream({"delta": message}, {"delta": {}, "finish_reason": reason})
+
+
+@pytest.mark.parametrize("form", [0, 1])
+@pytest.mark.parametrize("content", [None, "", " "])
+def test_a_refusal_of_the_model_is_told(kilo: Runner, buggy: Repo, vllm: VLLM, form: int, content: str | None) -> None:
+    vllm.instead[CHAT] = [list(withheld({"content": content, "refusal": "I cannot\nhelp. " * 2000}))[form]]
+    done = kilo("--provider", "openai", "--base-url", vllm.url)
+    assert done.code == 3
+    assert "the model refused to answer (I cannot help. I cannot help. " in done.text
+    assert "). Another model may do better (docs/models.md)" in done.text
+    assert "window" not in done.text
+    assert len(done.text) < 1000
+    assert len(vllm.asked(CHAT)) == 1
+
+
+@pytest.mark.parametrize("form", [0, 1])
+@pytest.mark.parametrize("content", ["", NOTHING_FOUND[:5], NOTHING_FOUND])
+def test_an_answer_that_is_withheld_by_a_filter_is_told(
+    kilo: Runner, buggy: Repo, vllm: VLLM, form: int, content: str
+) -> None:
+    vllm.instead[CHAT] = [list(withheld({"content": content}, "content_filter"))[form]]
+    done = kilo("--provider", "openai", "--base-url", vllm.url)
+    assert done.code == 3
+    assert "a content filter of the server withheld the model's answer, or a part of it" in done.text
+    assert "Switch the filter off in the server's settings, or choose another model" in done.text
+    assert "window" not in done.text
+    assert len(vllm.asked(CHAT)) == 1
+
+
+@pytest.mark.parametrize("form", [0, 1])
+def test_a_refusal_beside_an_answer_is_none(vllm: VLLM, form: int) -> None:
+    vllm.instead[CHAT] = [list(withheld({"content": NOTHING_FOUND, "refusal": None}))[form]]
+    assert ask("openai", vllm.url).text == NOTHING_FOUND
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Failure(200, {"object": "text_completion", "choices": [{"text": NOTHING_FOUND, "finish_reason": "stop"}]}),
+        Failure(200, {"choices": [{"text": NOTHING_FOUND, "finish_reason": None}]}),
+        stream({"text": NOTHING_FOUND[:4]}, {"text": NOTHING_FOUND[4:], "finish_reason": "stop"}),
+    ],
+)
+def test_an_answer_in_the_form_of_completions_is_told(vllm: VLLM, failure: Failure) -> None:
+    vllm.instead[CHAT] = [failure]
+    problem = error_of("openai", vllm.url)
+    assert isinstance(problem, WrongServerError)
+    assert problem.message.startswith("the server at http://127.0.0.1:")
+    assert problem.message.endswith("/v1 answers as /completions does, with a text instead of a message")
+    assert problem.hint == (
+        "A server for /chat/completions is needed: a newer version of this one may be, or another one"
+    )
+
+
+def test_a_text_beside_a_message_does_no_harm(vllm: VLLM) -> None:
+    vllm.instead[CHAT] = [stream({"delta": {"content": NOTHING_FOUND}, "text": "x", "finish_reason": "stop"})]
+    assert ask("openai", vllm.url).text == NOTHING_FOUND
+
+
+@pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("before", ["", "\ufeff", "\n\n", ": ping\n\n", "\ufeff\r\n"])
 @pytest.mark.parametrize("kind", ["application/json", "text/event-stream", "text/plain"])
 def test_an_answer_in_one_object_is_read(vllm: VLLM, indent: int | None, before: str, kind: str) -> None:
@@ -225,12 +336,11 @@ def test_objects_line_by_line_are_read_as_a_stream(vllm: VLLM) -> None:
     [
         json.dumps(whole())[:-20],
         json.dumps(whole(), indent=2)[:-5],
-        json.dumps(whole() | {"choices": [{"message": {"content": NOTHING_FOUND}, "finish_reason": None}]}),
         json.dumps({"choices": []}),
         "{}",
         "{" * 50_000,
     ],
-    ids=range(6),
+    ids=range(5),
 )
 def test_half_an_object_is_no_answer(vllm: VLLM, said: str) -> None:
     vllm.instead[CHAT] = [Response(200, "application/json", [said.encode()])]
@@ -372,7 +482,7 @@ def test_an_option_that_is_not_sent_is_told(kilo: Runner, buggy: Repo) -> None:
         (LlamaServer, "openai", "--reasoning-budget 0"),
         (VLLM, "openai", "--default-chat-template-kwargs"),
         (Ollama, "openai", "Use --provider ollama"),
-        (LMStudio, "openai", "Switch thinking off in the server's settings"),
+        (LMStudio, "openai", "witch thinking off in the server's settings"),
         (LMStudio, "lmstudio", "Switch thinking off for the model in LM Studio"),
     ],
 )
@@ -385,6 +495,39 @@ def test_thinking_that_was_to_be_off_is_told_with_the_remedy(make: Any, provider
                 reply = model.ask(QUESTION, REPLY_SCHEMA, Deadline().within(30))
                 assert (remedy in reply.remedy) is is_told
                 assert (remedy in " ".join(model.remarks.notes)) is is_told
+
+
+THINKING = raw_stream(event({"choices": [{"delta": {"reasoning": "Hm."}, "finish_reason": "length"}]}) + DONE)
+
+
+@pytest.mark.parametrize("owner", ["sglang", "lemonade", "docker", "OVMS", "llama-swap", "koboldcpp", "acme", ""])
+def test_a_server_that_was_not_asked_to_switch_thinking_off_may_be(owner: str) -> None:
+    def remedy(**options: Any) -> str:
+        with Gateway(entries=[{"id": "m", "owned_by": owner}]) as server:
+            server.instead[CHAT] = [THINKING]
+            return ask("openai", server.url, options=options).remedy
+
+    assert remedy().startswith("Use --option think=false, switch")
+    assert remedy(chat_template_kwargs={"x": 1}).startswith("Use --option think=false, switch")
+    assert remedy(think=False).startswith("Switch thinking off in the server's settings")
+    assert remedy(chat_template_kwargs={"enable_thinking": False}).startswith("Switch thinking off")
+    assert not remedy(think=True)
+
+
+def test_a_server_that_refused_the_switch_is_not_asked_for_it_again() -> None:
+    with Gateway(entries=[{"id": "m"}]) as server:
+        server.instead[CHAT] = [refusing("chat_template_kwargs", error(MISTRAL)), THINKING]
+        with connected("openai", server.url, options={"think": False}) as model:
+            reply = model.ask(QUESTION, REPLY_SCHEMA, Deadline().within(30))
+    assert reply.remedy.startswith("Switch thinking off in the server's settings")
+
+
+def test_an_answer_that_is_cut_in_its_thinking_names_the_option_first(kilo: Runner, buggy: Repo) -> None:
+    with Gateway(entries=[{"id": "m", "owned_by": "sglang"}]) as server:
+        server.instead[CHAT] = [THINKING]
+        done = kilo("--provider", "openai", "--base-url", server.url)
+    assert done.code == 3
+    assert "tokens. Use --option think=false, switch thinking off in the server's settings, or allow more" in done.text
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,32 @@ if TYPE_CHECKING:
 
 ASKED = Asked("the server", "http://127.0.0.1:8080/v1", "m")
 TOO_LONG = (
+    ("Cannot truncate prompt with n_keep (4270) >= n_ctx (4096)", 4270, 4096),
+    (
+        "Your message was too long and could not be processed (5000 > 4096). Please try again with something shorter.",
+        5000,
+        4096,
+    ),
+    ("max_tokens must be at least 1, got -1184.", None, None),
+    ("max_completion_tokens must be at least 1, got -3. (parameter=max_completion_tokens, value=-3)", None, None),
+    ("the prompt is longer than the context", None, None),
+    ("Context window is full", None, None),
+    ("input_ids size (5000) + current sequence length (0) exceeds max length (4096)", 5000, 4096),
+    ("input_ids size (5000) + current sequence length (17) exceeds max length (4096)", 5000, 4096),
+    (
+        "Context length 5000 is greater than max_seq_len 4096. Please restart generation with a smaller context",
+        5000,
+        4096,
+    ),
+    (
+        (
+            "default_max_tokens (-904) must be greater than 0, default_max_tokens (-904) = max_seq_len (4096) - "
+            "prompt_len (5000)"
+        ),
+        5000,
+        4096,
+    ),
+    ("The prompt of 0 tokens exceeds the context length of 0 tokens", None, None),
     (
         "prompt too long; exceeded max context length by 4 tokens",
         None,
@@ -383,10 +409,12 @@ OTHERS = (
         400,
         "max_tokens=140000 cannot be greater than max_model_len=max_total_tokens=131072.",
     ),
-    (
-        400,
-        "max_tokens must be at least 1, got -200.",
-    ),
+    (400, "max_tokens must be at least 1, got 0."),
+    (400, "max_tokens must be at least 1, got -1. (parameter=max_tokens, value=-1)"),
+    (400, "max_tokens must be at least 1, got -2."),
+    (400, "Your message was too long: at most 2000 characters are allowed"),
+    (500, "The queue of requests is full; try again with another context"),
+    (400, "Your message was too long and could not be processed: rate limit of 9000 tokens per minute"),
     (
         400,
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kilo_review.display import one_line
@@ -85,6 +85,7 @@ def choose(offers: Sequence[Offer], wanted: str | None, asked: Asked, *, pull: s
         ModelNotFoundError: it is not there; the message lists what is, and the nearest name.
         NotLocalError: there are only models that run on other machines.
     """
+    offers = _agreed(offers)
     usable = [offer for offer in offers if is_usable(offer)]
     if wanted is not None:
         for offer in offers:
@@ -99,6 +100,15 @@ def choose(offers: Sequence[Offer], wanted: str | None, asked: Asked, *, pull: s
         raise ModelNotFoundError(f"{asked.server} at {asked.url} has no model that can answer", hint=hint)
     best = min(usable, key=_preference)
     return best, _why(best, len(usable))
+
+
+def _agreed(offers: Sequence[Offer]) -> list[Offer]:
+    """Return the offers; one whose name is listed elsewhere, too, is elsewhere: a request names no more than that."""
+    afar: dict[str, str] = {}
+    for offer in offers:
+        if offer.elsewhere:
+            afar.setdefault(_full(offer.name), offer.elsewhere)
+    return [replace(offer, elsewhere=offer.elsewhere or afar.get(_full(offer.name), "")) for offer in offers]
 
 
 def is_usable(offer: Offer) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kilo_review.errors import ModelError, ServerFailedError
 from kilo_review.models import litellm
-from kilo_review.models.base import AS_EVER, DEFAULT_OPTIONS, ONE_AT_A_TIME, Remarks
+from kilo_review.models.base import AS_EVER, ONE_AT_A_TIME, Remarks
 from kilo_review.models.events import has_thought, read_events
 from kilo_review.models.faults import OK, Asked, fault, message_of, refused_option
 from kilo_review.models.fields import NEEDS, SWITCH, refused
@@ -31,6 +31,8 @@ THINKS = {
 }
 """How a user ends thinking that a request does not end, by `owned_by` of the listing."""
 ANY_THINKS = "Switch thinking off in the server's settings, choose another model"
+NOT_ASKED = "Use --option think=false, switch thinking off in the server's settings"
+"""Where a request may end it, and was not made to: other servers than the usual ones may refuse the field."""
 NEVER_LEFT_OUT = frozenset({"max_tokens", *litellm.ALONE})
 """An answer needs an end, and a question is not passed on to a model that nobody has chosen."""
 PENALTY = "repeat_penalty"
@@ -49,6 +51,7 @@ class OpenAIModel:
 
     Attributes:
         owner: `owned_by` of its listing; "" if that says nothing.
+        given: names of the parameters that the user has given; the others may be left out.
         remarks: what there is to say; shared, as is what the server has refused, by all copies.
     """
 
@@ -75,6 +78,7 @@ class OpenAIModel:
         self.width = ONE_AT_A_TIME
         self.remarks = Remarks()
         self.owner = ""
+        self.given: frozenset[str] = frozenset()
         self._left_out: set[str] = set()
         self._penalty = penalty
         self.parameters = parameters
@@ -145,7 +149,7 @@ class OpenAIModel:
                 "type": "json_schema",
                 "json_schema": {"name": "review", "strict": True, "schema": schema},
             }
-        wanted = {name: value for name, value in self.parameters.items() if DEFAULT_OPTIONS.get(name) != value}
+        wanted = {name: value for name, value in self.parameters.items() if name in self.given}
         return body, set(fields) - (self._renamed(wanted).keys() - own.keys()) - NEVER_LEFT_OUT
 
     def _answer_to(self, body: Mapping[str, Any], failed: Callable[[int, str], ModelError]) -> Reply:
@@ -172,8 +176,14 @@ class OpenAIModel:
 
     @property
     def remedy(self) -> str:
-        """How to switch thinking off where it cannot be done with a request, or that did not help."""
-        return THINKS.get(self.owner, ANY_THINKS)
+        """How to switch thinking off: with a request, unless that cannot be done, or did not help."""
+        return THINKS.get(self.owner, NOT_ASKED if self._may_be_switched else ANY_THINKS)
+
+    @property
+    def _may_be_switched(self) -> bool:
+        """Whether the server has not been asked to switch thinking, and has not refused to be."""
+        is_asked = "enable_thinking" in self._switch().get(SWITCH, {})
+        return self.takes_switch and not is_asked and SWITCH not in self._left_out
 
     def _switch(self) -> dict[str, Any]:
         """The field that switches thinking, as the user wants it; else off, on servers that are known to take it."""

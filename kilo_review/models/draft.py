@@ -18,6 +18,8 @@ THINKING = frozenset({"thinking", "reasoning", "reasoning_content"})
 LARGEST_ANSWER = 1024 * 1024
 """Characters, thinking included; 32 thousand tokens, more than anybody asks for, are an eighth of it."""
 
+LARGEST_REFUSAL = 1024
+
 
 def text_in(content: object) -> str:
     """The text of an answer's `content`: a text, or a list of parts of which some are texts."""
@@ -44,12 +46,19 @@ def tool_in(delta: Mapping[str, Any]) -> str:
 
 
 class Draft:
-    """The pieces so far."""
+    """The pieces so far.
+
+    Attributes:
+        refusal: what the model says instead of an answer.
+        is_filtered: whether a filter withheld a part.
+    """
 
     def __init__(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._size = 0
+        self.refusal = ""
+        self.is_filtered = False
         self._loops = LoopWatch()
 
     def add(self, text: str, reasoning: str) -> None:
@@ -65,6 +74,11 @@ class Draft:
         if self._size > LARGEST_ANSWER:
             raise flood(LARGEST_ANSWER)
         self._loops.feed(reasoning + text)
+
+    def refuse(self, text: str) -> None:
+        """Take the next piece of a refusal; its beginning is enough."""
+        if len(self.refusal) < LARGEST_REFUSAL:
+            self.refusal += text[:LARGEST_REFUSAL]
 
     def write(self, reply: Reply) -> None:
         """Put the answer into the reply."""

@@ -2,7 +2,8 @@
 
 A server on this machine may pass on what it gets. Several say so, each in its own words: Ollama `remote_host`, Lemonade
 `"recipe": "cloud"` and `cloud_provider`, llama-swap `meta.llamaswap.type: "peer"` (older ones only `peerID`), LiteLLM
-`x-litellm-model-api-base`, LocalAI `X-LocalAI-Node`. So words are recognised instead of exact fields.
+`x-litellm-model-api-base`, LocalAI `X-LocalAI-Node`, Open WebUI `"connection_type": "external"`. So words are
+recognised instead of exact fields.
 """
 
 from __future__ import annotations
@@ -30,13 +31,21 @@ DEEPEST, MOST = 6, 200
 
 _AFAR = ("cloud", "remote", "peer", "federated", "p2p", "deviceidentifier")
 """Beginnings of words that mean another machine, as a field's name or, in the fields of `_KINDS`, as its value."""
+_PASSED_ON = frozenset({"proxy", "proxied", "external", "upstream", "saas"})
+"""Words that mean the same as the value of one of the `_KINDS`. As a field's name they tell an address, or a link."""
+_AMBIGUOUS = frozenset({"external", "upstream"})
+"""Of these, words that in the fields of `_OF_FILES` may tell where a file, a program or a GPU came from."""
+_OF_FILES = frozenset({"source", "origin", "device", "devicetype", "engine", "backend", "runtime"})
+_MARKS = frozenset({"external", "isexternal", "proxied", "isproxied"})
+"""Fields that mean another machine where they are true."""
 _HARMLESS = frozenset(
     {*("code", "trust", "support", "supports", "supported", "disabled", "allow", "allowed", "max", "timeout", "count")}
 )
 """Words that make such a field's name mean something else, such as `trust_remote_code`."""
 _KINDS = frozenset(
     {"recipe", "type", "kind", "backend", "runtime", "location", "mode", "placement", "engine", "hosting", "execution"}
-    | {"runson", "deployment", "source", "origin", "device", "hosttype", "modeltype"}
+    | {"runson", "deployment", "source", "origin", "device", "hosttype", "modeltype", "connectiontype", "devicetype"}
+    | {"executionprovider"}
 )
 _PROVIDERS = frozenset({"provider", "providername", "upstreamprovider", "inferenceprovider", "vendor"})
 _CLOUDS = frozenset(
@@ -45,10 +54,33 @@ _CLOUDS = frozenset(
     | {"openrouter", "deepinfra", "deepseek", "cohere", "perplexity", "xai", "novita", "novitaai", "sambanova"}
     | {"hyperbolic", "replicate", "nebius", "siliconflow", "moonshot", "moonshotai", "zai", "alibaba", "dashscope"}
     | {"ollamacloud", "ollamacom", "nvidianim", "cloudflare", "huggingfaceinference", "lambda", "friendli", "parasail"}
+    | {"amazonbedrock", "awsbedrock", "googlevertex", "googlevertexai", "githubcopilot"}
 )
+_SERVICES = frozenset(
+    {
+        "anthropic",
+        "azure",
+        "azureopenai",
+        "bedrock",
+        "amazonbedrock",
+        "awsbedrock",
+        "vertex",
+        "vertexai",
+        "googlevertex",
+    }
+    | {"googlevertexai", "openrouter", "deepinfra", "togetherai", "fireworks", "openaiinternal", "githubcopilot"}
+)
+"""Names of services alone: no engine has them, and no publisher of models that run here, as google is one."""
+_BACKENDS = _SERVICES | {"openai", "gemini", "groq", "cohere", "xai", "perplexity", "cerebras", "fireworksai"}
+"""Names that no engine has; those of publishers included."""
+_ENGINE_FIELDS = frozenset({"backend", "engine"})
+_OWNERS = frozenset({"openai", "system", "google"})
+"""Owners that local servers name as well; beside a model that these makers never gave away they mean their service."""
+_CLOSED = re.compile(r"(?:[\w.-]+/)?(?:gpt-(?:3\.5|4|5)|chatgpt-|o[134](?:-|$)|gemini-)", re.IGNORECASE)
 _ADDRESSES = frozenset(
     {"apibase", "baseurl", "apiurl", "apihost", "proxy", "proxyurl", "upstream", "upstreamurl", "backendurl"}
     | {"serverurl", "targeturl", "endpoint", "endpointurl", "host", "hostname", "node", "servedby", "worker"}
+    | {"forwardedto", "proxiedto"}
 )
 """Fields that name the machine which answers."""
 _ADDRESS_WORDS = frozenset({"addr", "address", "ip", "port"})
@@ -64,10 +96,45 @@ _ENGINES = frozenset(
     | {"openvino", "koboldcpp", "lemonade", "localai", "ort", "genai", "cpu", "cuda", "rocm", "metal", "vulkan"}
 )
 """Words of which no machine's name is made: engines, and what they run on."""
+_HARDWARE = _ENGINES | {
+    *("gpu", "gpus", "igpu", "dgpu", "npu", "apu", "tpu", "xpu", "hip", "sycl", "opencl", "directml", "dml", "hybrid"),
+    *(
+        "amd",
+        "nvidia",
+        "intel",
+        "apple",
+        "arm",
+        "ryzen",
+        "ryzenai",
+        "ai",
+        "rtx",
+        "gtx",
+        "rx",
+        "radeon",
+        "geforce",
+        "arc",
+    ),
+    *(
+        "auto",
+        "device",
+        "host",
+        "server",
+        "here",
+        "this",
+        "machine",
+        "memory",
+        "ram",
+        "vram",
+        "x86",
+        "x64",
+        "accelerator",
+    ),
+}
+"""What a field that tells what a model runs on may name beside machines."""
 
 _EDGES = re.compile(
-    r"cf-ray|openai-(?:organization|project)|anthropic-|x-(?:groq|amzn|amz|goog|vercel|openrouter|ms-region)|apim-"
-    r"|fly-request-id"
+    r"cf-ray|openai-(?:organization|project)|anthropic-|x-(?:groq|amzn|amz|goog|vercel|openrouter|together|fireworks)-"
+    r"|x-(?:ms-region|ms-client-request-id|azure-ref)|apim-|azureml-|fireworks-|mistral-correlation-id|fly-request-id"
 )
 """Headers (their beginnings) that only the networks of cloud providers set; a proxy on this machine hands them on."""
 _EDGE_SERVERS = re.compile(r"(?:cloudflare|cloudfront|vercel|fly/|google frontend|gws|awselb|akamai)", re.IGNORECASE)
@@ -98,12 +165,13 @@ def _evidence(facts: object, consent: Consent, depth: int) -> Iterator[str]:
     if not isinstance(facts, dict) or not depth:
         return
     for name, value in facts.items():
-        field = re.sub(r"[^a-z0-9]", "", str(name).lower())
+        field = _plain(str(name))
         if field in _IGNORED:
             continue
         yield from _field(str(name), field, value, consent)
         if isinstance(value, (dict, list)):
             yield from _evidence(value, consent, depth - 1)
+    yield from _owner(facts)
 
 
 def _field(name: str, field: str, value: object, consent: Consent) -> Iterator[str]:
@@ -113,10 +181,10 @@ def _field(name: str, field: str, value: object, consent: Consent) -> Iterator[s
         if _says_so(value, words):
             is_name = isinstance(value, str) and "model" not in field  # what it is called there is no place
             yield str(value) if is_name else f"{UNNAMED} ({name})"
-    elif field in _LOCALLY and value is False:
-        yield f"{UNNAMED} ({name}: false)"
+    elif (field in _LOCALLY and value is False) or (field in _MARKS and value is True):
+        yield f"{UNNAMED} ({name}: {str(value).lower()})"
     elif field in _TAGS and isinstance(value, list):
-        yield from (f"{UNNAMED} ({name}: {tag})" for tag in value[:MOST] if isinstance(tag, str) and _is_afar(tag))
+        yield from (f"{UNNAMED} ({name}: {tag})" for tag in value[:MOST] if isinstance(tag, str) and _tags_afar(tag))
     elif field in _COMMANDS:
         yield from (place for place in _rpc(value) if not _is_here(place))
     elif isinstance(value, str):
@@ -124,12 +192,24 @@ def _field(name: str, field: str, value: object, consent: Consent) -> Iterator[s
 
 
 def _text(name: str, field: str, value: str, consent: Consent) -> Iterator[str]:
-    if field in _KINDS and _is_afar(value):
+    if field in _KINDS and _is_kind_afar(field, value):
         yield f"{UNNAMED} ({name}: {value})"
+    elif field == "runson" and _is_host_afar(value, consent):
+        yield value
     if field == "model" and is_cloud_name(value):
         yield OLLAMA_CLOUD
     if (field in _PROVIDERS and _is_cloud(value)) or (field in _ADDRESSES and _is_place_afar(value, consent)):
         yield value
+
+
+def _owner(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Say what the owner of a model tells: the name of a service, or of the maker of a model that runs only there."""
+    owner, model = facts.get("owned_by"), facts.get("id")
+    if not isinstance(owner, str):
+        return
+    is_closed = isinstance(model, str) and bool(_CLOSED.match(model)) and owner.strip().lower() in _OWNERS
+    if is_closed or _plain(owner) in _SERVICES:
+        yield f"{UNNAMED} (owned_by: {owner})"
 
 
 def _words(name: str) -> list[str]:
@@ -146,8 +226,30 @@ def _is_afar(value: str) -> bool:
     return any(word.startswith(_AFAR) for word in _words(value[:LONGEST_PLACE]))
 
 
+def _is_kind_afar(field: str, value: str) -> bool:
+    telling = _PASSED_ON - _AMBIGUOUS if field in _OF_FILES else _PASSED_ON
+    is_passed_on = not telling.isdisjoint(_words(value[:LONGEST_PLACE]))
+    return _is_afar(value) or is_passed_on or (field in _ENGINE_FIELDS and _plain(value) in _BACKENDS)
+
+
+def _tags_afar(tag: str) -> bool:
+    return _is_afar(tag) or tag.strip().lower() in _PASSED_ON - {"upstream"}  # that one may mean a release
+
+
+def _is_host_afar(value: str, consent: Consent) -> bool:
+    """Tell whether what a model runs on is another machine, and no hardware: `gpu-box`, not `GPU.0` or `CUDA 12`."""
+    words = {word.rstrip("0123456789") for word in _words(value)}
+    is_hardware = " " in value.strip() or _HARDWARE.issuperset(words - {""})
+    is_address = bool(re.search(r"\d\.\d+\.\d|://", value))
+    return (is_address or not is_hardware) and _is_place_afar(value, consent)
+
+
 def _is_cloud(provider: str) -> bool:
-    return re.sub(r"[^a-z0-9]", "", provider.lower()) in _CLOUDS
+    return _plain(provider) in _CLOUDS
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _says_so(value: object, words: Sequence[str]) -> bool:

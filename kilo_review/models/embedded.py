@@ -162,6 +162,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         client = Client(endpoint, egress, deadline, api_key=engine.key)
         info = info._replace(base_url=endpoint.url)
         model = OpenAIModel(client, info, request.parameters, Asked(SERVER, endpoint.url, path.name), {}, PENALTY)
+        model.given = frozenset(request.options)
     except BaseException:
         engine.close()
         raise

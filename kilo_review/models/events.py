@@ -7,11 +7,12 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import BrokenStreamError, ModelError
+from kilo_review.display import one_line, shortened
+from kilo_review.errors import BadReplyError, BrokenStreamError, ModelError, WrongServerError
 from kilo_review.models.base import Reply, count_of, seconds_of
 from kilo_review.models.draft import Draft, text_in, thought_in, tool_in
 from kilo_review.models.elsewhere import ANY_HINT, refuse_remote_model
-from kilo_review.models.faults import OK, Asked, fault, not_json
+from kilo_review.models.faults import LONGEST_QUOTE, OK, Asked, fault, not_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 MILLISECONDS = 1e3
 CUT = frozenset({"length", "max_tokens", "model_length"})
 """Finish reasons of an answer that hit a limit."""
+FILTERED = "content_filter"
+"""Finish reason of an answer of which a part, or all, was withheld."""
+CHUNK = "chat.completion.chunk"
+"""What a piece of an answer calls itself."""
 
 
 def read_events(lines: Iterator[bytes], asked: Asked, failed: Callable[[int, str], ModelError] | None = None) -> Reply:
@@ -30,8 +35,9 @@ def read_events(lines: Iterator[bytes], asked: Asked, failed: Callable[[int, str
         failed: makes the error of what the server reports; None: `fault` does.
 
     Raises:
-        BrokenStreamError: it ended before a finish reason came.
-        ModelError: the server reported a failure inside the stream.
+        BrokenStreamError: it ended before a finish reason came. An answer in one object needs none.
+        BadReplyError: the model refused, or a filter withheld the answer.
+        ModelError: the server reported a failure inside the stream, or does not answer as a chat.
     """
     reply, draft = Reply(), Draft()
     finished = False
@@ -47,10 +53,13 @@ def read_events(lines: Iterator[bytes], asked: Asked, failed: Callable[[int, str
         refuse_remote_model(asked.model, event, sent=True, hint=ANY_HINT)
         reply.model = reply.model or _string(event.get("model"))
         _count(reply, event)
-        finished = _take_choice(reply, draft, event) or finished
+        choice = _choice(event)
+        _refuse_completions(asked, choice)
+        finished = _take_choice(reply, draft, choice) or _is_whole_answer(kind, event, choice) or finished
     if not finished:
         raise BrokenStreamError(f"the answer of {asked.server} ended before its end", hint="Its log tells why")
     draft.write(reply)
+    _refuse_withheld(asked, draft, reply)
     return reply
 
 
@@ -102,19 +111,58 @@ def _is_whole(text: str) -> bool:
     return True
 
 
-def _take_choice(reply: Reply, draft: Draft, event: Mapping[str, Any]) -> bool:
-    """Add one piece of the answer; True when the server says that it is complete."""
+def _choice(event: Mapping[str, Any]) -> dict[str, Any]:
     choices = event.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+
+
+def _is_whole_answer(kind: str, event: Mapping[str, Any], choice: Mapping[str, Any]) -> bool:
+    """Tell whether an answer came in one JSON object, whose last brace is its end; some servers give no reason then."""
+    return kind == "object" and event.get("object") != CHUNK and isinstance(choice.get("message"), dict)
+
+
+def _refuse_completions(asked: Asked, choice: Mapping[str, Any]) -> None:
+    """Refuse the form of `/v1/completions`.
+
+    Raises:
+        WrongServerError: the choice has a text, and no message.
+    """
+    if choice.get("text") and not (choice.get("delta") or choice.get("message")):
+        raise WrongServerError(
+            f"{asked.server} at {asked.url} answers as /completions does, with a text instead of a message",
+            hint="A server for /chat/completions is needed: a newer version of this one may be, or another one",
+        )
+
+
+def _refuse_withheld(asked: Asked, draft: Draft, reply: Reply) -> None:
+    """Refuse what is no answer, although it ended.
+
+    Raises:
+        BadReplyError: the model refused, or a filter withheld the answer or a part of it.
+    """
+    if draft.is_filtered:
+        raise BadReplyError(
+            f"a content filter of {asked.server} withheld the model's answer, or a part of it",
+            hint="Switch the filter off in the server's settings, or choose another model",
+        )
+    said = one_line(draft.refusal[: 2 * LONGEST_QUOTE]).strip()
+    if said and not reply.text.strip():
+        raise BadReplyError(f"the model refused to answer ({shortened(said, LONGEST_QUOTE)})")
+
+
+def _take_choice(reply: Reply, draft: Draft, choice: Mapping[str, Any]) -> bool:
+    """Add one piece of the answer; True when the server says that it is complete."""
     delta = choice.get("delta") or choice.get("message") or {}
     if isinstance(delta, dict):
         content = delta.get("content")
         thought = _string(delta.get("reasoning_content")) or _string(delta.get("reasoning")) or thought_in(content)
         draft.add(text_in(content), thought)
         reply.tool = reply.tool or tool_in(delta)
+        draft.refuse(text_in(delta.get("refusal")))
     reason = choice.get("finish_reason")
     if reason in CUT:
         reply.is_cut = True
+    draft.is_filtered = draft.is_filtered or reason == FILTERED
     return isinstance(reason, str) and bool(reason)  # LocalAI writes "" where others write null
 
 

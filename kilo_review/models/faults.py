@@ -45,6 +45,7 @@ FAILED = 500
 STATUSES_OF_REFUSALS = frozenset({OK, 400, 413, 415, 422, FAILED, 501})
 """With which servers refuse a part of a request; 200 stands for an error inside a stream."""
 
+_ROUTE = r"(?i)(?:/chat/completions|/completions|/models|/responses|/embeddings)/*$"
 _SHARED = r"(?i)context size has been exceeded"
 _SCHEMA = (
     r"(?i)invalid format:|(?<![-/\w])grammars?\b(?!-)|initialize samplers|rule identifier|response[ _]?format"
@@ -226,11 +227,18 @@ def _missing(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
 
 
 def _wrong_path(asked: Asked, text: str, said: str) -> ModelError:  # noqa: ARG001
-    usual = USUAL_URLS.get(asked.server, f"{asked.url} was asked; most servers have this interface below /v1")
+    usual = USUAL_URLS.get(asked.server) or base_before_route(asked.url)
+    usual = usual or f"{asked.url} was asked; most servers have this interface below /v1"
     return WrongServerError(
         f"something answers at {asked.url}, but not as {_kind(asked)} does ({said})",
         hint=f"Is the base URL right? {usual}",
     )
+
+
+def base_before_route(url: str) -> str:
+    """Return what to write instead of a URL that ends in a route of the OpenAI wire; "" if it ends in none."""
+    base = re.sub(_ROUTE, "", url)
+    return f"It ends before the route: {base}" if base != url else ""
 
 
 def _kind(asked: Asked) -> str:

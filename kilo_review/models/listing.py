@@ -14,7 +14,7 @@ from kilo_review.errors import WrongServerError
 from kilo_review.models.base import count_of, objects_in
 from kilo_review.models.choose import FAILED, LOADED, LOADING, SLEEPING, UNLOADED, Offer
 from kilo_review.models.elsewhere import OLLAMA_CLOUD, is_cloud_name, place_in
-from kilo_review.models.faults import fault, message_of
+from kilo_review.models.faults import base_before_route, fault, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,7 +112,7 @@ def read(client: Client, asked: Asked) -> Listing:
         if answer.status == OK:
             raise WrongServerError(
                 f"something answers at {asked.url}, but not with a list of models ({message_of(text)})",
-                hint="Is the base URL right? It usually ends in /v1",
+                hint=f"Is the base URL right? {base_before_route(asked.url) or 'It usually ends in /v1'}",
             )
         raise fault(asked, answer.status, text)
     kind = _kind(entries, answer.headers)

@@ -63,6 +63,7 @@ def connect(request: ModelRequest, egress: list[Egress], deadline: Deadline) -> 
         asked = Asked(SERVER, endpoint.url, offer.name, GET)
         model = LMStudioModel(client, info, request.parameters, asked, {"ttl": KEEP_SECONDS}, PENALTY)
         model.width = Width(offer.parallel, offer.parallel) if offer.parallel else USUAL_WIDTH
+        model.given = frozenset(request.options)
         return model
 
 

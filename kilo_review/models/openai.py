@@ -83,6 +83,7 @@ def connect_to(url: str, request: ModelRequest, egress: list[Egress], deadline: 
         model = OpenAIModel(client, info, request.parameters, asked, extra, PENALTIES.get(owner, ""))
         model.width = _width(owner, facts)
         model.owner = owner
+        model.given = frozenset(request.options)
         return model
 
 

@@ -1,7 +1,8 @@
 """Whether a server's refusal says that a prompt does not fit its window, by what it means: servers word it differently.
 
 A refusal speaks of the prompt or the context, of tokens or a length, and of an excess. Limits on how much may be asked
-(rate, quota) and on the answer alone (`max_tokens`) speak of tokens, too, and are told apart.
+(rate, quota) and on the answer alone (`max_tokens`) speak of tokens, too, and are told apart. Some servers say less
+than that; their sentences are known as they are.
 """
 
 from __future__ import annotations
@@ -47,6 +48,13 @@ _EXCESS = _I + (
     r"|\b(?:less|smaller|fewer|shorter) than\b|<=|>=|\d\W{0,9}> *\d|\bout of (?:context|range)\b"
     r"|\bmax(?:imum)?\b[^.]{0,60}\d|\blimit(?: is| of|:)? *\d|\breduce the (?:length|size)|\bshorten"
 )
+_SENTENCES = _I + (
+    r"\bn_keep\b[^.]{0,30}>=? *n_ctx\b"
+    r"|\b(?:message|prompt|input) (?:was|is) too long and could not be processed"
+    r"|\bmax_(?:completion_)?tokens must be at least 1, got -(?:[3-9]|\d\d)"
+    r"|\bprompt is longer than the context\b|\bcontext window is full\b"
+)
+"""LM Studio, GPT4All, vLLM (what a prompt leaves for the answer; -1 and -2 are what users write for no end), others."""
 _RATE = _I + (
     r"\bper[ -]?(?:minute|min|second|sec|hour|day|month)\b|\btp[md]\b|\brp[md]\b|rate[ _-]?limit|too many requests"
     r"|\bquota|\bbilling|\bcredits?\b|\bbudget has been|\byour (?:\w+ )?(?:plan|account|subscription)\b"
@@ -70,7 +78,7 @@ _N = r"(?P<n>\d{1,3}(?:,\d{3})+(?!\d)|\d+)"
 _LENGTH = r"\b(?:context|model|sequence|prompt|input)(?:'s)?[ _](?:max(?:imum)?[ _])?(?:length|size|window|limit)\w*"
 _PROMPT_NUMBERS = (
     rf'"n_prompt_tokens\\*"\s*:\s*{_N}',
-    rf"n_keep: *{_N}",
+    rf"n_keep:? *\(?{_N}",
     rf"keep the first {_N} tokens",
     rf"\b(?:input|prompt|request|messages|tokens)(?: length| tokens)? \({_N}(?: tokens?)?\)",
     rf"\(length {_N}\)",
@@ -86,11 +94,15 @@ _PROMPT_NUMBERS = (
     rf"\bwith {_N} (?:input )?tokens",
     rf"\btoo long: {_N} tokens",
     rf"\({_N} *>=? *\d",
+    rf"\binput_ids size \({_N}\)",
+    rf"\bprompt_len \({_N}\)",
+    rf"\b(?:context|sequence) length \(?{_N}\)? (?:is greater than|is longer than|exceeds)\b",
     rf"\brequested(?: about| a total of)? {_N} tokens",
 )
 _WINDOW_NUMBERS = (
     rf'"n_ctx\\*"\s*:\s*{_N}',
-    rf"n_ctx: *{_N}",
+    rf"n_ctx:? *\(?{_N}",
+    rf"\bexceeds max length \({_N}",
     rf"{_LENGTH}(?: is| of|:|=|,)*(?: only| at most| about)? *\(?{_N}",
     rf"\bcontext (?:size|length|window) \({_N}",
     rf"\bmax(?:imum)? (?:\w+ ){{0,3}}(?:length|size|window|limit)\w*(?: is| of|:|=)*(?: only)? *\(?{_N}",
@@ -182,20 +194,22 @@ def _printed(text: str) -> list[Any] | None:
 
 
 def _means_it(said: str) -> bool:
-    if not all(re.search(pattern, said) for pattern in (_SUBJECT, _SIZE, _EXCESS)):
-        return False
     if any(re.search(pattern, said) for pattern in (_RATE, _SECRET, _STOP)):
+        return False
+    if re.search(_SENTENCES, said):
+        return True
+    if not all(re.search(pattern, said) for pattern in (_SUBJECT, _SIZE, _EXCESS)):
         return False
     return not re.search(_ANSWER, said) or bool(re.search(_PROMPT, said))
 
 
 def _number(patterns: Sequence[str], text: str) -> tuple[int | None, str]:
-    """The first number that one of the patterns finds, and the text without it."""
-    for pattern in patterns:
-        found = re.search(_I + pattern, text)
-        if found:
-            start, end = found.span("n")
-            digits = found["n"].replace(",", "")
-            rest = text[:start] + "#" * (end - start) + text[end:]
-            return (int(digits) if len(digits) <= MOST_DIGITS else None), rest
-    return None, text
+    """Return the first number that one of the patterns finds, and the text without it; 0 is no size of anything."""
+    matches = (each for pattern in patterns for each in re.finditer(_I + pattern, text))
+    found = next((each for each in matches if each["n"].strip("0,")), None)
+    if found is None:
+        return None, text
+    start, end = found.span("n")
+    digits = found["n"].replace(",", "")
+    rest = text[:start] + "#" * (end - start) + text[end:]
+    return (int(digits) if len(digits) <= MOST_DIGITS else None), rest

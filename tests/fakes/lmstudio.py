@@ -26,6 +26,7 @@ TEXTS = {
     "new overflow": "The number of tokens to keep from the initial prompt is greater than the context length "
     "(n_keep: {needed}>= n_ctx: {window}). Try to load the model with a larger context length, or provide a shorter "
     "input.",
+    "newest overflow": "Cannot truncate prompt with n_keep ({needed}) >= n_ctx ({window})",
 }
 
 
@@ -93,7 +94,7 @@ class LMStudio(CompletionServer):
     jit: bool = True
     loaded_answers: bool = False
     overflow: Literal["refused", "refused in stream", "empty"] = "refused"
-    overflow_text: Literal["old overflow", "new overflow"] = "new overflow"
+    overflow_text: Literal["old overflow", "new overflow", "newest overflow"] = "new overflow"
 
     def respond(self, call: Call) -> Response:
         if not self.is_authorized(call):
