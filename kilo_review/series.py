@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kilo_review import memory, review, sieve
 from kilo_review.display import printable
 from kilo_review.errors import DeadlineError, ModelError, SourceError
-from kilo_review.finding import Finding, Status, fold
+from kilo_review.finding import Category, Finding, Status, fold
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import NEXT_COMMIT
 from kilo_review.models.base import answer_identity
@@ -39,6 +39,8 @@ TELLING = 12
 """Characters of code, without white space, that hardly stand in two files by chance."""
 MOST_ROWS = 40
 """Lines over which a statement may be distributed."""
+GUARDED = frozenset({Category.SECURITY, Category.CONCURRENCY, Category.RESOURCE})
+"""Categories in which a line is often wrong because a check, a lock or a release beside it is gone."""
 MOST_FORMS = 8
 """Places of a statement behind which brackets are looked for."""
 COMMENTS = ("#", "//", "/*", "--", ";", "%", "<!--")
@@ -271,7 +273,7 @@ def _is_fixed(
     written = repository.file_in(tree, finding.path) or b""
     then = as_shown(finding.path, written)
     lines = [line for line in finding.evidence.split("\n") if line.strip()]
-    if now and not _is_new(lines, finding.path, commit, repository):
+    if now and finding.category in GUARDED and not _is_new(lines, finding.path, commit, repository):
         return False
     if not any(memory.is_in(line, memory.lines_of(finding.path, then)) for line in lines):
         return False

@@ -111,6 +111,14 @@ def test_an_empty_home_is_none(kilo: Runner, repo: Repo, tmp_path: Path, monkeyp
     assert (done.code, "Set HOME" in done.talk) == (2, True)
 
 
+def test_settings_that_are_kept_nowhere_are_not_written(kilo: Runner, repo: Repo, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    done = kilo("install", "--global", env={"GIT_CONFIG_GLOBAL": str(pipe)})
+    assert (done.code, "which keeps no settings" in done.talk) == (2, True)
+    assert pipe.is_fifo()
+
+
 def test_a_hooks_path_that_is_no_folder_is_named(kilo: Runner, repo: Repo) -> None:
     repo.git("config", "core.hooksPath", "/dev/null")
     done = kilo("install")

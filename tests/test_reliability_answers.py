@@ -333,6 +333,15 @@ ROWS = (
     ),
     Row(
         ids=("E24",),
+        key="E24-beside",
+        what="A finding stands beside the list, which is empty",
+        chat=says(f"{NOTHING}\n{json.dumps(json.loads(FOUND)['findings'][0])}"),
+        says="the model's answer holds a finding beside its list of findings",
+        then=OTHER,
+        requests=REPAIRED,
+    ),
+    Row(
+        ids=("E24",),
         key="E24-many",
         what="There are more findings than anybody reads",
         chat=lambda wire: [wire.sends(wire.says(many(51)), wire.ends(prompt=4000))],

@@ -9,6 +9,7 @@ import click
 from kilo_review import atomic_write, config
 from kilo_review.cli.options import CONTEXT
 from kilo_review.cli.tell import tell
+from kilo_review.display import escaped_path
 from kilo_review.errors import ConfigError
 from kilo_review.hooks import install, script
 from kilo_review.hooks.place import Place, place_for_all, place_here
@@ -25,6 +26,12 @@ def _place(hooks: tuple[str, ...], *, for_all: bool) -> Place:
     folder = config.user_folder()
     if folder is None:
         raise ConfigError("there is no home folder to keep hooks in", hint="Set HOME")
+    settings = Path(config.environment().get("GIT_CONFIG_GLOBAL") or folder)
+    if settings.exists() and not (settings.is_file() or settings == folder):  # git would put a file in its place
+        raise ConfigError(
+            f"GIT_CONFIG_GLOBAL is {escaped_path(str(settings))}, which keeps no settings",
+            hint="Unset it, or name a file",
+        )
     return place_for_all(Path.cwd(), folder / "hooks")
 
 

@@ -311,7 +311,7 @@ def _umask() -> int:
 
 def _cannot(folder: Path, error: OSError) -> ConfigError:
     name = escaped_path(os.fsdecode(error.filename or str(folder)))
-    if folder.exists() and not folder.is_dir():
+    if folder.is_char_device():
         return ConfigError(
             f"core.hooksPath is {escaped_path(str(folder))}, which is no folder: hooks are switched off",
             hint="Unset it: git config --unset core.hooksPath",

@@ -150,7 +150,7 @@ def test_the_named_file_comes_first() -> None:
     [
         ({"title": "Wrong tenant", "problem": "The tenant is not checked."}, 2),
         ({"problem": "The tenant is not checked."}, 2),
-        ({"title": "no  CHECK", "problem": "Anyone may do it!"}, 1),
+        ({"title": "no  check", "problem": "anyone may do it!"}, 1),
     ],
     ids=["another defect", "the same title", "the same words"],
 )
