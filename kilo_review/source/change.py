@@ -93,7 +93,7 @@ def of_repository(repo: Repository, request: Request) -> Change:
     assert target.head
     others = tuple(_diff(repo, other, target.head, request.paths) for other in target.others)
     diff = _diff(repo, target.base, target.head, request.paths)
-    return Change(target, diff, repo, others, request.ruled_by, Notebooks(repo.blob))
+    return Change(target, diff, repo, others, request.ruled_by, Notebooks(repo.blob, diff.lines))
 
 
 def _diff(repo: Repository, base: str, head: str, paths: tuple[str, ...]) -> Diff:

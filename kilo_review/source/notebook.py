@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kilo_review.source.diff import SUBMODULE, SYMLINK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from kilo_review.source.diff import FileChange
+    from kilo_review.source.diff import FileChange, Hunk, Line
 
 SUFFIX = ".ipynb"
 NBFORMAT = 4
@@ -36,10 +36,12 @@ class Notebook(NamedTuple):
     Attributes:
         lines: one for each line of the file; "" where it has no source.
         cells: the number of each cell's first line, in rising order.
+        kernel: what runs the cells, as the metadata tells.
     """
 
     lines: tuple[str, ...]
     cells: tuple[int, ...]
+    kernel: str = ""
 
     def text(self, number: int) -> str:
         """Return what a line of the file is shown as; the first line is 1."""
@@ -65,13 +67,15 @@ class Sides(NamedTuple):
 class Notebooks:
     """Reads the notebooks of one change, each once."""
 
-    def __init__(self, read: Callable[[str], bytes]) -> None:
+    def __init__(self, read: Callable[[str], bytes], lines: Callable[[Hunk], Sequence[Line]]) -> None:
         """Read nothing yet.
 
         Args:
             read: blob id → content.
+            lines: those of a hunk.
         """
         self._read = read
+        self._lines = lines
         self._known: dict[str, Sides | None] = {}
 
     def of(self, file: FileChange) -> Sides | None:
@@ -89,7 +93,37 @@ class Notebooks:
         sides = [notebook_of(self._read(oid)) if oid else None for oid in oids]
         if any(oid and side is None for oid, side in zip(oids, sides, strict=True)) or not any(oids):
             return None
-        return Sides(*sides)
+        found = Sides(*sides)
+        return found if self._are_comparable(file, found) else None
+
+    def _are_comparable(self, file: FileChange, sides: Sides) -> bool:
+        """Tell whether each row that the change leaves as it is means the same on both sides.
+
+        Otherwise a change of few rows makes code of what was text or an output, or the other way round, and those rows
+        are in no hunk, or unchanged in one.
+        """
+        old, new = sides
+        if old is None or new is None:
+            return True
+        return old.kernel == new.kernel and all(
+            old.text(one) == new.text(other) for one, other in self._kept(file, old)
+        )
+
+    def _kept(self, file: FileChange, old: Notebook) -> Iterator[tuple[int, int]]:
+        """Yield the numbers of the unchanged rows on both sides."""
+        one, other = 1, 1
+        for hunk in file.hunks:
+            for line in self._lines(hunk):
+                while one < (line.old or 0) or other < (line.new or 0):
+                    yield one, other
+                    one, other = one + 1, other + 1
+                if line.kind == " ":
+                    yield one, other
+                one += line.kind != "+"
+                other += line.kind != "-"
+        while one <= len(old.lines):
+            yield one, other
+            one, other = one + 1, other + 1
 
 
 def is_named(path: str) -> bool:
@@ -136,7 +170,15 @@ def _shown(document: object, rows: list[str]) -> Notebook:
             end += _height(value)
     if [row.strip() for row in rows[end:]] not in (["}"], ["}", ""]):
         raise ValueError("the file has other lines than its layout")
-    return Notebook(tuple(lines), tuple(cells))
+    return Notebook(tuple(lines), tuple(cells), _kernel(document.get("metadata")))
+
+
+def _kernel(metadata: object) -> str:
+    """Return the kernel and the language of a notebook as one text."""
+    told = metadata if isinstance(metadata, dict) else {}
+    language = told.get("language_info")
+    name = language.get("name") if isinstance(language, dict) else language
+    return json.dumps([told.get("kernelspec"), name], sort_keys=True)
 
 
 def _place_cells(values: list[object], at: int, rows: list[str], lines: list[str], cells: list[int]) -> int:
