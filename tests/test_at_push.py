@@ -290,3 +290,18 @@ def test_a_remote_whose_name_has_a_slash_is_no_address(pushing: Hooked, forked: 
     pushing.repo.git("remote", "rename", "evil", "team/evil")
     pushing.push("team/evil", "main:new")
     assert chats(server) == []
+
+
+@pytest.mark.parametrize("how", ["pushurl", "pushInsteadOf", "nested name"])
+def test_what_was_fetched_from_elsewhere_is_new_where_it_is_pushed_to(pushing: Hooked, forked: str, how: str) -> None:
+    git, hub = pushing.repo.git, pushing.repo.out("remote", "get-url", "origin")
+    if how == "nested name":
+        git("remote", "rename", "evil", "origin/evil")
+    else:
+        git("remote", "set-url", "origin", "../evil.git")
+        git("fetch", "-q", "origin", "topic:refs/remotes/origin/topic")
+    if how == "pushurl":
+        git("config", "remote.origin.pushurl", hub)
+    elif how == "pushInsteadOf":
+        git("config", f"url.{hub}.pushInsteadOf", "../evil.git")
+    assert pushing.push("origin", "main:main", check=False).returncode == 1

@@ -235,6 +235,30 @@ def test_in_a_proposal_a_notebook_is_reviewed_likewise(
     assert states == {("reviewed", None), ("skipped", NOTEBOOK_REST)}
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (cell(*CODE, kind="markdown"), {**cell(*CODE, kind="markdown"), "cell_type": "code"}),
+        (cell(*CODE), {**cell(*CODE), "cell_type": "raw"}),
+        ({**cell("x"), "metadata": {"source": list(CODE)}}, {**cell("x"), "metadata": {"other": list(CODE)}}),
+    ],
+    ids=["text becomes code", "code becomes text", "neither"],
+)
+def test_rows_that_change_their_meaning_are_reviewed_as_json(
+    repo: Repo, run: Run, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    repo.commit("base", a__ipynb=written(before, cell(*["y = 1\n"] * 9)))
+    repo.stage("a.ipynb", written(after, cell(*["y = 1\n"] * 9)))
+    states = {row[2] for row in rows(run("--format", "json"))}
+    assert states == ({"skipped"} if before["cell_type"] == after["cell_type"] else {"reviewed"})
+
+
+def test_another_kernel_is_reviewed(repo: Repo, run: Run) -> None:
+    repo.commit("base", a__ipynb=written(cell(*CODE)))
+    repo.stage("a.ipynb", written(cell(*CODE)).replace("python3", "bash"))
+    assert [row[2] for row in rows(run("--format", "json"))] == ["reviewed"]
+
+
 def test_one_side_that_cannot_be_shown_is_reviewed_as_json(repo: Repo, run: Run) -> None:
     repo.commit("base", a__ipynb=json.dumps({"cells": [cell("x = 1")], "nbformat": 4}))
     repo.stage("a.ipynb", written(cell("x = 1")))

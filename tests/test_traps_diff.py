@@ -733,6 +733,9 @@ def test_trap_17_a_commit_message_is_no_part_of_the_change(repo: Repo, kilo: Run
     assert rows(kilo("HEAD", *DRY)) == [("f.py", 1, 0, "planned", None)]
     assert "spoofed" not in prompt_text(kilo, "HEAD")
     shown = repo.git("show").stdout
+    refused = kilo("-", *DRY, stdin=shown)  # other programs would apply it
+    assert (refused.code, "a diff that is indented or quoted" in refused.talk) == (3, True)
+    shown = repo.git("show", "--format=%H").stdout
     assert rows(kilo("-", *DRY, stdin=shown)) == [("f.py", 1, 0, "planned", None)]
 
 

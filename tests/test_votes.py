@@ -146,6 +146,17 @@ def test_most_answers_must_see_it_in_words_of_their_own(vote: Callable[..., Resu
     assert (parrot["title"], parrot["status"]) == ("The defect in at most ten words.", "refuted")
 
 
+def test_where_most_answers_see_something_else_each_all_of_it_counts(
+    vote: Callable[..., Result], division: dict[str, Any]
+) -> None:
+    other = {"type": "performance", "title": "Slow query", "problem": "It reads the whole table each time."}
+    third = {"type": "security", "title": "Injection", "problem": "Input becomes code unchecked."}
+    found = vote(*(saying(division | answer) for answer in ({}, other, third))).json()["findings"]
+    assert {each["title"]: each["status"] for each in found} == dict.fromkeys(
+        ("Division by zero", "Slow query", "Injection"), "active"
+    )
+
+
 def test_what_most_answers_see_is_not_lost_beside_another_defect_of_the_line(
     vote: Callable[..., Result], division: dict[str, Any]
 ) -> None:

@@ -181,7 +181,8 @@ def _series(repo: Repository, update: Update, head: str, before: list[str]) -> S
     known = repo.commit(update.remote_oid) if update.remote_oid.strip("0") else None
     old = [*([known] if known else []), *before]
     remotes = _remotes(repo, update.remote, has_known=known is not None)
-    less = ("--not", *(f"--remotes={name}" for name in remotes)) if remotes else ()
+    less = ("--not", *(word for name in remotes for word in (*_others_below(repo, name), f"--remotes={name}")))
+    less = less if remotes else ()
     new = history.commits(repo, [head], old, *less)
 
     def base() -> str | None:
@@ -205,14 +206,21 @@ def _remotes(repo: Repository, remote: str, *, has_known: bool) -> list[str]:
     """
     if not remote:
         return []
-    addresses = repo.remotes()
+    known = repo.remotes()
     if remote == ".":  # from one branch of this very repository to another
-        return list(addresses)
-    if remote in addresses or not ("/" in remote or ":" in remote):
-        return [remote]
-    same = [name for name, known in addresses.items() if remote in known]
+        return list(known)
+    # What was fetched tells of where it is pushed to only if that is the same place.
+    if remote in known or not ("/" in remote or ":" in remote):
+        return [remote] if remote not in known or repo.is_pushed_where_it_is_fetched(remote) else []
+    at_address = [name for name, (fetched, _) in known.items() if remote in fetched]
     # What some other remote has may come from anybody; a new branch at an address is compared with the usual one.
-    return same or ([] if has_known else [name for name in addresses if name == DEFAULT_REMOTE])
+    names = at_address or ([] if has_known else [name for name in known if name == DEFAULT_REMOTE])
+    return [name for name in names if repo.is_pushed_where_it_is_fetched(name)]
+
+
+def _others_below(repo: Repository, name: str) -> list[str]:
+    """Return the words that leave out remotes whose names begin with that of another one and a slash."""
+    return [f"--exclude={other}/*" for other in repo.remotes() if other.startswith(f"{name}/")]
 
 
 def _oid(repo: Repository, name: str) -> str:

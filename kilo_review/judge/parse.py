@@ -25,8 +25,11 @@ MOST_DIGITS = 9
 MOST_BRACES = 200
 LONGEST_PROSE = 1 << 16
 """Characters of an answer that is not JSON as a whole; each brace in it may cost as much time as all of it."""
-OF_A_FINDING = frozenset({"code", "problem"})
-"""Keys that an object of a reply has if it is a finding."""
+OF_A_FINDING = frozenset({"code", "problem", "severity", "issue", "line", "title", "type"})
+FEWEST_KEYS = 2
+"""So many of these keys, in any case, has an object of a reply that is a finding."""
+DEEPEST = 5
+BESIDE = "the model's answer holds a finding beside its list of findings"
 REMEDIES = ("fix", "suggestion", "suggested_fix", "replacement")
 """Names under which models add a fix of their own accord."""
 SEVERITIES = {
@@ -156,20 +159,36 @@ def _items(content: str) -> list[object]:
     """
     whole = _decoded(content)
     if whole is not None:
+        if _has_a_finding_elsewhere(whole):
+            raise BadReplyError(BESIDE)
         return _list_in(whole)
     prose = _prose_of(content)
     objects = [found for found in _objects_in(prose) if isinstance(found, dict)]
     candidates = [found for found in objects if "findings" in found]
     if not candidates:
         raise BadReplyError("the model's answer is not JSON")
-    if any(set(found) >= OF_A_FINDING for found in objects):
-        raise BadReplyError("the model's answer holds a finding beside its list of findings")
+    if any(_has_a_finding_elsewhere(found) for found in objects):
+        raise BadReplyError(BESIDE)
     if prose.count('"findings"') != len(candidates):
         raise BadReplyError("the model's answer holds a list of findings that is not JSON")
     lists = [_list_in(found) for found in candidates]
     if any(each != lists[0] for each in lists):
         raise BadReplyError("the model's answer holds several lists of findings that differ")
     return lists[0]
+
+
+def _has_a_finding_elsewhere(whole: object) -> bool:
+    """Tell whether an answer holds what looks like a finding outside of its list."""
+    todo = [(value, 0) for name, value in whole.items() if name != "findings"] if isinstance(whole, dict) else []
+    if isinstance(whole, dict) and len(OF_A_FINDING & {name.lower() for name in whole}) >= FEWEST_KEYS:
+        return True
+    while todo:
+        value, depth = todo.pop()
+        if isinstance(value, dict) and len(OF_A_FINDING & {name.lower() for name in value}) >= FEWEST_KEYS:
+            return True
+        if isinstance(value, dict | list) and depth < DEEPEST:
+            todo += [(each, depth + 1) for each in (value.values() if isinstance(value, dict) else value)]
+    return False
 
 
 def _decoded(text: str, *, is_code: bool = False) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ GOES_ON = ("\\", "+", ",", "&&", "||", "|", "=", ".")
 GOES_BACK = (".", "+", "&&", "||", "|", "?")
 """What a line ends with whose statement goes on, and what one begins with that goes on with another's."""
 YAML = frozenset({".yml", ".yaml"})
+_DOCUMENT = r"<<[-~<]?\s?(['\"`]?)([A-Za-z_]\w*)\1"
+"""What announces a here-document, and the word that ends it."""
+LONGEST_DOCUMENT = 500
 _SCALAR = r"(?:\A|[\s:-])[|>][+-]?\d?[+-]?\s*(?:#.*)?\Z"
 """What a line of YAML ends with whose text stands in the lines below."""
 
@@ -35,10 +39,21 @@ def rest_in_file(path: str, text: str, line: int, syntax: Syntax) -> str:
         syntax: what parses it; where that fails, signs tell.
     """
     lines = text.split("\n")
-    last = syntax.statement_end(path, text, line)
-    if last is None:
-        return rest_by_signs(lines[line - 1 :], path)
-    return _kept(lines[line:last])
+    numbers = syntax.statement_lines(path, text, line)
+    document = _here_document(lines[line - 1 :])
+    if numbers is None:
+        return _kept(document) if document else rest_by_signs(lines[line - 1 :], path)
+    own = [lines[number - 1] for number in numbers]
+    return _kept(own if len(own) >= len(document) else document)
+
+
+def _here_document(lines: Sequence[str]) -> list[str]:
+    """Return the lines of a here-document that the first line announces, as shells, Ruby, PHP and others write it."""
+    begun = re.search(_DOCUMENT, lines[0])
+    if begun is None:
+        return []
+    body = list(takewhile(lambda text: text.strip().rstrip(";,)") != begun[2], lines[1:LONGEST_DOCUMENT]))
+    return body if len(body) < len(lines) - 1 else []
 
 
 def rest_by_signs(lines: Sequence[str], path: str) -> str:

@@ -48,22 +48,28 @@ def majority(samples: Sequence[Sample], votes: int, unread: int = 0) -> list[Anc
     """
     found = []
     for defect in _defects(samples):
-        for part in _parts(defect):
+        for part in _parts(defect, votes):
             each, seen = min((one for _, one in part.found), key=_worst_first), len(part.seen_by)
             is_open = 2 * (seen + unread) > votes
             found.append(each if 2 * seen > votes else _outvoted(each, seen, len(samples), is_open=is_open))
     return sorted(found, key=_worst_first)
 
 
-def _parts(defect: _Defect) -> list[_Defect]:
-    """Divide what is said of one place by its meaning; the part that most answers saw has the votes of all.
+def _parts(defect: _Defect, votes: int) -> list[_Defect]:
+    """Divide what is said of one place by its meaning; a part that most answers saw stands for the place.
 
-    Where several were seen as often, each of them has: none is better than the others.
+    Where there is none, each part has the votes of all: the answers agree that something is wrong there, and which of
+    them is right is a question for the next test.
     """
     parts = _by_meaning(defect)
-    most = max(len(part.seen_by) for part in parts)
+    if any(_is_majority(part, votes) for part in parts) or not _is_majority(defect, votes):
+        return parts
     everyone = frozenset(defect.seen_by)
-    return [part._replace(further=everyone) if len(part.seen_by) == most else part for part in parts]
+    return [part._replace(further=everyone) if part.seen_by else part for part in parts]
+
+
+def _is_majority(defect: _Defect, votes: int) -> bool:
+    return 2 * len(defect.seen_by) > votes
 
 
 def _by_meaning(defect: _Defect) -> list[_Defect]:
@@ -87,8 +93,8 @@ def _is_settled(defect: _Defect, votes: int, left: int) -> bool:
     seen = len(defect.seen_by)
     if 2 * (seen + left) <= votes:
         return True
-    counts = sorted((len(part.seen_by) for part in _by_meaning(defect)), reverse=True)
-    return 2 * seen > votes and (len(counts) == 1 or counts[0] - counts[1] > left)
+    most = max(len(part.seen_by) for part in _by_meaning(defect))
+    return 2 * seen > votes and (2 * most > votes or 2 * (most + left) <= votes)
 
 
 def _defects(samples: Sequence[Sample]) -> list[_Defect]:

@@ -42,6 +42,13 @@ def verdict(
     return State.SKIPPED, IS_POINTER
 
 
+def stands_for_a_program(change: FileChange, read: Callable[[str], bytes]) -> bool:
+    """Tell whether a file is a pointer that may stand for a program; one that is named like data is not read."""
+    if not change.new_oid.strip("0") or _is_named_like_data(change):
+        return False
+    return re.fullmatch(POINTER, read(change.new_oid)) is not None
+
+
 def _is_named_like_data(change: FileChange) -> bool:
     return PurePosixPath(change.path).suffix.lower() in DATA and change.new_mode != EXECUTABLE
 

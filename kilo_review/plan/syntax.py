@@ -118,12 +118,17 @@ class Syntax:
         named = " ".join(f"{line}:{column}" for line, column in places)
         return self._ask("outside", path, text, named) == ["0" * len(places)]
 
-    def statement_end(self, path: str, text: str, line: int) -> int | None:
-        """Return the last line of the statement that begins on a line, without its body; None if that is not known."""
+    def statement_lines(self, path: str, text: str, line: int) -> list[int] | None:
+        """Return the numbers of the lines below a line that belong to its statement; None if that is not known.
+
+        The bodies of functions, branches and the like are no part of it.
+        """
         answer = self._ask("statement", path, text, f"{line}:0")
-        if answer is None or len(answer) != 1 or not (answer[0].isdecimal() and len(answer[0]) <= LONGEST_NUMBER):
+        numbers = answer[0].split() if answer is not None and len(answer) == 1 else None
+        if numbers is None or not all(each.isdecimal() and len(each) <= LONGEST_NUMBER for each in numbers):
             return None
-        return max(line, int(answer[0]))
+        last = text.count("\n") + 1
+        return [number for each in numbers if line < (number := int(each)) <= last]
 
     def close(self) -> None:
         """End the helper."""

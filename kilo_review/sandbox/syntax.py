@@ -15,6 +15,8 @@ OPENS_FILES = False
 DEEPEST_SYNTAX = 400
 MOST_SCOPES = 30_000
 """A file with more has no outline."""
+MOST_LINES = 2_000
+"""Of one statement."""
 MOST_NODES = 300_000
 """A file with more counts as one with errors."""
 LONGEST_SIGNATURE = 201
@@ -77,7 +79,7 @@ def answer(request: list[str]) -> Iterable[str]:
         rows = outline(text, language)
         return (each for *numbers, signature, is_function in rows for each in (_row(numbers, is_function), signature))
     if what == "statement":
-        return [str(statement_end(text, language, int(places.partition(":")[0])))]
+        return [" ".join(map(str, statement_lines(text, language, int(places.partition(":")[0]))))]
     wanted = [(int(line), int(column)) for line, _, column in (place.partition(":") for place in places.split())]
     if what == "outside" and _has_errors(_parsed(text, language)):
         return []
@@ -116,26 +118,29 @@ def outline(text: str, language: str) -> list[Scope]:
     return scopes
 
 
-def statement_end(text: str, language: str, line: int) -> int:
-    """Return the last line (from 1) of what begins on a line, up to its body if it has one."""
+def statement_lines(text: str, language: str, line: int) -> list[int]:
+    """Return the numbers of the lines, below a line, that belong to what begins on it, without the bodies in it."""
     begun = _begun_at(_parsed(text, language), line - 1)
     if begun is None:
-        return line
-    last: int = begun.range().end.line
+        return []
     rows = text.split("\n")
+    left = set(range(line, begun.range().end.line + 1))
     todo = [(begun, 0)]
     while todo:
         node, depth = todo.pop()
         for child in node.children():
-            span = child.range()
-            if span.start.line > last or depth >= DEEPEST_SYNTAX:
-                continue
             if _is_body(child.kind()):
-                before = rows[span.start.line][: span.start.column]
-                last = min(last, span.start.line - (not before.strip()))
-            else:
+                left -= _inside(child.range(), rows)
+            elif depth < DEEPEST_SYNTAX:
                 todo.append((child, depth + 1))
-    return max(last + 1, line)
+    return [row + 1 for row in sorted(left)[:MOST_LINES]]
+
+
+def _inside(span: Any, rows: list[str]) -> set[int]:  # noqa: ANN401
+    """Return the rows that hold nothing but a body."""
+    first = span.start.line + bool(rows[span.start.line][: span.start.column].strip())
+    behind = rows[span.end.line][span.end.column :].strip(" ;\t\r")
+    return set(range(first, span.end.line + (not behind)))
 
 
 def _begun_at(root: Any, row: int) -> Any:  # noqa: ANN401
@@ -153,7 +158,7 @@ def _begun_at(root: Any, row: int) -> Any:  # noqa: ANN401
 
 
 def _is_body(kind: str) -> bool:
-    return kind in _BODIES or (kind.endswith(("_body", "_block")) and "heredoc" not in kind)
+    return kind in _BODIES or (kind.endswith(("_body", "_block")) and "heredoc" not in kind and "nowdoc" not in kind)
 
 
 def in_strings(text: str, language: str, places: Sequence[tuple[int, int]], *, too_deep: bool = False) -> list[bool]:

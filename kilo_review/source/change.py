@@ -69,7 +69,8 @@ class Change(NamedTuple):
         tree = self.ruled_by or self.target.head
         if self.repo is None or tree is None:
             return {}
-        return self.repo.attributes(tree, (change.path for change in self.diff.files), names)
+        paths = dict.fromkeys(path for file in self.diff.files for path in (file.path, file.old_path) if path)
+        return self.repo.attributes(tree, paths, names)
 
 
 def of_patch(patch: bytes) -> Change:

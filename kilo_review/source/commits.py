@@ -130,15 +130,21 @@ class Commits(Located):
         output = self.run("for-each-ref", "--format=%(objectname)", prefix)
         return output.decode().split()
 
-    def remotes(self) -> dict[str, set[str]]:
-        """Return the remotes of the settings: name → addresses, as they are written there."""
+    def is_pushed_where_it_is_fetched(self, remote: str) -> bool:
+        """Tell whether git pushes to the address of a remote that it fetches from, with all rewriting of addresses."""
+        fetched, pushed = (self.status("remote", "get-url", "--all", *words, remote) for words in ((), ("--push",)))
+        return fetched[0] == pushed[0] == 0 and fetched[1] == pushed[1] and fetched[1].count(b"\n") == 1
+
+    def remotes(self) -> dict[str, tuple[set[str], set[str]]]:
+        """Return the remotes of the settings: name → the addresses that are fetched from, and those pushed to."""
         status, output = self.status("config", "-z", "--get-regexp", r"^remote\..+\.(push)?url$")
-        found: dict[str, set[str]] = {}
+        found: dict[str, tuple[set[str], set[str]]] = {}
         for row in output.decode("utf-8", "surrogateescape").split("\0") if status == 0 else ():
-            name, _, address = row.partition("\n")
-            if name:
-                found.setdefault(name.split(".", 1)[1].rpartition(".")[0], set()).add(address)
-        return found
+            key, _, address = row.partition("\n")
+            if key:
+                name, _, kind = key.partition(".")[2].rpartition(".")
+                found.setdefault(name, (set(), set()))[kind == "pushurl"].add(address)
+        return {name: (fetched, pushed or fetched) for name, (fetched, pushed) in found.items()}
 
 
 def oid_in(output: bytes) -> str:

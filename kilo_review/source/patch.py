@@ -21,10 +21,17 @@ _QUOTED = rb'"((?:[^"\\]|\\.)*)"'
 _QUOTED_OR_OPEN = rb'"((?:[^"\\]|\\.)*)("|\\?\Z)'
 """One that is not closed takes in the rest, so no place is looked at twice."""
 _EXTENDED = rb"(old mode|new mode|deleted file mode|new file mode|rename from|rename to|copy from|copy to) ([^\r\n]*)"
-_NORMAL = re.compile(rb"\d+(?:,\d+)?[acd]\d+(?:,\d+)?\r?\n[<>](?: |\r?\n)")
-_SHIFTED = re.compile(rb"([ \tX]++|- )--- [^\n]*\n\1\+\+\+ [^\n]*\n\1@@ -")
-_COMMIT = re.compile(rb"commit [0-9a-f]{7,64}\b")
-MESSAGE_INDENT = b"    "
+_SHIFT = rb"(?:[ \tX]*+|- )"
+"""What `patch` takes away from every line of a diff."""
+_OTHER_FORMS = {
+    "normal diffs": re.compile(
+        _SHIFT + rb"\d+(?:,\d+)?[acd]\d+(?:,\d+)?\s*\n" + _SHIFT + rb"[<>](?:\s|$)", re.MULTILINE
+    ),
+    "context diffs": re.compile(_SHIFT + rb"(?:\*{8}|\*\*\*\s+\d+(?:,\d+)?\s+\*{4})"),
+    "ed scripts": re.compile(rb"\d+(?:,\d+)?[acd]\s*\n(?:[^\n]*\n){0,2000}?\.\s*(?:\n|\Z)|\d+(?:,\d+)?d\s*(?:\n|\Z)"),
+    "a diff that is indented or quoted": re.compile(rb"(?:[ \tX]++|- )@@ -\d"),
+    "an encoded mail": re.compile(rb"(?i)Content-Transfer-Encoding:\s*(?!7bit|8bit|binary)"),
+}
 _BINARY = re.compile(rb"(?:(?:literal|delta) \d+|[A-Za-z][0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]+)?\r?(?:\n|\Z)")
 """A line of a binary patch, as git's `diff.c` writes it in base 85; a blank one ends a part."""
 LONGEST_HEADER = 4096
@@ -61,23 +68,20 @@ def parse_patch(data: bytes) -> Diff:
     """
     _refuse_unreadable(data)
     sections: list[_Section] = []
-    position, is_message = 0, False
+    position = 0
     while position < len(data):
         if data.startswith(b"diff --git ", position):
             section, position = _git_section(data, position)
             sections.append(section)
-            is_message = False
         elif _plain_header(data, position):
             section, position = _plain_section(data, position)
             sections.append(section)
-            is_message = False
         elif data.startswith(b"@@ -", position):
             raise DiffMismatchError(
                 "the patch holds a hunk without the two names of its file", hint="Is the patch damaged?"
             )
         else:
-            is_message = is_message or bool(_COMMIT.match(data, position))
-            _refuse_another_form(data, position, is_message=is_message)
+            _refuse_another_form(data, position)
             position = _next_line(data, position)
     if not sections and data.strip():
         raise DiffMismatchError(
@@ -90,18 +94,13 @@ def parse_patch(data: bytes) -> Diff:
     return Diff(data, tuple(_change(section, *paths) for section, paths in zip(sections, names, strict=True)))
 
 
-def _refuse_another_form(data: bytes, position: int, *, is_message: bool) -> None:
-    """Refuse what stands between the files of a patch and is a diff for other programs, though none in this form.
-
-    The message of a commit, as `git log` and `git show` indent it, may quote a diff.
-    """
-    if _NORMAL.match(data, position):
-        raise DiffMismatchError("the patch has normal diffs in it", hint="Use unified diffs: diff -u, git diff")
-    shifted = _SHIFTED.match(data, position)
-    if shifted and not (is_message and shifted[1] == MESSAGE_INDENT):
-        raise DiffMismatchError(
-            "the patch has a diff in it that is indented or quoted", hint="Cut it out, or let it begin at the margin"
-        )
+def _refuse_another_form(data: bytes, position: int) -> None:
+    """Refuse what stands between the files of a patch and is a diff for other programs, though none in this form."""
+    for what, form in _OTHER_FORMS.items():
+        if form.match(data, position):
+            raise DiffMismatchError(
+                f"the patch has {what} in it", hint="Use one unified diff, as git diff --no-color or diff -u writes it"
+            )
 
 
 def _refuse_unreadable(data: bytes) -> None:
