@@ -233,7 +233,7 @@ def test_a_proposal_keeps_no_program_elsewhere(proposal: Proposal, name: str, st
 BODY = "".join(f"line{number} = {number}\n" for number in range(30))
 
 
-REVIEWED = frozenset({"app/auth.py", "vendor/x.js"})
+REVIEWED = frozenset({"app/auth2.py", "vendor/y.js"})
 """What is reviewed if it is changed as well: its name in the base was another, and no list matches it."""
 
 
@@ -265,7 +265,7 @@ def test_a_file_that_is_moved_to_where_it_counts_is_not_called_clean(
     proposal.hub.commit("moved")
     proposal.hub.git("checkout", "-q", "main")
     done = proposal.review({}, begin="moved")
-    assert states(done)[new] == ("reviewed" if is_changed and old in REVIEWED else state)
+    assert states(done)[new] == ("reviewed" if is_changed and new in REVIEWED else state)
 
 
 def test_a_generated_file_under_another_name_is_not_skipped(proposal: Proposal) -> None:
