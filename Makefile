@@ -5,7 +5,7 @@ REVIEWS ?= 2000
 SEED ?=
 SECONDS ?= 60
 
-.PHONY: demo test lint types tests bench soak fuzz mutants clean
+.PHONY: demo test test-all lint types tests brief bench soak fuzz mutants clean
 
 # The program with its embedded engine and the small demonstration model: all that `make demo` needs.
 $(VENV)/.program: pyproject.toml
@@ -31,7 +31,11 @@ $(VENV)/.fuzzer: $(VENV)/.program
 demo: $(VENV)/.program
 	@PATH="$(abspath $(BIN)):$$PATH" sh scripts/demo.sh
 
-test: lint types tests
+# What a contributor runs: a few minutes.
+test: lint types brief
+
+# What a change must pass before it lands: every row of every table, the real servers that are installed, and coverage.
+test-all: lint types tests
 
 lint: $(VENV)/.developer
 	$(BIN)/ruff check .
@@ -40,8 +44,11 @@ lint: $(VENV)/.developer
 types: $(VENV)/.developer
 	$(BIN)/mypy
 
+brief: $(VENV)/.developer
+	$(BIN)/python -m pytest --brief --numprocesses auto --dist worksteal
+
 tests: $(VENV)/.developer
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-fail-under 90
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --cov --cov-fail-under 90
 
 bench: $(VENV)/.program
 	$(BIN)/python -m benchmarks

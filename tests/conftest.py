@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from kilo_review.models.embedded import is_installed, packaged_model
+from tests import zygote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from tests.here import Program
 
 ROOT = Path(__file__).parent.parent
+LONGEST_RUN = 280
+"""Seconds; a watchdog against hanging."""
 IN_CI = bool(os.environ.get("CI"))
 """Whether whatever the suite needs is here: asked before the tests' own environment forgets it."""
 FOREIGN_VARIABLES = (
@@ -41,6 +44,26 @@ GIT_CONFIG = """\
 [commit]
     gpgSign = false
 """
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option by which `make test` differs from `make test-all`."""
+    parser.addoption(
+        "--brief", action="store_true", help="run each test with the first of its parameters, and none that takes long"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what `--brief` leaves out: further rows of tables, and tests marked as long."""
+    if not config.getoption("--brief"):
+        return
+    chosen: dict[tuple[Path, str], pytest.Item] = {}
+    for item in items:
+        if item.get_closest_marker("long") is None:
+            chosen.setdefault((item.path, getattr(item, "originalname", item.name)), item)
+    kept = list(chosen.values())
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +177,7 @@ class Result:
 
 
 class Runner:
-    """Runs the program as its users do: as a process."""
+    """Runs the program as its users do, as a process: one that is forked where nothing depends on how it starts."""
 
     def __init__(self, directory: Path, script: Path) -> None:
         self.directory = directory
@@ -168,6 +191,11 @@ class Runner:
         stdin: bytes | None = None,
         **settings: Any,
     ) -> Result:
+        environment = os.environ | dict(env or {})
+        if not settings and zygote.IS_POSSIBLE and not any(name.startswith(zygote.STARTING) for name in env or ()):
+            words = [os.fsdecode(argument) for argument in arguments]
+            runs = zygote.Zygote.of_this_process()
+            return Result(*runs.run(words, cwd or self.directory, environment, stdin, LONGEST_RUN))
         settings.setdefault("stdout", subprocess.PIPE)
         settings.setdefault("stderr", subprocess.PIPE)
         if stdin is None:
@@ -177,8 +205,8 @@ class Runner:
         done = subprocess.run(
             [sys.executable, "-m", "kilo_review", *arguments],
             cwd=cwd or self.directory,
-            env=os.environ | dict(env or {}),
-            timeout=280,
+            env=environment,
+            timeout=LONGEST_RUN,
             **settings,
         )
         return Result(done.returncode, done.stdout or b"", done.stderr or b"")

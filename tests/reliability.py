@@ -91,7 +91,6 @@ class Row:
         requests: questions that the server sees.
         waits: seconds before further tries, give or take the jitter.
         leaves: the program closes the connection before the answer's end.
-        seconds: the longest time that it takes.
     """
 
     ids: tuple[str, ...]
@@ -115,7 +114,6 @@ class Row:
     requests: int = 1
     waits: tuple[float, ...] = ()
     leaves: bool = False
-    seconds: float = 5.0
 
     @property
     def is_found(self) -> bool:
@@ -167,7 +165,7 @@ def run(row: Row, wire: Wire, program: Program, patch: pytest.MonkeyPatch, *comm
 
 
 def check(row: Row, wire: Wire, told: Told, server: Fake) -> None:
-    """The outcome, the message and the time are those of the row."""
+    """The outcome and the message are those of the row."""
     text, outcome = told.text, told.outcome
     assert (told.code, outcome.word) == (row.code, row.outcome), text + told.talk
     check_coverage(row, told)
@@ -180,7 +178,6 @@ def check(row: Row, wire: Wire, told: Told, server: Fake) -> None:
     assert len(told.waits) == len(row.waits)
     for waited, meant in zip(told.waits, row.waits, strict=True):
         assert abs(waited - meant) <= retry.JITTER * meant
-    assert told.seconds < row.seconds
     assert all(sent < MOST_SENT for sent in server.left)
     assert TOKEN not in text + told.talk
 

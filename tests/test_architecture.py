@@ -201,6 +201,7 @@ def test_the_layers_have_no_cycle() -> None:
     TopologicalSorter(LAYERS).prepare()  # raises CycleError
 
 
+@pytest.mark.long
 def test_no_module_imports_itself_by_way_of_others() -> None:
     graph = {
         module_of(path): {each.module for each in imports(path.read_text())} & OWN_MODULES - {"kilo_review"}

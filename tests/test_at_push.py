@@ -61,6 +61,7 @@ def quietly(pushing: Hooked, *arguments: str, **files: str) -> str:
     return pushing.repo.out("rev-parse", "HEAD")
 
 
+@pytest.mark.long
 def test_a_push_of_reviewed_commits_asks_nobody(pushing: Hooked, server: Ollama) -> None:
     for number in range(5):
         pushing.repo.stage(f"m{number}.py", f"x = {number}\n")
@@ -73,6 +74,7 @@ def test_a_push_of_reviewed_commits_asks_nobody(pushing: Hooked, server: Ollama)
     assert report["outcome"] == "clean"
 
 
+@pytest.mark.long
 def test_a_push_asks_about_exactly_what_the_commits_left(
     pushing: Hooked, server: Ollama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_commit_that_two_references_share_is_reviewed_once(pushing: Hooked, se
     assert states(pushing.report()) == ["reviewed"]
 
 
+@pytest.mark.long
 def test_what_was_seen_at_commit_is_shown_at_push_and_judged_anew(
     pushing: Hooked, server: Ollama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +123,7 @@ def test_what_was_seen_at_commit_is_shown_at_push_and_judged_anew(
 
 
 @pytest.mark.parametrize("how", ["line", "file", "renamed and line"])
+@pytest.mark.long
 def test_what_a_later_commit_has_mended_counts_no_more(pushing: Hooked, server: Ollama, how: str) -> None:
     server.answer = finding("critical")
     quietly(pushing, bad__py=BAD, other__py="x = 1\n" * 9)
@@ -144,6 +148,7 @@ def test_a_renamed_file_takes_its_finding_along(pushing: Hooked, server: Ollama)
     assert any(each["blocking"] for each in pushing.report()["findings"])
 
 
+@pytest.mark.long
 def test_a_removed_line_is_not_taken_for_mended(pushing: Hooked, server: Ollama) -> None:
     guard = "def f(a, b):\n    if not b:\n        return 0\n    return a // b\n"
     quietly(pushing, bad__py=guard)
@@ -154,6 +159,7 @@ def test_a_removed_line_is_not_taken_for_mended(pushing: Hooked, server: Ollama)
     assert pushing.push(check=False).returncode == 1
 
 
+@pytest.mark.long
 def test_the_net_change_is_reviewed_where_it_is_less(pushing: Hooked, server: Ollama) -> None:
     for number in range(5):
         quietly(pushing, same__py="".join(f"x_{n} = {number}\n" for n in range(20)))
@@ -165,6 +171,7 @@ def test_the_net_change_is_reviewed_where_it_is_less(pushing: Hooked, server: Ol
     assert pushing.report()["usage"]["requests"] == 0
 
 
+@pytest.mark.long
 def test_of_many_commits_only_the_net_change_is_reviewed(pushing: Hooked, server: Ollama) -> None:
     for number in range(105):
         pushing.repo.git("update-index", "--add", "--cacheinfo", f"100644,{blob(pushing, number)},m{number}.txt")
@@ -194,6 +201,7 @@ def test_a_merge_asks_only_about_what_is_in_no_parent(pushing: Hooked, server: O
     assert [name for name in ("topic", "main", "evil") if f"FILE {name}.py" in asked] == ["topic", "evil"]
 
 
+@pytest.mark.long
 def test_an_amended_and_a_rebased_commit_of_the_same_trees_are_known(pushing: Hooked, server: Ollama) -> None:
     pushing.repo.stage("a.py", "a = 1\n")
     pushing.commit()
@@ -209,6 +217,7 @@ def test_empty_commits_are_nothing(pushing: Hooked, server: Ollama) -> None:
     assert (pushing.report()["coverage"]["entries"], server.calls) == ([], [])
 
 
+@pytest.mark.long
 def test_without_cache_everything_is_asked_again(pushing: Hooked, server: Ollama) -> None:
     pushing.repo.stage("a.py", "a = 1\n")
     pushing.commit()
@@ -216,6 +225,7 @@ def test_without_cache_everything_is_asked_again(pushing: Hooked, server: Ollama
     assert pushing.report()["usage"]["requests"] == 1
 
 
+@pytest.mark.long
 def test_other_settings_mean_another_review(pushing: Hooked, server: Ollama) -> None:
     pushing.repo.stage("a.py", "a = 1\n")
     pushing.commit()
@@ -223,6 +233,7 @@ def test_other_settings_mean_another_review(pushing: Hooked, server: Ollama) -> 
     assert pushing.report()["usage"]["requests"] == 1
 
 
+@pytest.mark.long
 def test_what_the_deadline_left_at_push_is_on_record(pushing: Hooked, server: Ollama) -> None:
     for number in range(3):
         quietly(pushing, **{f"m{number}__py": f"x = {number}\n"})
@@ -239,6 +250,7 @@ def test_what_the_deadline_left_at_push_is_on_record(pushing: Hooked, server: Ol
     assert len(pushing.left()) == 2
 
 
+@pytest.mark.long
 def test_a_shallow_clone_says_what_it_does_not_know(
     pushing: Hooked, server: Ollama, make_repo: Callable[..., Repo], tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ def test_no_lane_begins_once_another_one_knows_that_the_code_leaves_the_machine(
     assert len(begun) <= 4
 
 
+@pytest.mark.long
 def test_a_server_that_fails_as_well_does_not_hide_that_the_code_has_left(review: Callable[..., Result]) -> None:
     """The lane that is told first fails in another way than the one that finds out."""
     line = {"model": "m:1", "remote_host": "https://ollama.com:443", "remote_model": "m", "done": True}

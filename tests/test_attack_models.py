@@ -265,6 +265,7 @@ def hanging() -> Callable[[dict[str, Any]], str]:
 LONG = "".join(f"def g{at}(x):\n    return x + {at}  # {'pad ' * 20}\n" for at in range(200))
 
 
+@pytest.mark.long
 def test_a_finding_outlives_the_deadline_also_if_the_index_was_touched(kilo: Runner, divides: Repo) -> None:
     divides.stage("b.py", LONG)
 
@@ -281,6 +282,7 @@ def test_a_finding_outlives_the_deadline_also_if_the_index_was_touched(kilo: Run
     assert "a.py:2: critical" in done.text
 
 
+@pytest.mark.long
 def test_a_finding_in_a_pushed_commit_outlives_the_deadline(kilo: Runner, divides: Repo) -> None:
     base = divides.out("rev-parse", "HEAD")
     divides.commit("one", b__py=LONG)
@@ -296,6 +298,7 @@ def test_a_finding_in_a_pushed_commit_outlives_the_deadline(kilo: Runner, divide
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])
+@pytest.mark.long
 def test_ctrl_c_in_a_further_vote_keeps_what_the_first_one_saw(kilo: Runner, divides: Repo, jobs: str) -> None:
     assert divides.path.exists()
     second = threading.Event()
@@ -345,6 +348,7 @@ def test_a_resolver_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.M
     over.set()
 
 
+@pytest.mark.long
 def test_a_name_is_compared_with_so_many_and_no_more() -> None:
     offers = [Offer(f"model-{number}") for number in range(250_000)]
     with pytest.raises(ModelNotFoundError, match="has no model"):

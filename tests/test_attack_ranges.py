@@ -40,6 +40,7 @@ def long(hub: Repo, branch: str) -> None:
         hub.commit(f"{branch} {number}", **{f"{branch}{number}__py": "x = 1\n"})
 
 
+@pytest.mark.long
 def test_a_push_whose_old_tip_lies_behind_a_long_way_is_reviewed_whole(forge: Forge, kilo: Runner) -> None:
     """The old branch that was merged leads to an older common commit by a much shorter way."""
     before = forge.at("main")
@@ -49,6 +50,7 @@ def test_a_push_whose_old_tip_lies_behind_a_long_way_is_reviewed_whole(forge: Fo
     assert files(done.json()) == lines_of("main") | {"side.py": (1, 0)}
 
 
+@pytest.mark.long
 def test_a_request_shows_nothing_of_others_though_an_older_common_commit_is_nearer(forge: Forge, kilo: Runner) -> None:
     hub = forge.hub
     hub.git("checkout", "-q", "-b", "topic")
@@ -62,6 +64,7 @@ def test_a_request_shows_nothing_of_others_though_an_older_common_commit_is_near
     assert files(shallow.json()) == lines_of("topic")
 
 
+@pytest.mark.long
 def test_a_forced_push_to_main_is_reviewed_from_where_it_left_what_main_was(forge: Forge, kilo: Runner) -> None:
     before = forge.at("main")
     forge.hub.git("branch", "old")
@@ -73,6 +76,7 @@ def test_a_forced_push_to_main_is_reviewed_from_where_it_left_what_main_was(forg
     assert "was rewritten" in kilo("ci", "--dry-run", cwd=clone.path, env=environment).text
 
 
+@pytest.mark.long
 def test_what_cannot_be_fetched_is_not_what_was_rewritten(forge: Forge, kilo: Runner) -> None:
     before = forge.at("main")
     long(forge.hub, "main")
@@ -95,6 +99,7 @@ def test_nothing_that_is_called_like_the_base_takes_its_place(forge: Forge, kilo
     assert files(run(kilo, clone, {}, "--base", "origin/main").json()) == {"topic.py": (1, 0)}
 
 
+@pytest.mark.long
 def test_a_tag_that_is_called_like_the_base_does_not_stop_the_deepening(forge: Forge, kilo: Runner) -> None:
     hub = forge.hub
     hub.git("checkout", "-q", "-b", "topic", "main~1")

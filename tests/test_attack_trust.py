@@ -83,6 +83,7 @@ EXCUSE = "    # kilo-review: ignore[bug] the caller checks\n"
     ],
     ids=["the line is new", "what stood between is gone", "moved"],
 )
+@pytest.mark.long
 def test_an_excuse_of_the_base_excuses_no_other_line(
     review: Callable[..., Result], forge: Forge, server: Ollama, old: str, new: str
 ) -> None:
@@ -93,6 +94,7 @@ def test_an_excuse_of_the_base_excuses_no_other_line(
     assert done.code == 1
 
 
+@pytest.mark.long
 def test_an_excuse_of_the_base_counts_for_the_line_that_it_was_written_for(
     review: Callable[..., Result], forge: Forge, server: Ollama
 ) -> None:
@@ -110,6 +112,7 @@ def test_the_checkout_itself_is_no_place_for_a_ledger(review: Callable[..., Resu
     assert "is a part of what is reviewed" in done.talk
 
 
+@pytest.mark.long
 def test_the_checkout_itself_is_no_place_for_prompts(
     review: Callable[..., Result], forge: Forge, server: Ollama, kilo: Runner, tmp_path: Path
 ) -> None:
@@ -158,6 +161,7 @@ def test_a_folder_that_looks_like_a_repository_is_not_taken_for_one(
     assert "looks like a repository of its own" in done.talk
 
 
+@pytest.mark.long
 def test_a_branch_named_like_an_option_is_none(forge: Forge, kilo: Runner, server: Ollama, tmp_path: Path) -> None:
     mark = tmp_path / "executed"
     name = f"--upload-pack=touch${{IFS}}{mark};git-upload-pack"

@@ -134,6 +134,7 @@ def misquoting(case: Case) -> list[dict[str, Any]]:
     ],
     ids=["perfect", "silent", "everything", "misquoting"],
 )
+@pytest.mark.long
 def test_readers_get_the_figures_that_they_deserve(
     kilo: Runner,
     server: Ollama,
@@ -160,6 +161,7 @@ def test_readers_get_the_figures_that_they_deserve(
     assert row["verdict"].startswith(says)
 
 
+@pytest.mark.long
 def test_what_the_verifier_takes_out_does_not_count(kilo: Runner, server: Ollama, shipped: list[Case]) -> None:
     server.answer = lambda body: json.dumps({"findings": crying_wolf(asked_about(shipped, body))[:1]})
     server.ruling = '{"confirmed": false, "evidence": "no such input"}'
@@ -327,6 +329,7 @@ def test_the_page_escapes_what_a_model_is_called() -> None:
 # A run
 
 
+@pytest.mark.long
 def test_the_table_compares_models(kilo: Runner, server: Ollama) -> None:
     server.models.append(Model("other:2b", loaded_window=8192))
     done = bench(kilo, server, "--model", "reader:1b", "--model", "other:2b", "--limit", "4", "--model", "none:3b")
@@ -346,6 +349,7 @@ def test_a_page_goes_into_a_file(kilo: Runner, server: Ollama, tmp_path: Path) -
     assert (tmp_path / "bench.html").read_text().startswith("<!DOCTYPE html>")
 
 
+@pytest.mark.long
 def test_what_was_measured_is_not_asked_again(kilo: Runner, server: Ollama) -> None:
     first = row_of(bench(kilo, server, "--limit", "6", "--format", "json"))
     asked = len(chats(server))
@@ -360,6 +364,7 @@ def test_what_was_measured_is_not_asked_again(kilo: Runner, server: Ollama) -> N
     assert len(chats(server)) == asked + 18
 
 
+@pytest.mark.long
 def test_results_that_cannot_be_kept_are_said(kilo: Runner, server: Ollama) -> None:
     cache = Path(os.environ["XDG_CACHE_HOME"]) / "kilo-review"
     cache.mkdir(parents=True)
@@ -369,6 +374,7 @@ def test_results_that_cannot_be_kept_are_said(kilo: Runner, server: Ollama) -> N
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])
+@pytest.mark.long
 def test_ctrl_c_keeps_what_is_done(kilo: Runner, server: Ollama, jobs: str) -> None:
     enough, done, lock = threading.Event(), threading.Event(), threading.Lock()
     asked: list[dict[str, Any]] = []
@@ -398,12 +404,14 @@ def test_ctrl_c_keeps_what_is_done(kilo: Runner, server: Ollama, jobs: str) -> N
     assert len(chats(server)) - before == 64 - row["changes"]
 
 
+@pytest.mark.long
 def test_several_at_once_have_the_same_figures(kilo: Runner, server: Ollama, shipped: list[Case]) -> None:
     server.answer = lambda body: json.dumps({"findings": perfect(asked_about(shipped, body))})
     row = row_of(bench(kilo, server, "--limit", "20", "--jobs", "4", "--format", "json"))
     assert (counts(row["recall"]), counts(row["clean_with_findings"])) == ((10, 10), (0, 10))
 
 
+@pytest.mark.long
 def test_a_server_that_fails_ends_the_run_soon(kilo: Runner, server: Ollama) -> None:
     server.failure = Failure(500, {"error": "llama runner process has terminated"})
     done = bench(kilo, server)
@@ -421,6 +429,7 @@ def test_replies_that_cannot_be_read_are_counted(kilo: Runner, server: Ollama) -
     assert row["reasons"]
 
 
+@pytest.mark.long
 def test_it_needs_no_repository_and_heeds_none(kilo: Runner, server: Ollama, tmp_path: Path) -> None:
     assert bench(kilo, server, "--limit", "2", cwd=tmp_path).code == 0
     (kilo.directory / ".kilo-review.toml").write_text('exclude = ["*"]\n')

@@ -78,6 +78,7 @@ NOISE = (
 )
 
 
+@pytest.mark.long
 def test_each_fix_is_found_and_none_of_the_noise(kilo: Runner, history: History, tmp_path: Path) -> None:
     repo = history.repo
     noise = [history.commit(message) for message in NOISE]

@@ -88,6 +88,7 @@ def test_a_statement_with_other_line_breaks_is_still_there(
     assert ("Division by zero" in kilo("status").text) is is_there
 
 
+@pytest.mark.long
 def test_status_before_and_after_catching_up(kilo: Runner, ahead: Hooked, server: Ollama) -> None:
     before = kilo("status")
     assert before.code == 0
@@ -126,6 +127,7 @@ def test_a_server_that_is_down_leaves_its_reason(kilo: Runner, ahead: Hooked) ->
     assert kilo("status", env=down).text.count("not reviewed: 1 hunk: Ollama: cannot connect") == 3
 
 
+@pytest.mark.long
 def test_what_was_pushed_unreviewed_is_caught_up_with(kilo: Runner, ahead: Hooked, server: Ollama) -> None:
     ahead.install("pre-push")
     server.refuses_host = True
@@ -137,6 +139,7 @@ def test_what_was_pushed_unreviewed_is_caught_up_with(kilo: Runner, ahead: Hooke
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.long
 def test_it_can_be_stopped_and_resumed(kilo: Runner, ahead: Hooked, server: Ollama, number: signal.Signals) -> None:
     second = threading.Event()
 
@@ -184,6 +187,7 @@ def test_outside_of_a_repository(kilo: Runner, tmp_path: Path, words: str) -> No
 # In the background
 
 
+@pytest.mark.long
 def test_the_background_reviews_and_the_next_hook_tells_once(kilo: Runner, ahead: Hooked, server: Ollama) -> None:
     ahead.install("post-commit", "pre-commit")
     repo = ahead.repo
@@ -217,6 +221,7 @@ def test_the_background_reviews_and_the_next_hook_tells_once(kilo: Runner, ahead
     assert len(chats(server)) == asked + 2
 
 
+@pytest.mark.long
 def test_the_foreground_waits_for_the_background(kilo: Runner, ahead: Hooked, server: Ollama) -> None:
     ahead.install("post-commit")
     real = server.answer

@@ -90,6 +90,7 @@ def _printed(done: Result) -> dict[str, str]:
     return {"standard output": done.text, "standard error": done.talk}
 
 
+@pytest.mark.long
 def test_nothing_is_honoured_and_all_of_it_is_shown(reports: dict[str, str], server: Ollama) -> None:
     report = json.loads(reports["json"])
     assert report["exit_code"] == 1
@@ -108,6 +109,7 @@ def test_nothing_is_honoured_and_all_of_it_is_shown(reports: dict[str, str], ser
 
 
 @pytest.mark.parametrize("form", ["standard output", "standard error", "github"])
+@pytest.mark.long
 def test_a_log_obeys_nothing(reports: dict[str, str], form: str) -> None:
     own = re.compile(r"::(error|warning|notice) file=[^:]*::[^\n]*|::(error|warning|notice)( title=[^:]*)?::[^\n]*")
     for line in reports[form].splitlines():
@@ -121,6 +123,7 @@ def test_a_log_obeys_nothing(reports: dict[str, str], form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["markdown", "job page"])
+@pytest.mark.long
 def test_a_page_mentions_nobody_and_loads_nothing(reports: dict[str, str], form: str) -> None:
     page = re.sub(r"(?ms)^ ```.*?^ ```$", "", reports[form])  # code is text
     page = re.sub(r"`[^`\n]*`", "", page)
@@ -145,6 +148,7 @@ class _Elements(HTMLParser):
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
+@pytest.mark.long
 def test_the_html_page_holds_no_element_of_the_change(reports: dict[str, str]) -> None:
     seen = _Elements()
     seen.feed(reports["html"])
@@ -156,6 +160,7 @@ def test_the_html_page_holds_no_element_of_the_change(reports: dict[str, str]) -
 
 
 @pytest.mark.parametrize("form", ["sarif", "rdjson", "gitlab"])
+@pytest.mark.long
 def test_machines_get_text_that_hides_nothing(reports: dict[str, str], form: str) -> None:
     found: list[str] = []
 

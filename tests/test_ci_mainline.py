@@ -185,6 +185,7 @@ def with_identity(made: Repo) -> Repo:
 
 
 @pytest.mark.parametrize("begin", [on_its_own, renamed, unattached, unattached_on_a_branch, unattached_beside_another])
+@pytest.mark.long
 def test_a_branch_is_not_compared_with_itself(forge: Forge, kilo: Runner, begin: Callable[[Repo], None]) -> None:
     """The bug is pushed, and the newest commit is not: the clone knows no other branch that it could have begun from."""
     made = with_identity(clone(forge))
@@ -289,6 +290,7 @@ def test_a_build_of_an_earlier_commit_of_the_default_branch_is_not_called_clean(
 
 
 @pytest.mark.parametrize("branch", ["topic", "upstream/topic"])
+@pytest.mark.long
 def test_a_branch_without_a_commit_of_its_own_brings_nothing_new(forge: Forge, kilo: Runner, branch: str) -> None:
     """It is named, and the remote has it."""
     forge.hub.git("branch", branch, "develop")
@@ -300,6 +302,7 @@ def test_a_branch_without_a_commit_of_its_own_brings_nothing_new(forge: Forge, k
 
 
 @some_systems
+@pytest.mark.long
 def test_a_repository_of_one_commit_is_reviewed_whole(forge: Forge, kilo: Runner, system: str) -> None:
     forge.hub.git("branch", "-D", "feature")
     made = clone(forge, branch="develop", depth=1)
@@ -315,6 +318,7 @@ def test_a_repository_of_one_commit_is_reviewed_whole(forge: Forge, kilo: Runner
         {"CI": "woodpecker", "CI_PIPELINE_EVENT": "cron", "CI_COMMIT_BRANCH": "develop"},
     ],
 )
+@pytest.mark.long
 def test_a_scheduled_run_of_the_default_branch_is_its_newest_commit(
     forge: Forge, kilo: Runner, environment: dict[str, str]
 ) -> None:
@@ -323,6 +327,7 @@ def test_a_scheduled_run_of_the_default_branch_is_its_newest_commit(
     assert paths(run(kilo, made, environment)) == {"new.py"}
 
 
+@pytest.mark.long
 def test_a_tag_on_the_default_branch_brings_nothing_new(forge: Forge, kilo: Runner) -> None:
     forge.hub.git("tag", "v1", "develop")
     environment = forge.event(
@@ -334,6 +339,7 @@ def test_a_tag_on_the_default_branch_brings_nothing_new(forge: Forge, kilo: Runn
     assert paths(run(kilo, made, environment)) == set()
 
 
+@pytest.mark.long
 def test_the_first_build_of_a_jenkins_branch_and_the_next_one(forge: Forge, kilo: Runner) -> None:
     made = clone(forge)
     environment = SYSTEMS["jenkins"](forge, "feature")

@@ -80,6 +80,7 @@ def ci(forge: Forge, server: Ollama, github: FakeGitHub, kilo: Runner) -> Callab
     return run
 
 
+@pytest.mark.long
 def test_a_finding_is_posted_once_and_resolved_when_it_is_gone(
     ci: Callable[..., Result], github: FakeGitHub, server: Ollama, forge: Forge
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_finding_is_posted_once_and_resolved_when_it_is_gone(
     assert not github.open_threads()
 
 
+@pytest.mark.long
 def test_merged_reports_are_posted_for_the_commit_that_they_are_of(
     ci: Callable[..., Result], kilo: Runner, github: FakeGitHub, forge: Forge, tmp_path: Path
 ) -> None:
@@ -133,6 +135,7 @@ def test_a_dry_run_says_what_would_be_posted_and_posts_nothing(ci: Callable[...,
     assert not github.comments
 
 
+@pytest.mark.long
 def test_a_forge_that_is_down_changes_neither_verdict_nor_reports(
     ci: Callable[..., Result], github: FakeGitHub, tmp_path: Path
 ) -> None:
@@ -171,6 +174,7 @@ def test_a_push_has_nothing_to_post_to(forge: Forge, server: Ollama, github: Fak
     assert not github.calls
 
 
+@pytest.mark.long
 def test_the_shards_post_nothing_and_their_merge_posts_all(
     ci: Callable[..., Result], github: FakeGitHub, forge: Forge, kilo: Runner, tmp_path: Path
 ) -> None:

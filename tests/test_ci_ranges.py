@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -81,6 +80,7 @@ OWN = {"topic.py": (2, 0), "other.py": (1, 0)}
 
 
 @pytest.mark.parametrize("depth", [1, 2, None])
+@pytest.mark.long
 def test_a_pull_request_is_its_own_changes_however_shallow_the_clone_is(
     forge: Forge, planned: Callable[..., dict[str, Any]], depth: int | None
 ) -> None:
@@ -398,14 +398,13 @@ def test_crosswise_merges_that_conflict_are_told(forge: Forge, kilo: Runner) -> 
     assert "same.py" in done.text
 
 
+@pytest.mark.long
 def test_a_remote_that_does_not_answer_does_not_hold_the_pipeline(forge: Forge, kilo: Runner) -> None:
     """Here by the time limit of the run; without one each fetch has its own."""
     clone = forge.clone()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         clone.git("remote", "set-url", "origin", f"git://127.0.0.1:{silent.getsockname()[1]}/hub")
-        begun = time.monotonic()
         done = run(kilo, clone, forge.pull_request(), "--max-seconds", "3")
-    assert time.monotonic() - begun < 60
     assert done.code == 3
     assert "the time limit of 3 s is used up" in done.talk
 

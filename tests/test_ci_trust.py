@@ -95,6 +95,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("files", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.long
 def test_what_a_proposal_changes_of_its_rules_is_listed_and_not_honoured(
     review: Callable[..., Result], server: Ollama, files: dict[str, str], forge: Forge, kilo: Runner
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_comment_of_the_proposal_excuses_nothing(review: Callable[..., Result]
     assert "is not honoured, since this pull request brings it in" in done.text
 
 
+@pytest.mark.long
 def test_a_baseline_of_the_proposal_accepts_nothing(
     review: Callable[..., Result], forge: Forge, kilo: Runner, server: Ollama
 ) -> None:
@@ -161,6 +163,7 @@ def test_a_baseline_of_the_proposal_accepts_nothing(
     report_of(done)
 
 
+@pytest.mark.long
 def test_a_baseline_of_the_base_is_honoured_wherever_the_base_keeps_it(
     review: Callable[..., Result], forge: Forge, kilo: Runner, server: Ollama
 ) -> None:
@@ -180,6 +183,7 @@ def test_a_baseline_of_the_base_is_honoured_wherever_the_base_keeps_it(
     assert [each["status"] for each in done.json()["findings"]] == ["baseline"]
 
 
+@pytest.mark.long
 def test_prompts_in_the_checkout_are_those_of_the_base(
     review: Callable[..., Result], forge: Forge, server: Ollama, kilo: Runner
 ) -> None:
@@ -202,6 +206,7 @@ def test_prompts_in_the_checkout_are_those_of_the_base(
 
 
 @pytest.mark.parametrize("option", ["--prompts", "--config", "--baseline"])
+@pytest.mark.long
 def test_a_file_that_only_the_proposal_has_is_refused(
     review: Callable[..., Result], forge: Forge, option: str, tmp_path: Path
 ) -> None:
@@ -214,6 +219,7 @@ def test_a_file_that_only_the_proposal_has_is_refused(
         forge.hub.git("checkout", "-q", "topic")
 
 
+@pytest.mark.long
 def test_a_link_in_the_base_is_followed_within_the_base(
     review: Callable[..., Result], forge: Forge, server: Ollama
 ) -> None:
@@ -244,6 +250,7 @@ def test_a_ledger_behind_a_link_of_the_change_is_refused(review: Callable[..., R
     assert "is a part of what is reviewed" in done.talk
 
 
+@pytest.mark.long
 def test_a_ledger_beside_the_change_saves_the_second_run(
     review: Callable[..., Result], forge: Forge, server: Ollama, kilo: Runner
 ) -> None:
@@ -278,6 +285,7 @@ PLUGINS: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
+@pytest.mark.long
 def test_a_request_that_a_plug_in_of_jenkins_builds_does_not_excuse_itself(
     review: Callable[..., Result], forge: Forge, kilo: Runner, server: Ollama, plugin: str
 ) -> None:
@@ -321,6 +329,7 @@ def test_a_server_that_is_down_makes_the_build_red_unless_it_may_be_green(
     assert "not reviewed" in soft.text
 
 
+@pytest.mark.long
 def test_a_log_obeys_nothing_of_the_change(review: Callable[..., Result], server: Ollama) -> None:
     hostile = DIVISION | {"title": "x\n::set-output name=a::b", "problem": "##vso[task.setvariable]x ##[error]y"}
     server.answer = json.dumps({"findings": [hostile]})

@@ -189,6 +189,7 @@ def test_without_a_trick_the_change_is_reviewed_and_nothing_arrives(trap: Trap) 
 
 
 @pytest.mark.parametrize("names", ["HTTP_PROXY HTTPS_PROXY ALL_PROXY", "http_proxy https_proxy all_proxy"])
+@pytest.mark.long
 def test_proxies(trap: Trap, names: str) -> None:
     variables = dict.fromkeys(names.split(), trap.elsewhere)
     if names.islower():
@@ -200,6 +201,7 @@ def test_proxies(trap: Trap, names: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["{host}:{port}", "http://{host}:{port}", "http://{host}:{port}/v1", "{host}"])
+@pytest.mark.long
 def test_ollama_host(trap: Trap, form: str) -> None:
     variables = {"OLLAMA_HOST": form.format(host=DECOY, port=trap.port)}
     refused(trap.review("--provider", "ollama", env=variables), f"{DECOY} is not this machine; nothing was sent")
@@ -236,6 +238,7 @@ FULL_WIDTH = "".join(chr(ord(digit) + 0xFEE0) if digit.isdigit() else "\u3002" f
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+@pytest.mark.long
 def test_forms_of_its_address(trap: Trap, form: str) -> None:
     for provider in ("ollama", "openai", "auto"):
         done = trap.review("--provider", provider, "--base-url", f"http://{form}:{trap.port}")
@@ -243,6 +246,7 @@ def test_forms_of_its_address(trap: Trap, form: str) -> None:
         assert any(words in done.text + done.talk for words in ("not this machine; nothing was sent", "not resolve"))
 
 
+@pytest.mark.long
 def test_its_address_in_full_width_is_none(trap: Trap) -> None:
     for provider in ("ollama", "openai", "auto"):
         done = trap.review("--provider", provider, "--base-url", f"http://{FULL_WIDTH}:{trap.port}")
@@ -348,6 +352,7 @@ def test_a_name_with_any_other_address_is_refused(
     assert trap.server.calls == []
 
 
+@pytest.mark.long
 def test_a_name_that_changes_between_two_attempts(
     trap: Trap, resolver: Callable[..., Resolver], etc: Callable[..., list[str]]
 ) -> None:
@@ -358,6 +363,7 @@ def test_a_name_that_changes_between_two_attempts(
     refused(done, f"rebind.test is at {DECOY}, which is not this machine; nothing was sent")
 
 
+@pytest.mark.long
 def test_hosts_that_lie(trap: Trap, resolver: Callable[..., Resolver], etc: Callable[..., list[str]]) -> None:
     names = resolver([DECOY])
     before = etc(f"{DECOY} ollama.test\n{DECOY} localhost")
@@ -377,6 +383,7 @@ def test_hosts_that_lie(trap: Trap, resolver: Callable[..., Resolver], etc: Call
 
 @pytest.mark.parametrize("status", REDIRECTS)
 @pytest.mark.parametrize("route", ["/api/version", "/api/tags", "/api/ps", "/api/show", "/api/chat"])
+@pytest.mark.long
 def test_redirects_of_ollama(trap: Trap, route: str, status: int) -> None:
     trap.server.bait = Bait(route, status, (("Location", f"{trap.elsewhere}{route}"),))
     if route == "/api/version":
@@ -408,6 +415,7 @@ def test_odd_places_to_be_sent_to(trap: Trap, where: str) -> None:
     refused(trap.ollama(), "redirects to")
 
 
+@pytest.mark.long
 def test_headers_that_point_elsewhere(trap: Trap) -> None:
     trap.server.bait = Bait(
         lure=(
@@ -492,6 +500,7 @@ def test_a_model_file_that_is_elsewhere(trap: Trap, name: str) -> None:
     refused(done)
 
 
+@pytest.mark.long
 def test_an_engine_that_is_told_to_fetch(trap: Trap, gguf: Path) -> None:
     variables = {
         "LLAMA_ARG_MODEL_URL": f"{trap.elsewhere}/x.gguf",
@@ -521,6 +530,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize(("name", "text", "words"), SETTINGS.values(), ids=SETTINGS.keys())
+@pytest.mark.long
 def test_settings_of_the_repository(trap: Trap, buggy: Repo, name: str, text: str, words: str) -> None:
     buggy.stage(name, text.replace("{elsewhere}", trap.elsewhere))
     for arguments in ((), ("--provider", "ollama", "--base-url", trap.server.url)):
@@ -606,6 +616,7 @@ def test_programs_that_git_is_told_to_run(trap: Trap, calling: Repo, arguments: 
     assert "no findings" in done.text
 
 
+@pytest.mark.long
 def test_uncommitted_runs_the_clean_filters_of_gits_configuration_as_git_add_does(
     trap: Trap, buggy: Repo, tmp_path: Path
 ) -> None:

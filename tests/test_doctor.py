@@ -192,6 +192,7 @@ def test_proxies_are_told_and_not_used(examine: Any, repo: Repo) -> None:
     assert row["text"] == "HTTPS_PROXY, all_proxy: set, and not used for a model server"
 
 
+@pytest.mark.long
 def test_hooks_of_every_kind(examine: Any, kilo: Runner, repo: Repo) -> None:
     assert levels(examine()["hooks"]) == ["warning"]
     kilo("install")
@@ -212,6 +213,7 @@ def test_hooks_for_all_repositories(examine: Any, kilo: Runner, repo: Repo) -> N
     assert (row["level"], row["text"]) == ("ok", "pre-commit, pre-push (for all your repositories)")
 
 
+@pytest.mark.long
 def test_the_ledgers_health(examine: Any, kilo: Runner, buggy: Repo, server: Ollama) -> None:
     assert examine()["ledger"][0]["text"] == "empty: nothing was reviewed here yet"
     kilo("--provider", "ollama", "--base-url", server.url)

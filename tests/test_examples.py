@@ -106,11 +106,13 @@ def test_each_system_has_its_example() -> None:
 
 
 @every_workflow
+@pytest.mark.long
 def test_workflows_have_the_form_that_github_documents(path: Path) -> None:
     validated("vendor.github-workflows", path)
 
 
 @pytest.mark.parametrize("path", GITHUB, ids=lambda path: path.name)
+@pytest.mark.long
 def test_no_job_holds_the_gpu_for_ever(path: Path) -> None:
     validated("custom.github-workflows-require-timeout", path)
 

@@ -85,6 +85,7 @@ def test_posting_that_fails_half_way_loses_nothing(fake: AnyFake) -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=["github", "gitlab"])
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
+@pytest.mark.long
 def test_whatever_fails_each_finding_is_accounted_for_once_and_the_next_run_mends_it(
     kind: FakeOf, data: st.DataObject
 ) -> None:

@@ -199,6 +199,7 @@ def test_a_certificate_of_nobody_is_refused(tmp_path: Path, answers: Answers) ->
         client.send("GET", "/x")
 
 
+@pytest.mark.long
 def test_an_authority_of_ones_own_is_believed_beside_the_usual_ones(tmp_path: Path) -> None:
     authority, file = trustme.CA(), tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(file))

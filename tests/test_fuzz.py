@@ -122,6 +122,7 @@ def fuzz(clone: Path, *arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.long
 def test_a_defect_is_told_with_the_input_that_shows_it_until_it_is_mended(clone: Path, way: tuple[str, ...]) -> None:
     place = clone / "kilo_review" / "inert.py"
     right = place.read_text()
@@ -142,6 +143,7 @@ def test_a_defect_is_told_with_the_input_that_shows_it_until_it_is_mended(clone:
     assert (code, "no findings" in said) == (0, True), said
 
 
+@pytest.mark.long
 def test_a_fuzzer_that_does_not_run_is_no_clean_result(clone: Path) -> None:
     (clone / "kilo_review" / "inert.py").write_text("raise OSError('no such thing')\n")
     code, said = fuzz(clone, "--target", "inert", "--seconds", "1", "--seed", "5")

@@ -137,6 +137,7 @@ def test_the_framework_accepts_the_manifest() -> None:
 # Commits
 
 
+@pytest.mark.long
 def test_trap_50_a_clean_commit_shows_that_it_was_reviewed(framework: Framework) -> None:
     framework.repo.stage("app.py", BUGGY)
     seen = framework.git("commit", "-q", "-m", "change")
@@ -145,6 +146,7 @@ def test_trap_50_a_clean_commit_shows_that_it_was_reviewed(framework: Framework)
     assert "no findings: 1 hunk in 1 file reviewed" in seen
 
 
+@pytest.mark.long
 def test_a_blocking_finding_refuses_the_commit(framework: Framework, division: dict[str, Any]) -> None:
     before = framework.repo.out("rev-parse", "HEAD")
     framework.answer({"findings": [division]})
@@ -156,6 +158,7 @@ def test_a_blocking_finding_refuses_the_commit(framework: Framework, division: d
     assert framework.repo.out("rev-parse", "HEAD") == before
 
 
+@pytest.mark.long
 def test_the_commit_goes_on_when_the_server_is_down_and_says_so(framework: Framework) -> None:
     framework.repo.stage("app.py", BUGGY)
     seen = framework.git("commit", "-q", "-m", "change", env=SERVER_DOWN)
@@ -166,6 +169,7 @@ def test_the_commit_goes_on_when_the_server_is_down_and_says_so(framework: Frame
 
 
 @pytest.mark.parametrize("how", [[], ["-a"], ["app.py"]], ids=["staged", "all", "path"])
+@pytest.mark.long
 def test_trap_52_the_index_of_the_commit_is_the_one_reviewed(framework: Framework, how: list[str]) -> None:
     repo = framework.repo
     repo.stage("staged.py", "staged = True\n")
@@ -174,6 +178,7 @@ def test_trap_52_the_index_of_the_commit_is_the_one_reviewed(framework: Framewor
     assert compared(report) == trees(repo, "HEAD^", "HEAD")
 
 
+@pytest.mark.long
 def test_traps_48_49_no_tracked_file_is_changed_and_unstaged_edits_survive(framework: Framework) -> None:
     repo = framework.repo
     repo.stage("app.py", BUGGY)
@@ -185,6 +190,7 @@ def test_traps_48_49_no_tracked_file_is_changed_and_unstaged_edits_survive(frame
     assert repo.git("status", "--porcelain").stdout == b" M app.py\n"
 
 
+@pytest.mark.long
 def test_trap_58_a_commit_that_only_deletes_is_looked_at(framework: Framework) -> None:
     framework.repo.git("rm", "-q", "app.py")
     report = framework.git_to_file("commit", "-q", "-m", "gone")
@@ -192,6 +198,7 @@ def test_trap_58_a_commit_that_only_deletes_is_looked_at(framework: Framework) -
     assert [entry["path"] for entry in report["coverage"]["entries"]] == ["app.py"]
 
 
+@pytest.mark.long
 def test_trap_58_many_files_are_one_review(framework: Framework) -> None:
     for number in range(300):
         framework.repo.write(f"data/{number:0100}.py", f"number = {number}\n")
@@ -201,6 +208,7 @@ def test_trap_58_many_files_are_one_review(framework: Framework) -> None:
     assert report["coverage"]["reviewed"] == 300
 
 
+@pytest.mark.long
 def test_trap_52_a_linked_worktree(framework: Framework, tmp_path: Path) -> None:
     repo = framework.repo
     repo.git("worktree", "add", "-q", "-b", "topic", str(tmp_path / "linked"))
@@ -210,6 +218,7 @@ def test_trap_52_a_linked_worktree(framework: Framework, tmp_path: Path) -> None
     assert compared(report) == trees(linked.repo, "HEAD^", "HEAD")
 
 
+@pytest.mark.long
 def test_all_files_by_hand_reviews_what_is_staged_and_nothing_else(framework: Framework) -> None:
     assert "nothing to review: nothing is staged" in framework.run("run", "--all-files")
 
@@ -236,6 +245,7 @@ def on_terminal(repo: Repo, *command: str, **environment: str) -> bytes:
     return b"".join(pieces)
 
 
+@pytest.mark.long
 def test_trap_51_an_escape_sequence_never_reaches_a_dumb_terminal(framework: Framework) -> None:
     framework.repo.stage("app.py", BUGGY)
     seen = on_terminal(framework.repo, "git", "commit", "-q", "-m", "change")
@@ -243,6 +253,7 @@ def test_trap_51_an_escape_sequence_never_reaches_a_dumb_terminal(framework: Fra
     assert b"\x1b" not in seen
 
 
+@pytest.mark.long
 def test_trap_51_nothing_but_colour_is_captured_on_a_real_terminal(framework: Framework) -> None:
     framework.repo.stage("app.py", BUGGY)
     seen = on_terminal(framework.repo, "git", "commit", "-q", "-m", "change", TERM="xterm-256color")
@@ -255,6 +266,7 @@ def test_trap_51_nothing_but_colour_is_captured_on_a_real_terminal(framework: Fr
 # Pushes
 
 
+@pytest.mark.long
 def test_trap_53_a_push_reviews_exactly_the_new_commits(framework: Framework) -> None:
     repo = framework.repo
     quietly_commit(repo, "one.py")
@@ -262,6 +274,7 @@ def test_trap_53_a_push_reviews_exactly_the_new_commits(framework: Framework) ->
     assert compared(framework.git_to_file("push", "origin", "main")) == trees(repo, "HEAD~2", "HEAD")
 
 
+@pytest.mark.long
 def test_trap_50_a_clean_push_shows_that_it_was_reviewed(framework: Framework) -> None:
     quietly_commit(framework.repo, "app.py", BUGGY)
     seen = framework.git("push", "origin", "main")
@@ -270,6 +283,7 @@ def test_trap_50_a_clean_push_shows_that_it_was_reviewed(framework: Framework) -
     assert "no findings: 1 hunk in 1 file reviewed" in seen
 
 
+@pytest.mark.long
 def test_a_blocking_finding_refuses_the_push(framework: Framework, division: dict[str, Any]) -> None:
     before = framework.repo.out("ls-remote", "origin")
     framework.answer({"findings": [division]})
@@ -281,6 +295,7 @@ def test_a_blocking_finding_refuses_the_push(framework: Framework, division: dic
     assert framework.repo.out("ls-remote", "origin") == before
 
 
+@pytest.mark.long
 def test_the_push_goes_on_when_the_server_is_down_and_says_so(framework: Framework) -> None:
     head = quietly_commit(framework.repo, "app.py", BUGGY)
     seen = framework.git("push", "origin", "main", env=SERVER_DOWN)
@@ -289,6 +304,7 @@ def test_the_push_goes_on_when_the_server_is_down_and_says_so(framework: Framewo
     assert framework.repo.out("ls-remote", "origin", "refs/heads/main").startswith(head)
 
 
+@pytest.mark.long
 def test_trap_53_a_new_branch_reviews_only_its_own_commits(framework: Framework) -> None:
     repo = framework.repo
     repo.git("switch", "-q", "-c", "topic")
@@ -298,6 +314,7 @@ def test_trap_53_a_new_branch_reviews_only_its_own_commits(framework: Framework)
 
 
 @pytest.mark.parametrize("what", ["main", "HEAD:refs/heads/main", "HEAD^{/configuration}:refs/heads/main"])
+@pytest.mark.long
 def test_trap_53_the_first_push_to_an_empty_remote_reviews_everything(
     framework: Framework, make_repo: Callable[..., Repo], what: str
 ) -> None:
@@ -308,6 +325,7 @@ def test_trap_53_the_first_push_to_an_empty_remote_reviews_everything(
     assert sorted(entry["path"] for entry in report["coverage"]["entries"]) == [".pre-commit-config.yaml", "app.py"]
 
 
+@pytest.mark.long
 def test_trap_53_an_orphan_branch_is_reviewed_whole(framework: Framework) -> None:
     repo = framework.repo
     repo.git("switch", "-q", "--orphan", "fresh")
@@ -316,6 +334,7 @@ def test_trap_53_an_orphan_branch_is_reviewed_whole(framework: Framework) -> Non
     assert compared(framework.git_to_file("push", "origin", "fresh")) == trees(repo, None, "fresh")
 
 
+@pytest.mark.long
 def test_trap_53_a_force_push_does_not_review_the_reverse_of_what_it_drops(framework: Framework) -> None:
     repo = framework.repo
     quietly_commit(repo, "dropped.py")
@@ -327,6 +346,7 @@ def test_trap_53_a_force_push_does_not_review_the_reverse_of_what_it_drops(frame
     assert [entry["path"] for entry in report["coverage"]["entries"]] == ["kept.py"]
 
 
+@pytest.mark.long
 def test_trap_53_a_force_push_after_a_rebase_reviews_only_the_branch(framework: Framework) -> None:
     repo = framework.repo
     repo.git("switch", "-q", "-c", "topic")
@@ -340,6 +360,7 @@ def test_trap_53_a_force_push_after_a_rebase_reviews_only_the_branch(framework: 
     assert compared(framework.git_to_file("push", "--force", "origin", "topic")) == trees(repo, "main", "topic")
 
 
+@pytest.mark.long
 def test_trap_53_another_branch_than_the_one_checked_out(framework: Framework) -> None:
     repo = framework.repo
     repo.git("switch", "-q", "-c", "topic")
@@ -351,11 +372,13 @@ def test_trap_53_another_branch_than_the_one_checked_out(framework: Framework) -
     assert (repo.path / "app.py").read_text() == "unsaved = 1\n"
 
 
+@pytest.mark.long
 def test_trap_53_a_deletion_starts_no_review(framework: Framework) -> None:
     framework.repo.git("push", "-q", "--no-verify", "origin", "main:refs/heads/x")
     assert "kilo-review" not in framework.git("push", "origin", ":x")
 
 
+@pytest.mark.long
 def test_trap_54_refs_of_a_run_by_hand_are_taken_as_typed(
     framework: Framework, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,6 +392,7 @@ def test_trap_54_refs_of_a_run_by_hand_are_taken_as_typed(
     assert compared(json.loads(path.read_text())) == trees(framework.repo, "HEAD~2", "HEAD~1")
 
 
+@pytest.mark.long
 def test_trap_54_the_stage_run_by_hand_without_refs_reviews_what_the_upstream_lacks(
     framework: Framework, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -253,6 +253,7 @@ def test_trap_68_a_linked_worktree(committing: Repo, hooks: Hooks, tmp_path: Pat
 
 
 @pytest.mark.parametrize("how", [[], ["-a"], ["app.py"]], ids=["staged", "all", "path"])
+@pytest.mark.long
 def test_trap_68_a_submodule(committing: Repo, hooks: Hooks, make_repo: Callable[..., Repo], how: list[str]) -> None:
     outer = make_repo("outer")
     outer.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(committing.path), "sm")
@@ -303,6 +304,7 @@ def test_trap_68_a_relative_index_named_by_the_user(committing: Repo, hooks: Hoo
     assert files(report) == ["new.py"]
 
 
+@pytest.mark.long
 def test_sha256_commits(make_repo: Callable[..., Repo], hooks: Hooks) -> None:
     repo = make_repo("long", "--object-format=sha256")
     hooks.install(repo, "pre-commit")
@@ -448,6 +450,7 @@ def test_trap_66_a_force_push_of_older_commits_adds_nothing(pushing: Repo, hooks
     assert hooks.codes() == [0]
 
 
+@pytest.mark.long
 def test_trap_66_a_force_push_after_a_rebase_reviews_only_the_branch(pushing: Repo, hooks: Hooks) -> None:
     pushing.git("switch", "-q", "-c", "topic")
     pushing.commit(topic__py="topic = 1\n")
@@ -463,6 +466,7 @@ def test_trap_66_a_force_push_after_a_rebase_reviews_only_the_branch(pushing: Re
     assert (report["target"]["base"], report["target"]["head"]) == trees(pushing, "main", "topic")
 
 
+@pytest.mark.long
 def test_trap_66_a_branch_that_grew_by_a_merge_is_reviewed_from_its_old_tip(pushing: Repo, hooks: Hooks) -> None:
     pushing.git("switch", "-q", "-c", "topic")
     old = pushing.commit(topic__py="topic = 1\n")
@@ -545,6 +549,7 @@ def test_trap_66_a_branch_with_an_uncommon_name(pushing: Repo, hooks: Hooks, nam
     assert hooks.codes() == [0]
 
 
+@pytest.mark.long
 def test_trap_66_a_tip_of_the_remote_that_is_unknown_here(
     pushing: Repo, hooks: Hooks, make_repo: Callable[..., Repo]
 ) -> None:
@@ -576,6 +581,7 @@ SEVERAL = ("main", "feat", "v1")
 
 
 @pytest.mark.parametrize("culprit", ["feature = 1", "def mean", "tagged = 1"])
+@pytest.mark.long
 def test_trap_66_each_of_several_refs_can_refuse_the_push(
     several: Repo, hooks: Hooks, division: dict[str, Any], culprit: str
 ) -> None:
@@ -587,6 +593,7 @@ def test_trap_66_each_of_several_refs_can_refuse_the_push(
     assert at_remote(several, "feat") == ""
 
 
+@pytest.mark.long
 def test_trap_66_each_of_several_refs_is_reviewed(
     several: Repo, hooks: Hooks, as_text: None, division: dict[str, Any]
 ) -> None:
@@ -601,6 +608,7 @@ def test_trap_66_each_of_several_refs_is_reviewed(
     assert sorted(re.findall(r"^(\w+\.py):\d+: minor", said, re.MULTILINE)) == ["app.py", "feat.py", "tagged.py"]
 
 
+@pytest.mark.long
 def test_trap_66_the_report_file_of_several_refs_tells_of_all(several: Repo, hooks: Hooks) -> None:
     push(several, "origin", *SEVERAL)
     text = (hooks.folder / "report.json").read_text()
@@ -715,6 +723,7 @@ def test_trap_68_a_push_from_a_bare_repository(pushing: Repo, hooks: Hooks, tmp_
     assert hooks.trees() == trees(pushing, "main^", "main")
 
 
+@pytest.mark.long
 def test_trap_67_thousands_of_refs_are_read_to_the_end(pushing: Repo, hooks: Hooks) -> None:
     head = pushing.commit(app__py=BUGGY)
     many(pushing, head, 1000)  # more than a pipe holds
@@ -723,6 +732,7 @@ def test_trap_67_thousands_of_refs_are_read_to_the_end(pushing: Repo, hooks: Hoo
     assert hooks.codes() == [0]
 
 
+@pytest.mark.long
 def test_trap_67_thousands_of_refs_that_nobody_reads_do_not_break_the_push(pushing: Repo, hooks: Hooks) -> None:
     head = pushing.commit(app__py=BUGGY)
     many(pushing, head, 3000)
@@ -769,6 +779,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("said", [True, False], ids=["after git's lines", "silent"])
+@pytest.mark.long
 def test_trap_69_a_standard_input_that_stays_open_does_not_hang(ahead: Repo, hooks: Hooks, said: bool) -> None:
     with pipe() as (reading, writing):
         if said:
@@ -794,6 +805,7 @@ def limit_memory(most: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
+@pytest.mark.long
 def test_trap_69_a_standard_input_that_drips_does_not_hang(ahead: Repo) -> None:
     dripper = subprocess.Popen(["sh", "-c", "while echo; do sleep 0.5; done"], stdout=subprocess.PIPE)
     try:
@@ -895,12 +907,14 @@ def test_trap_69_husky_a_foreign_hooks_folder_and_an_emptied_standard_input(ahea
     assert hooks.codes() == [0]
 
 
+@pytest.mark.long
 def test_trap_69_lefthook_no_standard_input_unless_asked_for(ahead: Repo, hooks: Hooks) -> None:
     hooks.install(ahead, "pre-push", before="exec </dev/null", arguments="")
     push(ahead, "origin", "main")
     assert hooks.trees() == trees(ahead, "main^", "main")
 
 
+@pytest.mark.long
 def test_trap_69_prek_the_first_pair_in_variables_and_unexpanded_arguments(ahead: Repo, hooks: Hooks) -> None:
     variables = "export PRE_COMMIT=1 PRE_COMMIT_REMOTE_NAME=$1 PRE_COMMIT_REMOTE_URL=$2\n"
     variables += "read local PRE_COMMIT_TO_REF remote PRE_COMMIT_FROM_REF\nexport PRE_COMMIT_TO_REF PRE_COMMIT_FROM_REF"

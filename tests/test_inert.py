@@ -115,6 +115,7 @@ def test_made_inert_twice_is_made_inert_once(text: str) -> None:
 
 
 @given(st.text())
+@pytest.mark.long
 def test_any_text_can_be_sent_and_hides_nothing(text: str) -> None:
     inert(text).encode("utf-8")
     assert not re.search(HIDING, inert(text))
@@ -174,6 +175,7 @@ def test_the_server_takes_content_for_control_tokens_unless_it_is_inert(tokenize
         assert not [token for token in tokenizer.tokens(inert(f"x = '{name}'")) if token < CONTROL], name
 
 
+@pytest.mark.long
 def test_a_change_full_of_control_tokens_reaches_the_model_as_text(
     tokenizer: Tokenizer, kilo: Runner, repo: Repo
 ) -> None:

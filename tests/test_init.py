@@ -88,6 +88,7 @@ def test_what_cannot_be_added_to_is_told(text: str) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.long
 def test_the_real_framework_accepts_it(tmp_path: Path) -> None:
     for number, text in enumerate(FORMS.values()):
         path = tmp_path / f"{number}.yaml"
@@ -138,6 +139,7 @@ def test_it_shows_first_and_writes_when_told(kilo: Runner, repo: Repo) -> None:
     assert files(repo) == written
 
 
+@pytest.mark.long
 def test_a_commit_and_a_push_through_what_was_written(
     kilo: Runner, buggy: Repo, make_repo: Callable[..., Repo], tmp_path: Path, division: dict[str, object]
 ) -> None:

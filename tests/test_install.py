@@ -61,6 +61,7 @@ def remote(repo: Repo, make_repo: Callable[..., Repo]) -> Repo:
     return made
 
 
+@pytest.mark.long
 def test_what_is_installed_reviews_commits_and_pushes_without_a_path(
     kilo: Runner, buggy: Repo, hooks: Path, make_repo: Callable[..., Repo], answers: Any, division: dict[str, Any]
 ) -> None:
@@ -159,6 +160,7 @@ def test_both_hooks_see_all_lines_of_a_push(
     assert json.loads(report.read_text())["coverage"]["hunks"] == 1
 
 
+@pytest.mark.long
 def test_a_hook_before_that_reads_nothing_is_no_trouble(
     kilo: Runner, repo: Repo, hooks: Path, make_repo: Callable[..., Repo]
 ) -> None:
@@ -189,6 +191,7 @@ def test_when_the_program_is_gone_the_commit_passes_with_a_line(
     assert "kilo-review install" in lines[0]
 
 
+@pytest.mark.long
 def test_a_blocked_commit_is_blocked_also_if_only_one_line_tells(
     kilo: Runner, buggy: Repo, hooks: Path, answers: Any, division: dict[str, Any]
 ) -> None:
@@ -286,12 +289,14 @@ def everywhere(kilo: Runner, repo: Repo, hooks: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_global_hooks_review_every_repository(everywhere: Path, make_repo: Callable[..., Repo]) -> None:
     other = make_repo("other")
     done = try_commit(other)
     assert (done.returncode, b"1 hunk in 1 file reviewed" in done.stderr) == (0, True)
 
 
+@pytest.mark.long
 def test_global_hooks_hand_over_to_the_repositorys_own(everywhere: Path, repo: Repo, hooks: Path) -> None:
     hook(hooks / "commit-msg", 'grep -q change "$1" && echo "message seen"')
     hook(hooks / "pre-commit", "echo own first")
@@ -342,6 +347,7 @@ def test_a_global_folder_of_the_user_is_used_as_it_is(kilo: Runner, repo: Repo, 
     assert repo.out("config", "--global", "core.hooksPath") == str(mine)
 
 
+@pytest.mark.long
 def test_a_commit_in_another_repository_inside_a_hook_is_reviewed_too(
     kilo: Runner, repo: Repo, hooks: Path, make_repo: Callable[..., Repo]
 ) -> None:

@@ -115,6 +115,7 @@ def titles(done: Result) -> list[str]:
 EVERY = [f"Wrong {number}" for number in range(FILES)]
 
 
+@pytest.mark.long
 def test_as_many_as_the_server_has_slots_and_the_report_is_the_same(review: Callable[..., Result]) -> None:
     gauge = Gauge(meet=6)
     with LlamaServer(slots=6, window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
@@ -131,6 +132,7 @@ def test_as_many_as_the_server_has_slots_and_the_report_is_the_same(review: Call
     assert row["requests"] == alone["requests"]
 
 
+@pytest.mark.long
 def test_a_plain_ollama_is_asked_one_by_one(review: Callable[..., Result]) -> None:
     gauge = Gauge(seconds=0.01)
     model = Model("m:1", loaded_window=4096)
@@ -142,6 +144,7 @@ def test_a_plain_ollama_is_asked_one_by_one(review: Callable[..., Result]) -> No
     assert gauge.highest == 3
 
 
+@pytest.mark.long
 def test_lm_studio_tells_how_many(review: Callable[..., Result]) -> None:
     gauge = Gauge(meet=3)
     model = lmstudio.Model("m", loaded_window=4096, parallel=3)
@@ -150,6 +153,7 @@ def test_lm_studio_tells_how_many(review: Callable[..., Result]) -> None:
     assert gauge.highest == 3
 
 
+@pytest.mark.long
 def test_vllm_takes_many(review: Callable[..., Result]) -> None:
     gauge = Gauge(meet=4)
     with VLLM(window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
@@ -157,6 +161,7 @@ def test_vllm_takes_many(review: Callable[..., Result]) -> None:
     assert 4 <= gauge.highest <= FILES
 
 
+@pytest.mark.long
 def test_the_users_number_counts(review: Callable[..., Result]) -> None:
     gauge = Gauge(meet=5)
     with LlamaServer(slots=1, window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
@@ -172,6 +177,7 @@ def test_another_number_is_wrong_usage(kilo: Runner, number: str) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.long
 def test_a_server_that_is_too_busy_gets_fewer_and_every_answer_comes(
     review: Callable[..., Result], status: int
 ) -> None:
@@ -214,6 +220,7 @@ class SharedWindow:
 FULL = llama_error(500, "server_error", "Context size has been exceeded.")
 
 
+@pytest.mark.long
 def test_slots_that_share_one_window_are_asked_one_by_one_once_it_was_full(review: Callable[..., Result]) -> None:
     window = SharedWindow(others=4)
     with LlamaServer(slots=4, window=4096, answer=finding_in, instead={CHAT: [window]}) as server:
@@ -229,6 +236,7 @@ def test_slots_that_share_one_window_are_asked_one_by_one_once_it_was_full(revie
     )
 
 
+@pytest.mark.long
 def test_one_hunk_that_fails_takes_no_other_with_it(review: Callable[..., Result]) -> None:
     def answer(body: dict[str, Any]) -> str:
         asked = body["messages"][-1]["content"]
@@ -243,6 +251,7 @@ def test_one_hunk_that_fails_takes_no_other_with_it(review: Callable[..., Result
     assert len(titles(done)) >= FILES - 2
 
 
+@pytest.mark.long
 def test_what_the_others_found_is_told_when_the_server_ends(review: Callable[..., Result]) -> None:
     """From the ninth request on, each connection is closed without an answer."""
     gauge = Gauge(lambda number: Response(200, ending="reset") if number > 8 else None)
@@ -255,17 +264,17 @@ def test_what_the_others_found_is_told_when_the_server_ends(review: Callable[...
     assert len(reviewed) == len(found)
 
 
+@pytest.mark.long
 def test_the_deadline_keeps_what_was_found_before_it(review: Callable[..., Result]) -> None:
     gauge = Gauge(seconds=0.8)
     with LlamaServer(slots=2, window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
-        begun = time.monotonic()
         done = review(server, "openai", "--max-seconds", "4")
-    assert time.monotonic() - begun < 20
     assert done.code == 3
     assert set(states(done.json())) == {"reviewed", "not_reviewed"}
     assert titles(done)
 
 
+@pytest.mark.long
 def test_an_interrupted_run_reports_what_it_has_and_the_next_one_goes_on(wide: Repo) -> None:
     gauge = Gauge(seconds=0.3)
     with LlamaServer(slots=3, window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
@@ -289,6 +298,7 @@ def test_an_interrupted_run_reports_what_it_has_and_the_next_one_goes_on(wide: R
     assert gauge.begun - begun <= (FILES - done) // HUNKS_OF_A_REQUEST + 2
 
 
+@pytest.mark.long
 def test_code_is_sent_to_no_one_any_more_once_an_answer_came_from_elsewhere(review: Callable[..., Result]) -> None:
     """With several lanes, those that have not asked yet do not."""
     remote = Model("m:1", loaded_window=4096)

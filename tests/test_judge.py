@@ -240,6 +240,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
+@pytest.mark.long
 def test_any_json_is_read_or_refused(value: object) -> None:
     for text in (json.dumps(value), json.dumps({"findings": value})):
         try:

@@ -17,14 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from kilo_review.ledger.codec import entries_from_blob
 from tests.fakes.base import NOTHING_FOUND
 from tests.fakes.ollama import Model, Ollama
 from tests.hooked import PROGRAM, by_server
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.conftest import Repo
 
 ROUNDS = int(os.environ.get("KILO_TEST_ROUNDS", "50"))
@@ -137,6 +137,7 @@ def prepare(tree: Repo, round_number: int) -> None:
     tree.git("write-tree")  # so that the tree can be read when its receipt is looked at
 
 
+@pytest.mark.long
 def test_eight_hooks_at_once_are_killed_at_random(
     repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Any
 ) -> None:

@@ -163,6 +163,7 @@ def test_models_tells_what_it_is_and_what_runs_elsewhere(proxy: LiteLLM, kilo: R
     assert "api.example" in next(line for line in done.text.splitlines() if "far" in line)
 
 
+@pytest.mark.long
 def test_a_server_behind_it_that_is_down_is_asked_for_again_and_told(
     proxy: LiteLLM, review: Callable[..., Result]
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_server_behind_it_that_is_down_is_asked_for_again_and_told(
     assert "Start that server; its address is in the proxy's configuration" in done.text
 
 
+@pytest.mark.long
 def test_a_server_behind_it_that_dies_in_the_middle_of_an_answer_takes_nothing_with_it(
     proxy: LiteLLM, review: Callable[..., Result]
 ) -> None:
@@ -185,6 +187,7 @@ def test_a_server_behind_it_that_dies_in_the_middle_of_an_answer_takes_nothing_w
     assert (done.code, len(proxy.asked(CHAT))) == (0, 2)
 
 
+@pytest.mark.long
 def test_when_all_of_them_have_failed_lately_that_is_told(proxy: LiteLLM, review: Callable[..., Result]) -> None:
     cooling = refused("all_deployments_in_cooldown", 429, COOLING)
     proxy.instead[CHAT] = [cooling, None]

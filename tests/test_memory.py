@@ -223,6 +223,7 @@ def many(number: int) -> tuple[str, list[dict[str, Any]]]:
     return "".join(body), [claim | {"code": f"return c{n} / b + {n}"} for n in range(number)]
 
 
+@pytest.mark.long
 def test_it_holds_after_lines_above_and_a_rename_that_git_sees(kilo: Runner, repo: Repo) -> None:
     content, claims = many(20)
     repo.stage("old.py", content)
@@ -538,6 +539,7 @@ def test_ids_that_are_none(kilo: Runner, buggy: Repo, command: str, word: str) -
     assert "Traceback" not in done.talk
 
 
+@pytest.mark.long
 def test_a_dismissal_holds_at_push_too(
     buggy: Repo, kilo: Runner, tmp_path: Path, division: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

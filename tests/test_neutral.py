@@ -205,6 +205,7 @@ def test_a_heading_takes_no_attributes_from_it() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(TEXT)
+@pytest.mark.long
 def test_any_text_is_shown_in_markdown_and_nothing_else(text: str) -> None:
     shown = for_markdown(text)
     assert "\n" not in shown
@@ -225,6 +226,7 @@ def test_any_text_is_shown_in_markdown_and_nothing_else(text: str) -> None:
 @example("a|`b` @user")
 @example("a\n\nb")
 @example("|  x  |")
+@pytest.mark.long
 def test_any_code_stays_in_its_span(text: str) -> None:
     shown = code_span(text)
     assert "\n" not in shown

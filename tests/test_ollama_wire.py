@@ -532,6 +532,7 @@ def test_a_prompt_that_does_not_fit_is_halved_and_wholly_reviewed(
     assert {body["truncate"] for body in server.asked(CHAT)} == {False}
 
 
+@pytest.mark.long
 def test_a_repetition_loop_that_ends_in_silence_is_never_clean(kilo: Runner, buggy: Repo, server: Ollama) -> None:
     server.ending = "early"
     server.answer = '{"findings": [' + "\n" * 30

@@ -246,6 +246,7 @@ def test_any_content_can_be_sent(raw: bytes) -> None:
     printable(raw.decode("utf-8", "surrogateescape")).encode("utf-8")
 
 
+@pytest.mark.long
 def test_somebody_who_watches_sees_progress_and_nobody_else_does(kilo: Runner, repo: Repo) -> None:
     for number in range(4):
         repo.stage(f"m{number}.py", "".join(f"value = {i}\n" for i in range(250)))
@@ -285,6 +286,7 @@ def test_output_keeps_the_mode_of_a_file_and_follows_a_link(kilo: Runner, buggy:
     assert "reviewed" in real.read_text()
 
 
+@pytest.mark.long
 def test_what_an_earlier_range_found_outlives_the_failure_of_a_later_one(
     kilo: Runner, buggy: Repo, division: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def proved(kilo: Runner, *arguments: str, code: int = 0, **settings: Any) -> dic
 # Honest runs
 
 
+@pytest.mark.long
 def test_a_review_that_asks_nobody(kilo: Runner) -> None:
     done = kilo("doctor", "--prove-local", *SCRIPTED)
     assert done.code == 0, done.text
@@ -79,6 +80,7 @@ def test_a_review_that_asks_nobody(kilo: Runner) -> None:
     assert done.text.endswith("kilo-review: proved: nothing but loopback was connected to, and no name was looked up\n")
 
 
+@pytest.mark.long
 def test_a_server_outside_is_reached_and_nobody_else(kilo: Runner, server: Ollama) -> None:
     server.answer = FINDING
     facts = proved(kilo, *asking(server))
@@ -95,6 +97,7 @@ def test_a_server_outside_is_reached_and_nobody_else(kilo: Runner, server: Ollam
     assert any("LM Link" in limit for limit in facts["limits"])
 
 
+@pytest.mark.long
 def test_the_embedded_engine_is_in_there_too(kilo: Runner, gguf: Path) -> None:
     facts = proved(kilo, "--provider", "embedded", *SHORT)
     (row,) = facts["rows"]
@@ -112,6 +115,7 @@ def test_what_auto_tries_is_shown(kilo: Runner, server: Ollama) -> None:
     assert facts["kernel"]["connections"] == len(facts["rows"])
 
 
+@pytest.mark.long
 def test_the_settings_are_the_users(kilo: Runner, server: Ollama, tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     own.write_text(f'provider = "ollama"\nbase_url = "{server.url}"\nmodel = "qwen2.5-coder:7b"\n')
@@ -147,6 +151,7 @@ def test_a_review_that_could_not_run_proves_nothing(kilo: Runner, arguments: tup
     assert done.text.endswith("kilo-review: nothing is proved: the review could not run\n")
 
 
+@pytest.mark.long
 def test_a_server_that_fails_is_shown_with_what_it_got(kilo: Runner, server: Ollama) -> None:
     server.ending = "reset"
     facts = proved(kilo, *asking(server), code=3)
@@ -161,6 +166,7 @@ def test_a_server_that_does_not_speak_tls_is_no_leak(kilo: Runner, server: Ollam
     assert facts["passed"][0]["bytes"] > 0
 
 
+@pytest.mark.long
 def test_a_time_limit_is_kept(kilo: Runner, server: Ollama) -> None:
     done = threading.Event()
 
@@ -174,6 +180,7 @@ def test_a_time_limit_is_kept(kilo: Runner, server: Ollama) -> None:
     assert "time limit" in facts["review"]["failure"]
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_the_review_too(kilo: Runner, server: Ollama) -> None:
     begun, done = threading.Event(), threading.Event()
 
@@ -405,6 +412,7 @@ def test_a_record_that_was_tampered_with_is_an_error(compromised: Callable[[str]
         prove(SCRIPTED, Deadline().within(60), os.environ | compromised(lines))
 
 
+@pytest.mark.long
 def test_it_is_told_in_words_and_ends_with_1(kilo: Runner, compromised: Callable[[str], dict[str, str]]) -> None:
     done = kilo("doctor", "--prove-local", *SCRIPTED, env=compromised(CONNECT))
     assert done.code == 1
@@ -439,6 +447,7 @@ def alone(*arguments: str, variables: dict[str, str] | None = None) -> tuple[int
     return done.returncode, facts
 
 
+@pytest.mark.long
 def test_without_a_namespace_it_says_what_was_not_seen() -> None:
     code, facts = alone(*SCRIPTED)
     assert (code, facts["verdict"], facts["problems"]) == (0, "proved", [])
@@ -453,6 +462,7 @@ def test_without_a_namespace_the_text_does_not_claim_more() -> None:
     assert done.stdout.splitlines()[-1].startswith("kilo-review: proved for what Python does, no more: ")
 
 
+@pytest.mark.long
 def test_without_a_namespace_the_engine_is_not_seen_but_asked(gguf: Path) -> None:
     code, facts = alone("--provider", "embedded", *SHORT)
     assert (code, facts["problems"]) == (0, [])
@@ -460,6 +470,7 @@ def test_without_a_namespace_the_engine_is_not_seen_but_asked(gguf: Path) -> Non
     assert any("LM Link" in limit for limit in facts["limits"])
 
 
+@pytest.mark.long
 def test_without_a_namespace_the_hook_sees_a_connection(compromised: Callable[[str], dict[str, str]]) -> None:
     code, facts = alone(*SCRIPTED, variables=compromised(CONNECT))
     assert (code, facts["problems"]) == (1, [f"{OUTSIDE}:443 is not loopback (connect, 0 bytes)"])
@@ -470,6 +481,7 @@ def test_without_a_namespace_a_strange_program_is_suspicious(compromised: Callab
     assert (code, facts["problems"]) == (1, ["true was started, and nobody saw what it did"])
 
 
+@pytest.mark.long
 def test_without_root_the_namespace_is_the_users_own(kilo: Runner, server: Ollama) -> None:
     setpriv = needs("setpriv")
     done = subprocess.run(
@@ -534,6 +546,7 @@ def test_path_patch_on_standard_input(watched: Callable[..., Watched], buggy: Re
         asked(watched("-", stdin=stream))
 
 
+@pytest.mark.long
 def test_path_explain(watched: Callable[..., Watched], buggy: Repo, server: Ollama, division: dict[str, Any]) -> None:
     server.answer = json.dumps({"findings": [division]})
     asked(watched("staged"), 1)
@@ -547,6 +560,7 @@ def test_path_bench(watched: Callable[..., Watched]) -> None:
     assert sum(seen.passed.values()) > 1000
 
 
+@pytest.mark.long
 def test_path_catch_up(watched: Callable[..., Watched], buggy: Repo, make_repo: Callable[..., Repo]) -> None:
     behind_a_remote(buggy, make_repo)
     buggy.commit("second")

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from tests.conftest import Repo, Runner
 
 
+@pytest.mark.long
 def test_a_staged_change(kilo: Runner, buggy: Repo, gguf: Path) -> None:
     report = kilo("--provider", "embedded", *ENOUGH, "--format", "json").json()
     reviewed(report)
     assert report["model"]["name"] == gguf.name
 
 
+@pytest.mark.long
 def test_a_model_by_its_path_and_a_window(kilo: Runner, buggy: Repo, gguf: Path, tmp_path: Path) -> None:
     copy = tmp_path / "mine.gguf"
     copy.symlink_to(gguf)
@@ -40,6 +42,7 @@ def test_a_model_by_its_path_and_a_window(kilo: Runner, buggy: Repo, gguf: Path,
     assert report["model"]["window"] == 2048
 
 
+@pytest.mark.long
 def test_auto_takes_it_if_nothing_else_runs(kilo: Runner, buggy: Repo, gguf: Path) -> None:
     done = kilo(*SHORT, "--format", "json")
     asked(done.json())
@@ -47,6 +50,7 @@ def test_auto_takes_it_if_nothing_else_runs(kilo: Runner, buggy: Repo, gguf: Pat
     assert "the installed model package)" in done.talk
 
 
+@pytest.mark.long
 def test_a_hook_uses_it_too(kilo: Runner, buggy: Repo, gguf: Path) -> None:
     done = kilo("hook", "pre-commit", "--provider", "embedded", "--max-seconds", "250", *SHORT)
     assert done.code == 0
@@ -54,6 +58,7 @@ def test_a_hook_uses_it_too(kilo: Runner, buggy: Repo, gguf: Path) -> None:
     assert "(the commit goes on; left for kilo-review catch-up)" in done.text
 
 
+@pytest.mark.long
 def test_later_requests_reuse_the_cached_prefix(gguf: Path) -> None:
     model = connect(ModelRequest("embedded", options={"num_predict": 8}), [], Deadline())
     try:
@@ -65,6 +70,7 @@ def test_later_requests_reuse_the_cached_prefix(gguf: Path) -> None:
     assert replies[1].cached_prompt_tokens > replies[1].prompt_tokens * 0.8
 
 
+@pytest.mark.long
 def test_the_schema_binds_the_answer(gguf: Path) -> None:
     model = connect(ModelRequest("embedded", options={"num_predict": 300}), [], Deadline())
     try:
@@ -76,6 +82,7 @@ def test_the_schema_binds_the_answer(gguf: Path) -> None:
     assert reply.text.lstrip().startswith("{")
 
 
+@pytest.mark.long
 def test_a_prompt_that_does_not_fit_comes_back_with_numbers(gguf: Path) -> None:
     model = connect(ModelRequest("embedded", options={"num_ctx": 512}), [], Deadline())
     try:
@@ -87,6 +94,7 @@ def test_a_prompt_that_does_not_fit_comes_back_with_numbers(gguf: Path) -> None:
     assert (caught.value.prompt_tokens or 0) > 2000
 
 
+@pytest.mark.long
 def test_a_damaged_model_is_an_ordinary_failure(kilo: Runner, buggy: Repo, tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF" + b"\0" * 100)
@@ -96,12 +104,14 @@ def test_a_damaged_model_is_an_ordinary_failure(kilo: Runner, buggy: Repo, tmp_p
     assert "(the commit goes on; left for kilo-review catch-up)" in done.text
 
 
+@pytest.mark.long
 def test_a_missing_model_names_the_way_out(kilo: Runner, buggy: Repo) -> None:
     done = kilo("--provider", "embedded", "--model", "nowhere.gguf")
     assert done.code == 3
     assert "there is no model file 'nowhere.gguf'. Name a GGUF file with --model PATH" in done.text
 
 
+@pytest.mark.long
 def test_an_engine_that_dies_is_model_unavailable(gguf: Path) -> None:
     model: Any = connect(ModelRequest("embedded"), [], Deadline())
     try:
@@ -113,6 +123,7 @@ def test_an_engine_that_dies_is_model_unavailable(gguf: Path) -> None:
         model.close()
 
 
+@pytest.mark.long
 def test_nothing_of_the_repository_is_imported_by_the_engine(kilo: Runner, buggy: Repo, gguf: Path) -> None:
     for name in ("json.py", "xllamacpp.py", "kilo_review/__init__.py", "sitecustomize.py", "encodings/__init__.py"):
         buggy.write(name, "open('/tmp/kilo-review-was-here', 'w')\nraise SystemExit('imported from the repository')\n")
@@ -130,6 +141,7 @@ def test_nothing_of_the_repository_is_imported_by_the_engine(kilo: Runner, buggy
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.long
 def test_the_engine_ends_with_the_review(buggy: Repo, gguf: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "kilo_review", "--provider", "embedded", "--option", "num_predict=2500"]
     process = subprocess.Popen(
@@ -158,6 +170,7 @@ zero.", "severity": "major", "title": "Division by zero", "type": "bug"}]}
 """
 
 
+@pytest.mark.long
 def test_a_finding_of_the_real_engine_is_explained_and_dismissed(
     kilo: Runner, buggy: Repo, gguf: Path, tmp_path: Path
 ) -> None:
@@ -185,6 +198,7 @@ def test_a_finding_of_the_real_engine_is_explained_and_dismissed(
     ]
 
 
+@pytest.mark.long
 def test_the_bench_gives_a_small_model_the_figures_that_it_deserves(kilo: Runner, repo: Repo, gguf: Path) -> None:
     done = kilo("bench", "--limit", "6", "--provider", "embedded", "--option", "num_predict=40", "--format", "json")
     assert done.code == 0, done.talk

@@ -410,6 +410,7 @@ def test_the_heading_and_the_title_state_the_outcome(others: dict[str, object], 
 # Limits
 
 
+@pytest.mark.long
 def test_five_thousand_findings_take_a_bounded_page_and_bounded_memory() -> None:
     made = large(files=50, lines=20, findings=100)
     tracemalloc.start()
@@ -434,6 +435,7 @@ def test_of_a_huge_file_the_beginning_is_shown_the_rest_counted_and_no_finding_l
     assert [each.text for each in page.one("main").all("pre")] == [f"line {lines}"]
 
 
+@pytest.mark.long
 def test_of_a_huge_change_files_with_findings_are_shown_first_and_all_the_rest_is_counted() -> None:
     lines = MOST_OF_A_FILE
     hunk = f"@@ -0,0 +1,{lines} @@\n" + "+x\n" * lines
@@ -494,6 +496,7 @@ def test_hostile_text_changes_no_tag(text: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(text=TEXT)
+@pytest.mark.long
 def test_no_text_changes_a_tag(text: str) -> None:
     assert skeleton(hostile(text)) == TAME
 

@@ -132,6 +132,7 @@ def switch(page: Page, word: str) -> Locator:
     return page.locator(f".bar label.{word}")
 
 
+@pytest.mark.long
 def test_what_is_settled_waits_behind_a_switch(report: Page) -> None:
     assert sorted(titles(report), reverse=True) == ALL
     assert count(report) == "2 of 3 findings"
@@ -140,6 +141,7 @@ def test_what_is_settled_waits_behind_a_switch(report: Page) -> None:
     assert count(report) == "3 findings"
 
 
+@pytest.mark.long
 def test_findings_are_filtered_by_severity(report: Page) -> None:
     switch(report, "critical").click()
     assert titles(report) == [NAME.title]
@@ -150,6 +152,7 @@ def test_findings_are_filtered_by_severity(report: Page) -> None:
     assert titles(report) == [ZERO.title]
 
 
+@pytest.mark.long
 def test_a_finding_is_found_by_its_words_by_its_code_and_by_its_file(report: Page) -> None:
     search = report.locator("#search")
     for words, found in {"../X": [NAME.title], "divides": [ZERO.title], "nowhere": []}.items():
@@ -165,6 +168,7 @@ def test_a_finding_is_found_by_its_words_by_its_code_and_by_its_file(report: Pag
     assert len(titles(report)) == 2
 
 
+@pytest.mark.long
 def test_hunks_are_filtered_by_what_became_of_them(reader: Reader) -> None:
     diff = PAGE[0]
     entries = [reviewed(diff, State.NOT_REVIEWED, "the time was up")[0], reviewed(diff)[1]]
@@ -180,6 +184,7 @@ def test_hunks_without_findings_can_be_hidden(report: Page) -> None:
     assert report.locator(".file:visible h2").all_inner_texts() == ["cart.py"]
 
 
+@pytest.mark.long
 def test_findings_are_reached_by_keyboard_alone(report: Page) -> None:
     focused = "document.activeElement.id"
     report.keyboard.press("j")
@@ -210,6 +215,7 @@ def test_help_is_a_key_away_and_single_keys_can_be_switched_off(report: Page) ->
     assert report.evaluate("document.activeElement.className") != "finding critical"
 
 
+@pytest.mark.long
 def test_an_address_leads_to_its_finding_even_if_it_is_switched_off(reader: Reader) -> None:
     with reader.open(render(view(*PAGE)), f"#f-{OLD.short_id}") as page:
         assert page.locator(f"#f-{OLD.short_id}").is_visible()
@@ -217,6 +223,7 @@ def test_an_address_leads_to_its_finding_even_if_it_is_switched_off(reader: Read
 
 
 @pytest.mark.parametrize("words", ["</script><script>document.title='x'</script>", "<img src=http://127.0.0.1:9/x>"])
+@pytest.mark.long
 def test_hostile_words_stay_words(reader: Reader, words: str) -> None:
     hostile = finding("cart.py", 16, words, title=words, message=words, suggestion=words)
     with reader.open(render(view(PAGE[0], hostile, failure=words))) as page:
@@ -233,6 +240,7 @@ def test_the_policy_stops_what_is_not_ours(reader: Reader) -> None:
         assert page.title() != "x"
 
 
+@pytest.mark.long
 def test_without_its_script_everything_can_be_read(reader: Reader) -> None:
     with reader.open(render(view(*PAGE)), java_script_enabled=False) as page:
         assert len(titles(page)) == 3
@@ -242,6 +250,7 @@ def test_without_its_script_everything_can_be_read(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.long
 def test_it_follows_the_system_until_it_is_told_otherwise(reader: Reader, scheme: str, tmp_path: Path) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     with reader.open(render(view(*PAGE)), color_scheme=scheme) as page:
@@ -258,6 +267,7 @@ def test_it_follows_the_system_until_it_is_told_otherwise(reader: Reader, scheme
         reader.requests.pop()
 
 
+@pytest.mark.long
 def test_a_narrow_window_has_old_and_new_below_each_other(reader: Reader, tmp_path: Path) -> None:
     with reader.open(render(view(*PAGE)), viewport={"width": 390, "height": 800}) as page:
         page.screenshot(path=artefacts(tmp_path) / "report-narrow.png")
@@ -268,6 +278,7 @@ def test_a_narrow_window_has_old_and_new_below_each_other(reader: Reader, tmp_pa
         assert len(set(lefts)) == 1
 
 
+@pytest.mark.long
 def test_it_prints(reader: Reader, tmp_path: Path) -> None:
     with reader.open(render(view(*PAGE)), color_scheme="dark") as page:
         page.emulate_media(media="print")
@@ -279,6 +290,7 @@ def test_it_prints(reader: Reader, tmp_path: Path) -> None:
     assert printed.count(b"/Type /Page\n") >= 1
 
 
+@pytest.mark.long
 def test_five_thousand_findings_are_no_matter(reader: Reader) -> None:
     with reader.open(render(large(files=50, lines=10, findings=100))) as page:
         page.keyboard.press("j")

@@ -253,6 +253,7 @@ def test_the_whole_report_has_all_of_a_huge_outcome() -> None:
 
 
 @pytest.mark.parametrize("limit", [1 << 20, 65_536, 20_000, 4_000])
+@pytest.mark.long
 def test_a_summary_keeps_its_limit_and_counts_what_it_leaves_out(limit: int) -> None:
     report = markdown.summary(view(huge()), limit)
     assert limit * 0.8 < len(report.encode()) <= limit
@@ -283,6 +284,7 @@ def test_the_limit_is_in_bytes() -> None:
     assert 4_000 < len(markdown.summary(view(outcome), 5_000).encode()) <= 5_000
 
 
+@pytest.mark.long
 def test_where_nothing_fits_the_heading_does_and_then_nothing() -> None:
     whole = view(huge())
     assert markdown.summary(whole, 250).startswith("## kilo-review: 4000 findings")
@@ -302,6 +304,7 @@ def test_the_summary_is_added_to_what_is_there(tmp_path: Path) -> None:
     assert path.read_text() == f"by another tool, without a line end\n\n{markdown.render(shown)}"
 
 
+@pytest.mark.long
 def test_the_summary_stays_below_what_the_runner_takes(tmp_path: Path) -> None:
     path = tmp_path / "summary"
     path.write_bytes(b"x" * 900_000)

@@ -146,6 +146,7 @@ def test_a_window_that_is_too_small_is_told_before_anything_is_asked(kilo: Runne
     assert "window of 900 tokens is too small" in done.text
 
 
+@pytest.mark.long
 def test_a_line_of_5_mb_is_not_reviewed_and_the_rest_is(kilo: Runner, repo: Repo) -> None:
     repo.stage("data.txt", "x" * 5_000_000 + "\n")
     repo.stage("small.py", "x = 1\n")
@@ -205,6 +206,7 @@ def test_an_interruption_is_exit_130_and_says_what_is_missing(repo: Repo, number
     assert b"not reviewed: 1 hunk in 1 file: interrupted" in out
 
 
+@pytest.mark.long
 def test_the_deadline_counts_for_the_whole_run(repo: Repo, kilo: Runner) -> None:
     repo.stage("a.py", "x = 1\n")
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -82,6 +82,7 @@ def test_without_a_rule_about_it_the_prompt_is_as_ever(kilo: Runner, repo: Repo)
     assert "RULE other\n| Everywhere\n\nThe change:" in kilo("--show-prompt").text
 
 
+@pytest.mark.long
 def test_a_changed_rule_asks_anew_and_only_where_it_counts(kilo: Runner, repo: Repo, server: Ollama) -> None:
     repo.write(".kilo-review/rules/no-print.md", NO_PRINT)
     change(repo)

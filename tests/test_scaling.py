@@ -136,6 +136,7 @@ def answered(done: Result, proxy: str, model: str) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.long
 def test_two_servers_share_a_review(review: Callable[..., Result], servers: list[Server], proxy: str) -> None:
     report = answered(review("both", "--format", "json"), proxy, "both")
     assert report["usage"]["requests"] >= FILES

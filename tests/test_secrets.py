@@ -272,6 +272,7 @@ def test_the_cheap_look_misses_nothing(pieces: list[str]) -> None:
         "//a:",
     ],
 )
+@pytest.mark.long
 def test_no_text_makes_it_slow(unit: str) -> None:
     """Some of detect-secrets' patterns take cubic time: six seconds for 1000 spaces after `key`."""
     text = "secret'" + unit * (60_000 // len(unit)) + "'"

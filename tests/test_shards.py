@@ -85,6 +85,7 @@ def review(wide: Forge, server: LlamaServer, kilo: Runner, *arguments: str) -> R
     return kilo("ci", *words, *arguments, cwd=wide.clone().path, env=wide.pull_request())
 
 
+@pytest.mark.long
 def test_shards_together_are_the_review_of_the_whole(
     shards: Callable[..., list[Path]], wide: Forge, server: LlamaServer, kilo: Runner
 ) -> None:
@@ -106,6 +107,7 @@ def test_shards_together_are_the_review_of_the_whole(
     assert all(json.loads(file.read_text())["coverage"]["hunks"] for file in files)
 
 
+@pytest.mark.long
 def test_a_missing_shard_is_an_incomplete_review(shards: Callable[..., list[Path]], kilo: Runner) -> None:
     first, _, third = shards(3)
     done = kilo("merge", str(first), str(third))
@@ -119,6 +121,7 @@ def test_a_missing_shard_is_an_incomplete_review(shards: Callable[..., list[Path
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "empty", "newer", "other"])
+@pytest.mark.long
 def test_a_shard_that_cannot_be_read_is_a_missing_one(
     shards: Callable[..., list[Path]], kilo: Runner, damage: str
 ) -> None:
@@ -143,6 +146,7 @@ def test_a_shard_that_cannot_be_read_is_a_missing_one(
     assert kilo("merge", str(second)).code == 2
 
 
+@pytest.mark.long
 def test_shards_that_do_not_belong_together_are_wrong_usage(
     shards: Callable[..., list[Path]], kilo: Runner, tmp_path: Path
 ) -> None:
@@ -162,6 +166,7 @@ def test_shards_that_do_not_belong_together_are_wrong_usage(
     assert "are the same shard" in told(shard=report["shard"] | {"index": 1})
 
 
+@pytest.mark.long
 def test_shards_with_different_settings_are_wrong_usage(
     shards: Callable[..., list[Path]], wide: Forge, server: LlamaServer, kilo: Runner, tmp_path: Path
 ) -> None:
@@ -174,6 +179,7 @@ def test_shards_with_different_settings_are_wrong_usage(
     assert "Give each shard the same settings" in done.talk
 
 
+@pytest.mark.long
 def test_a_shard_that_did_not_find_the_change_is_a_missing_one(
     shards: Callable[..., list[Path]], wide: Forge, server: LlamaServer, kilo: Runner, tmp_path: Path
 ) -> None:
@@ -202,6 +208,7 @@ FIELDS = [
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: ".".join(map(str, field)))
+@pytest.mark.long
 def test_a_field_of_another_kind_is_damage(
     shards: Callable[..., list[Path]], kilo: Runner, field: tuple[str | int, ...]
 ) -> None:
@@ -217,6 +224,7 @@ def test_a_field_of_another_kind_is_damage(
     assert "is damaged" in done.talk
 
 
+@pytest.mark.long
 def test_one_whole_report_can_be_shown_in_another_form(
     wide: Forge, server: LlamaServer, kilo: Runner, tmp_path: Path
 ) -> None:
@@ -234,6 +242,7 @@ def test_a_shard_that_is_none_is_wrong_usage(kilo: Runner, value: str) -> None:
     assert "is not one of so many, such as 2/4" in done.talk
 
 
+@pytest.mark.long
 def test_an_empty_shard_is_no_failure(shards: Callable[..., list[Path]], kilo: Runner) -> None:
     files = shards(FILES + 3)
     done = kilo("merge", *map(str, files), "--format", "json")
@@ -242,6 +251,7 @@ def test_an_empty_shard_is_no_failure(shards: Callable[..., list[Path]], kilo: R
     assert done.json()["notes"] == []
 
 
+@pytest.mark.long
 def test_what_blocks_can_be_decided_by_whoever_merges(shards: Callable[..., list[Path]], kilo: Runner) -> None:
     files = shards(2)
     assert kilo("merge", *map(str, files)).code == 0

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from soak.leaks import Measure, leaks
 from soak.plan import LIBRARY, plan_of
 from tests.conftest import ROOT
@@ -41,6 +43,7 @@ def soak(*arguments: str, sabotage: str = "") -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_sixty_reviews_against_servers_that_fail_at_random() -> None:
     code, said = soak("--reviews", "60", *STORM)
     assert code == 0, said
@@ -48,6 +51,7 @@ def test_sixty_reviews_against_servers_that_fail_at_random() -> None:
     assert "seed 11: no violations" in said
 
 
+@pytest.mark.long
 def test_a_program_that_takes_nonsense_for_clean_is_found_out_and_each_review_can_be_had_again() -> None:
     """Without a time limit, so that how far a review comes does not depend on the machine."""
     assert soak("--reviews", "20", *UNTIMED)[0] == 0

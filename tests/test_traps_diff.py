@@ -767,6 +767,7 @@ def test_trap_18_hunk_headers_are_normal_for_one_line_and_for_none(repo: Repo, k
     assert "@@" not in text
 
 
+@pytest.mark.long
 def test_trap_19_a_line_that_fits_no_request_is_reported(repo: Repo, kilo: Runner) -> None:
     repo.stage("long.py", b"x = '" + b"y" * 5_000_000 + b"'\n")
     repo.stage("z.py", "1\n")

@@ -189,6 +189,7 @@ def after(arguments: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("folder", [".", "sub"], ids=["trap-41-worktree", "trap-41-worktree-subdirectory"])
+@pytest.mark.long
 def test_a_hook_in_a_linked_worktree_sees_its_own_index(two_edits: Repo, tmp_path: Path, folder: str) -> None:
     report = tmp_path / "report.json"
     pre_commit_hook(two_edits, report)
@@ -211,6 +212,7 @@ def test_trap_41_a_hook_works_for_a_commit_from_the_root_folder(two_edits: Repo,
     assert seen["target"]["head"] == two_edits.out("rev-parse", "HEAD^{tree}")
 
 
+@pytest.mark.long
 def test_trap_41_a_hook_in_a_submodule_sees_the_submodule(repo: Repo, make_repo: MakeRepo, tmp_path: Path) -> None:
     inner = make_repo("inner")
     inner.commit("first", inner__py="1\n")
@@ -286,6 +288,7 @@ def test_trap_29_a_new_file_is_new_and_a_deleted_one_is_deleted(repo: Repo, kilo
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256"], ids=lambda name: f"trap-30-{name}")
+@pytest.mark.long
 def test_the_first_commit_can_be_reviewed(make_repo: MakeRepo, kilo: Runner, algorithm: str) -> None:
     unborn = make_repo("unborn", f"--object-format={algorithm}")
     kilo.directory = unborn.path
@@ -310,6 +313,7 @@ def test_trap_30_the_first_commit_passes_its_own_hook(make_repo: MakeRepo, tmp_p
     assert seen["coverage"]["files"] == 1
 
 
+@pytest.mark.long
 def test_trap_31_a_detached_head_changes_nothing(two_edits: Repo, kilo: Runner) -> None:
     expected = [kilo(target, *DRY).stdout for target in ("staged", "uncommitted", "HEAD")]
     two_edits.git("checkout", "-q", "--detach")
@@ -558,6 +562,7 @@ def test_trap_40_a_closed_repository_has_ended_its_child(two_edits: Repo) -> Non
 
 
 @pytest.mark.parametrize("word", ["write-tree", "--raw", "--numstat", "cat-file", "check-attr"])
+@pytest.mark.long
 def test_trap_40_a_git_that_hangs_is_ended_with_the_time_limit(
     two_edits: Repo, kilo: Runner, wrapped_git: Callable[[str], dict[str, str]], tmp_path: Path, word: str
 ) -> None:

@@ -181,6 +181,7 @@ def test_without_an_answer_that_can_be_read_nothing_was_reviewed(vote: Callable[
     assert (done.code, done.json()["outcome"]) == (3, "not_reviewed")
 
 
+@pytest.mark.long
 def test_what_was_seen_before_the_server_died_is_not_lost(
     kilo: Runner, buggy: Repo, server: Ollama, division: dict[str, Any]
 ) -> None:

@@ -105,12 +105,14 @@ def accepted(proposal: Proposal, name: str, content: str, *arguments: str) -> No
 
 
 @pytest.mark.parametrize("gone", [(), ("test_db.py",)], ids=["kept", "deleted"])
+@pytest.mark.long
 def test_a_proposal_claims_no_entry_for_another_file(proposal: Proposal, gone: tuple[str, ...]) -> None:
     accepted(proposal, "test_db.py", TEST)
     proposal.claims = [claim("web.py", LINE)]
     assert statuses(proposal.review({"web.py": WEB}, gone=gone)) == ["active"]
 
 
+@pytest.mark.long
 def test_a_proposal_claims_no_entry_by_a_second_line_in_the_same_function(proposal: Proposal) -> None:
     accepted(proposal, "test_db.py", TEST)
     again = TEST.replace("    assert rows", f"    query = input()\n    {LINE}\n    assert rows")
@@ -118,6 +120,7 @@ def test_a_proposal_claims_no_entry_by_a_second_line_in_the_same_function(propos
     assert statuses(proposal.review({"test_db.py": again})) == ["active"]
 
 
+@pytest.mark.long
 def test_a_proposal_claims_no_entry_by_taking_a_line_out_of_its_guard(proposal: Proposal) -> None:
     guarded = TEST.replace(f"    {LINE}", f"    if trusted:\n        {LINE}")
     accepted(proposal, "test_db.py", guarded)
@@ -138,6 +141,7 @@ IN_CLASS = f"class Rows:\n    permission = ADMIN\n\n    def get(self, query):\n 
     ],
     ids=["outer function", "class", "another method", "the last statement"],
 )
+@pytest.mark.long
 def test_what_is_around_a_function_counts_as_well(proposal: Proposal, content: str, changed: str, status: str) -> None:
     accepted(proposal, "test_db.py", content)
     proposal.claims = [claim("test_db.py", LINE)]
@@ -160,6 +164,7 @@ GUARDED = f"import db\n@admin_only\ndef rows(query):\n    {LINE}\n    return row
     ],
     ids=["blank", "gone", "another", "one more", "several lines", "an import", "below"],
 )
+@pytest.mark.long
 def test_a_decorator_belongs_to_its_function_whatever_blank_lines_are_between(
     proposal: Proposal, changed: str, status: str
 ) -> None:
@@ -225,6 +230,7 @@ def test_a_statement_is_told_by_all_of_its_lines(
     ],
     ids=["what flows in", "what guarded it", "a decorator", "the heading"],
 )
+@pytest.mark.long
 def test_in_a_proposal_an_entry_is_void_where_its_function_changes(proposal: Proposal, content: str, code: str) -> None:
     accepted(proposal, "test_db.py", BESIDE)
     proposal.claims = [claim("test_db.py", code)]
@@ -242,11 +248,13 @@ def test_a_decision_is_about_the_whole_statement(kilo: Runner, repo: Repo, code:
     assert statuses(review(kilo, claim("app.py", code.replace('["ls"],', "[a], shell=True,")))) == ["active"]
 
 
+@pytest.mark.long
 def test_in_a_proposal_an_entry_holds_for_the_place_that_the_base_has(proposal: Proposal) -> None:
     accepted(proposal, "test_db.py", BESIDE)
     assert statuses(proposal.review({"test_db.py": BESIDE.replace("x = 1", "x = 2")})) == ["baseline"]
 
 
+@pytest.mark.long
 def test_in_a_proposal_an_entry_follows_a_rename(proposal: Proposal) -> None:
     accepted(proposal, "test_db.py", BESIDE)
     proposal.claims = [claim("test_rows.py", LINE)]
@@ -284,6 +292,7 @@ def pushing(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hook
     ],
     ids=["elsewhere", "never run", "in another function", "as it was"],
 )
+@pytest.mark.long
 def test_a_later_commit_fixes_a_removal_only_where_it_was(
     pushing: Hooked, monkeypatch: pytest.MonkeyPatch, later: str, is_fixed: bool
 ) -> None:
@@ -314,6 +323,7 @@ def test_a_later_commit_fixes_a_removal_only_where_it_was(
     ],
     ids=["the line changes", "another line", "all of it is gone"],
 )
+@pytest.mark.long
 def test_a_removal_is_not_fixed_because_the_line_beside_it_changes(
     pushing: Hooked, monkeypatch: pytest.MonkeyPatch, later: str, is_fixed: bool
 ) -> None:

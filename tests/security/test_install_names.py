@@ -202,6 +202,7 @@ def test_taken_away_one_by_one(repo: Repo, hooks: Path, one: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["pre-commit", "chain", "absolute"])
+@pytest.mark.long
 def test_another_hook_that_is_a_link_to_the_one_that_was_here(repo: Repo, hooks: Path, target: str) -> None:
     script(hooks / "pre-commit", 'case ${0##*/} in commit-msg) grep -q change "$1" && echo stopped && exit 1 ;; esac')
     (hooks / "chain").symlink_to("pre-commit")
@@ -215,6 +216,7 @@ def test_another_hook_that_is_a_link_to_the_one_that_was_here(repo: Repo, hooks:
 
 
 @pytest.mark.parametrize("early", [False, True])
+@pytest.mark.long
 def test_a_link_to_the_hook_that_comes_after_ours(repo: Repo, hooks: Path, early: bool) -> None:
     script(hooks / "pre-commit", DISPATCHER.replace("pre-commit | ", ""))
     if early:  # it was a hook of its own when ours came
@@ -227,6 +229,7 @@ def test_a_link_to_the_hook_that_comes_after_ours(repo: Repo, hooks: Path, early
     assert "stopped commit-msg" in repo.git("commit", "-am", "change", check=False).stderr.decode()
 
 
+@pytest.mark.long
 def test_a_link_to_our_hook_alone_reviews(repo: Repo, hooks: Path) -> None:
     install_here(repo)
     (hooks / "pre-merge-commit").symlink_to("pre-commit")
@@ -310,6 +313,7 @@ def configured(repo: Repo) -> Path:
     return runs
 
 
+@pytest.mark.long
 def test_the_frameworks_legacy_hook_still_runs(repo: Repo, hooks: Path) -> None:
     by_its_name(hooks)
     script(hooks / "pre-commit", "echo stopped; exit 1")
@@ -320,6 +324,7 @@ def test_the_frameworks_legacy_hook_still_runs(repo: Repo, hooks: Path) -> None:
     assert runs.read_text() == "run\n"
 
 
+@pytest.mark.long
 def test_the_framework_takes_our_place_and_calls_us(repo: Repo, hooks: Path) -> None:
     """It renames our script; the hook before ours still runs under its own name."""
     by_its_name(hooks)
@@ -331,6 +336,7 @@ def test_the_framework_takes_our_place_and_calls_us(repo: Repo, hooks: Path) -> 
 
 
 @pytest.mark.parametrize("is_other", [False, True])
+@pytest.mark.long
 def test_the_framework_before_and_after_ours(repo: Repo, hooks: Path, is_other: bool) -> None:
     runs = configured(repo)
     framework(repo, "install")
@@ -476,6 +482,7 @@ def install_for_all(repo: Repo, own: Path) -> list[str]:
     return install.install(place, install.USUAL, repo.path)
 
 
+@pytest.mark.long
 def test_a_hook_of_the_users_in_our_own_folder_runs_and_stays(repo: Repo, hooks: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     script(own / "pre-commit", 'echo "mine ${0##*/}"')

@@ -385,6 +385,7 @@ def test_another_program_writes_the_hook_between_any_two_steps(
     assert steps_of(run) > (2 if make is nothing and action == "uninstall" else 4)
 
 
+@pytest.mark.long
 def test_many_at_once(repo: Repo, hooks: Path, kilo: Any) -> None:
     plain(hooks)
     before = picture(hooks)

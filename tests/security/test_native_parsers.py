@@ -202,6 +202,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("told", GARBAGE.values(), ids=GARBAGE)
+@pytest.mark.long
 def test_what_is_no_answer_is_none(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     speak(monkeypatch, told)
     syntax = Syntax(Deadline())
@@ -250,6 +251,7 @@ def test_starts_are_bounded(started: list[subprocess.Popen[bytes]], monkeypatch:
     syntax.close()
 
 
+@pytest.mark.long
 def test_the_time_of_slow_files_is_bounded(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,6 +336,7 @@ syntax.scopes("a.ts", {text!r}, 1)
 
 
 @pytest.mark.parametrize("is_parsing", [False, True])
+@pytest.mark.long
 def test_it_does_not_outlive_a_parent_that_was_killed(is_parsing: bool) -> None:
     command = [sys.executable, "-c", PARENT.format(text=EATS_TIME)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
@@ -429,6 +432,7 @@ def test_a_review_leaves_no_process(
 # Lexers
 
 
+@pytest.mark.long
 def test_a_lexer_that_takes_too_long_is_done_without(started: list[subprocess.Popen[bytes]]) -> None:
     lines = ["\t" * 590] * 8  # one regular expression takes hours
     with Painter(str) as painter:

@@ -163,6 +163,7 @@ def test_every_command_that_has_an_output_refuses_the_same(
     assert contents(planted.path, home) == before
 
 
+@pytest.mark.long
 def test_the_checkout_is_known_by_whatever_way_it_is_entered(
     kilo: Runner, run: Any, planted: Repo, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,6 +378,7 @@ def test_where_there_is_no_repository_nothing_is_refused(
 # Other repositories in it and around it
 
 
+@pytest.mark.long
 def test_a_submodule_brings_links_and_files_too(
     kilo: Runner, run: Any, planted: Repo, home: Path, make_repo: Callable[..., Repo]
 ) -> None:
@@ -527,6 +529,7 @@ def test_exported_prompts_and_mined_cases_go_through_no_link(kilo: Runner, run: 
     assert run("prompts", "export", str(home / "prompts"), *kilo.scripted()).code == 0
 
 
+@pytest.mark.long
 def test_a_ledger_is_kept_behind_no_link_of_the_checkout(kilo: Runner, run: Any, planted: Repo, home: Path) -> None:
     (planted.path / "untracked").symlink_to(home)
     for folder in ("out/ledger", "untracked/ledger", "docs/ledger"):

@@ -276,6 +276,7 @@ def by_git(folder: Path, lines: list[str], paths: list[str]) -> dict[str, tuple[
 
 @settings(max_examples=250, deadline=None)
 @given(lines=st.lists(LINES, min_size=1, max_size=4), paths=st.lists(PATHS, min_size=10, max_size=30, unique=True))
+@pytest.mark.long
 def test_patterns_mean_what_they_mean_to_git(folder: Path, lines: list[str], paths: list[str]) -> None:
     assume(not any(re.search(HALF_A_DOUBLE_STAR, line) for line in lines))
     usable: list[str] = []

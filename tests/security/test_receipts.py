@@ -66,23 +66,27 @@ def pushed(hooked: Hooked, **environment: str) -> tuple[int, dict[str, Any]]:
     return hooked.push(check=False, **environment).returncode, hooked.report()
 
 
+@pytest.mark.long
 def test_by_the_same_model_a_push_passes_from_memory(reviewed: Hooked) -> None:
     code, report = pushed(reviewed)
     assert (code, report["outcome"], report["usage"]["requests"]) == (0, "clean", 0)
 
 
+@pytest.mark.long
 def test_other_weights_of_the_same_name_are_asked(reviewed: Hooked, server: Ollama) -> None:
     server.models[:] = [Model("m:1", loaded_window=8192, parameters="seed 3")]
     code, report = pushed(reviewed)
     assert (code, report["blocking"], report["usage"]["requests"]) == (1, True, 2)
 
 
+@pytest.mark.long
 def test_another_model_of_the_same_server_is_asked(reviewed: Hooked, server: Ollama) -> None:
     server.models[:] = [Model("other:7b", loaded_window=8192)]
     code, report = pushed(reviewed)
     assert (code, report["model"]["name"], report["blocking"]) == (1, "other:7b", True)
 
 
+@pytest.mark.long
 def test_a_verifier_with_other_weights_is_asked(
     hooked: Hooked, server: Ollama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +103,7 @@ def test_a_verifier_with_other_weights_is_asked(
     assert (code, [each["status"] for each in report["findings"]]) == (1, ["active"])
 
 
+@pytest.mark.long
 def test_where_no_server_can_be_asked_it_says_on_whose_word_the_push_passes(reviewed: Hooked, server: Ollama) -> None:
     server.refuses_host = True
     code, report = pushed(reviewed)
@@ -108,6 +113,7 @@ def test_where_no_server_can_be_asked_it_says_on_whose_word_the_push_passes(revi
     assert "no model could be asked now" in note
 
 
+@pytest.mark.long
 def test_a_commit_from_memory_says_on_whose_word_too(reviewed: Hooked, server: Ollama) -> None:
     server.refuses_host = True
     reviewed.repo.git("reset", "-q", "--soft", "HEAD~")
@@ -117,6 +123,7 @@ def test_a_commit_from_memory_says_on_whose_word_too(reviewed: Hooked, server: O
     assert any("this very change was reviewed before, by m:1 (ollama) on 20" in note for note in report["notes"])
 
 
+@pytest.mark.long
 def test_a_change_of_which_nothing_was_asked_needs_no_model(reviewed: Hooked, server: Ollama) -> None:
     """The legitimate case: a commit of a picture."""
     assert pushed(reviewed)[0] == 0

@@ -107,6 +107,7 @@ def test_a_remedy_that_is_the_code_itself_still_refutes(code: str, fix: str) -> 
     assert (finding.status, finding.reason) == ("refuted", "what it proposes is what stands there")
 
 
+@pytest.mark.long
 def test_words_of_the_instructions_refute_only_where_there_are_no_others(proposal: Proposal) -> None:
     proposal.base({"app.py": "def f(user):\n    check_admin(user)\n    delete(user)\n"})
     repeated = "A removed check can be a defect too."
@@ -124,6 +125,7 @@ def test_words_of_the_instructions_refute_only_where_there_are_no_others(proposa
 # What a model says of one file or line, and the program must not lose
 
 
+@pytest.mark.long
 def test_a_quote_is_found_in_another_file_of_the_request(proposal: Proposal) -> None:
     proposal.base({"a.py": "x = 1\n", "b.py": "y = 1\n"})
     proposal.claims = [claim("a.py", "y = eval(data)"), claim("nowhere.py", "x = input()")]
@@ -132,6 +134,7 @@ def test_a_quote_is_found_in_another_file_of_the_request(proposal: Proposal) -> 
     assert places == [("a.py", 1, "active"), ("b.py", 1, "active")]
 
 
+@pytest.mark.long
 def test_a_quote_that_stands_in_several_other_files_belongs_to_none(proposal: Proposal) -> None:
     proposal.base({"a.py": "x = 1\n", "b.py": "y = 1\n", "c.py": "z = 1\n"})
     proposal.claims = [claim("a.py", "y = eval(data)")]

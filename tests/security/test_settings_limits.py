@@ -236,6 +236,7 @@ def test_init_tells_it(kilo: Runner, repo: Repo) -> None:
     assert (done.code, "is too large" in done.talk) == (2, True), done.talk
 
 
+@pytest.mark.long
 def test_a_large_configuration_with_aliases_is_taken() -> None:
     hook = "  - id: {0}\n    files: ^(src/[a-z]+/[^/]*|[{{]x)$\n    additional_dependencies: *deps\n    <<: *common\n"
     text = "x: &deps [a==1, b==2]\ny: &common {language: python, args: [--a, '--b=[']}\nrepos:\n" + "".join(
