@@ -14,7 +14,7 @@ from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.source import history
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kilo_review.deadline import Deadline
     from kilo_review.source.history import Series
@@ -181,8 +181,7 @@ def _series(repo: Repository, update: Update, head: str, before: list[str]) -> S
     known = repo.commit(update.remote_oid) if update.remote_oid.strip("0") else None
     old = [*([known] if known else []), *before]
     remotes = _remotes(repo, update.remote, has_known=known is not None)
-    less = ("--not", *(word for name in remotes for word in (*_others_below(repo, name), f"--remotes={name}")))
-    less = less if remotes else ()
+    less = ("--not", *(f"--remotes={name}" for name in remotes)) if remotes else ()
     new = history.commits(repo, [head], old, *less)
 
     def base() -> str | None:
@@ -211,16 +210,17 @@ def _remotes(repo: Repository, remote: str, *, has_known: bool) -> list[str]:
         return list(known)
     # What was fetched tells of where it is pushed to only if that is the same place.
     if remote in known or not ("/" in remote or ":" in remote):
-        return [remote] if remote not in known or repo.is_pushed_where_it_is_fetched(remote) else []
-    at_address = [name for name, (fetched, _) in known.items() if remote in fetched]
+        return [remote] if remote not in known or _is_told_by_its_branches(repo, remote, known) else []
+    at_address = [name for name, fetched in known.items() if remote in fetched]
     # What some other remote has may come from anybody; a new branch at an address is compared with the usual one.
     names = at_address or ([] if has_known else [name for name in known if name == DEFAULT_REMOTE])
-    return [name for name in names if repo.is_pushed_where_it_is_fetched(name)]
+    return [name for name in names if _is_told_by_its_branches(repo, name, known)]
 
 
-def _others_below(repo: Repository, name: str) -> list[str]:
-    """Return the words that leave out remotes whose names begin with that of another one and a slash."""
-    return [f"--exclude={other}/*" for other in repo.remotes() if other.startswith(f"{name}/")]
+def _is_told_by_its_branches(repo: Repository, name: str, known: Iterable[str]) -> bool:
+    """Tell whether the branches that were fetched from a remote are those of where it is pushed to, and no others."""
+    has_others = any(other.startswith(f"{name}/") for other in known)  # their branches lie below its own
+    return not has_others and repo.is_pushed_where_it_is_fetched(name)
 
 
 def _oid(repo: Repository, name: str) -> str:

@@ -15,7 +15,7 @@ from kilo_review.finding import Category, Severity
 from kilo_review.judge import loose_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 MOST_FINDINGS = 50
 LONGEST_TITLE = 120
@@ -29,7 +29,6 @@ OF_A_FINDING = frozenset({"code", "problem", "severity", "issue", "line", "title
 FEWEST_KEYS = 2
 """So many of these keys, in any case, has an object of a reply that is a finding."""
 DEEPEST = 5
-BESIDE = "the model's answer holds a finding beside its list of findings"
 REMEDIES = ("fix", "suggestion", "suggested_fix", "replacement")
 """Names under which models add a fix of their own accord."""
 SEVERITIES = {
@@ -159,16 +158,14 @@ def _items(content: str) -> list[object]:
     """
     whole = _decoded(content)
     if whole is not None:
-        if _has_a_finding_elsewhere(whole):
-            raise BadReplyError(BESIDE)
+        _refuse_findings_elsewhere([whole] if isinstance(whole, dict) else [])  # a list is the list
         return _list_in(whole)
     prose = _prose_of(content)
     objects = [found for found in _objects_in(prose) if isinstance(found, dict)]
     candidates = [found for found in objects if "findings" in found]
     if not candidates:
         raise BadReplyError("the model's answer is not JSON")
-    if any(_has_a_finding_elsewhere(found) for found in objects):
-        raise BadReplyError(BESIDE)
+    _refuse_findings_elsewhere(objects)
     if prose.count('"findings"') != len(candidates):
         raise BadReplyError("the model's answer holds a list of findings that is not JSON")
     lists = [_list_in(found) for found in candidates]
@@ -177,18 +174,26 @@ def _items(content: str) -> list[object]:
     return lists[0]
 
 
-def _has_a_finding_elsewhere(whole: object) -> bool:
-    """Tell whether an answer holds what looks like a finding outside of its list."""
-    todo = [(value, 0) for name, value in whole.items() if name != "findings"] if isinstance(whole, dict) else []
-    if isinstance(whole, dict) and len(OF_A_FINDING & {name.lower() for name in whole}) >= FEWEST_KEYS:
-        return True
+def _refuse_findings_elsewhere(objects: Sequence[object]) -> None:
+    """Refuse an answer that holds what looks like a finding outside of its list."""
+    todo = [({name: value for name, value in each.items() if name != "findings"}, 0) for each in _dicts(objects)]
     while todo:
         value, depth = todo.pop()
-        if isinstance(value, dict) and len(OF_A_FINDING & {name.lower() for name in value}) >= FEWEST_KEYS:
-            return True
-        if isinstance(value, dict | list) and depth < DEEPEST:
-            todo += [(each, depth + 1) for each in (value.values() if isinstance(value, dict) else value)]
-    return False
+        if len(OF_A_FINDING & {name.lower() for name in value}) >= FEWEST_KEYS:
+            raise BadReplyError("the model's answer holds a finding beside its list of findings")
+        if depth < DEEPEST:
+            todo += [(each, depth + 1) for each in _dicts(value.values())]
+
+
+def _dicts(values: Iterable[object]) -> list[dict[str, Any]]:
+    """Return the objects among some values, and in lists among them."""
+    found: list[dict[str, Any]] = []
+    for value in values:
+        if isinstance(value, dict):
+            found.append(value)
+        elif isinstance(value, list):
+            found += [each for each in value if isinstance(each, dict)]
+    return found
 
 
 def _decoded(text: str, *, is_code: bool = False) -> object:

@@ -135,16 +135,15 @@ class Commits(Located):
         fetched, pushed = (self.status("remote", "get-url", "--all", *words, remote) for words in ((), ("--push",)))
         return fetched[0] == pushed[0] == 0 and fetched[1] == pushed[1] and fetched[1].count(b"\n") == 1
 
-    def remotes(self) -> dict[str, tuple[set[str], set[str]]]:
-        """Return the remotes of the settings: name → the addresses that are fetched from, and those pushed to."""
-        status, output = self.status("config", "-z", "--get-regexp", r"^remote\..+\.(push)?url$")
-        found: dict[str, tuple[set[str], set[str]]] = {}
+    def remotes(self) -> dict[str, set[str]]:
+        """Return the remotes of the settings: name → the addresses that are fetched from, as they are written there."""
+        status, output = self.status("config", "-z", "--get-regexp", r"^remote\..+\.url$")
+        found: dict[str, set[str]] = {}
         for row in output.decode("utf-8", "surrogateescape").split("\0") if status == 0 else ():
             key, _, address = row.partition("\n")
             if key:
-                name, _, kind = key.partition(".")[2].rpartition(".")
-                found.setdefault(name, (set(), set()))[kind == "pushurl"].add(address)
-        return {name: (fetched, pushed or fetched) for name, (fetched, pushed) in found.items()}
+                found.setdefault(key.removeprefix("remote.").removesuffix(".url"), set()).add(address)
+        return found
 
 
 def oid_in(output: bytes) -> str:

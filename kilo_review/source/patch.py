@@ -28,7 +28,7 @@ _OTHER_FORMS = {
         _SHIFT + rb"\d+(?:,\d+)?[acd]\d+(?:,\d+)?\s*\n" + _SHIFT + rb"[<>](?:\s|$)", re.MULTILINE
     ),
     "context diffs": re.compile(_SHIFT + rb"(?:\*{8}|\*\*\*\s+\d+(?:,\d+)?\s+\*{4})"),
-    "ed scripts": re.compile(rb"\d+(?:,\d+)?[acd]\s*\n(?:[^\n]*\n){0,2000}?\.\s*(?:\n|\Z)|\d+(?:,\d+)?d\s*(?:\n|\Z)"),
+    "ed scripts": re.compile(rb"\d+(?:,\d+)?[acd][ \t\r]*+(?:\n|\Z)"),
     "a diff that is indented or quoted": re.compile(rb"(?:[ \tX]++|- )@@ -\d"),
     "an encoded mail": re.compile(rb"(?i)Content-Transfer-Encoding:\s*(?!7bit|8bit|binary)"),
 }
