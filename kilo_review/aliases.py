@@ -7,28 +7,21 @@ only in functions that the proposal does not touch: it chooses where its own lin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from kilo_review.deadline import PACE
 from kilo_review.display import printable
 from kilo_review.errors import SourceError
+from kilo_review.judge.surroundings import ChangedLine, Surroundings
 from kilo_review.plan.context import symbol_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kilo_review.finding import Finding
-    from kilo_review.plan.syntax import Scope, Syntax
+    from kilo_review.plan.syntax import Syntax
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Line
-
-
-class _Side(NamedTuple):
-    """One side of a file, and the functions and classes around a place in it."""
-
-    path: str
-    text: str
-    scopes: Sequence[Scope]
 
 
 class Aliases:
@@ -46,7 +39,7 @@ class Aliases:
         self._syntax = syntax
         self._is_proposal = is_proposal
         self._files = {file.path: file for file in change.diff.files} if change else {}
-        self._changes: dict[str, list[tuple[str, int]]] = {}
+        self._surroundings: dict[str, tuple[Surroundings, Surroundings]] = {}
 
     def __call__(self, finding: Finding) -> Sequence[str]:
         """Return the fingerprints by which the finding may be known; none if nothing may hide it."""
@@ -77,29 +70,26 @@ class Aliases:
             return False
         if [scope.signature for scope in own] != [scope.signature for scope in before]:
             return False
-        sides = {"+": _Side(file.path, new, own), "-": _Side(file.old_path or file.path, old, before)}
-        return not any(self._is_near(number, sides[kind]) for kind, number in self._changes_of(file))
+        added, removed = self._surroundings_of(file, new, old)
+        return not added.reach(own) and not removed.reach(before)
 
-    def _changes_of(self, file: FileChange) -> Iterator[tuple[str, int]]:
-        """Yield the sign and the number of each changed line, read once, with a look at the clock now and then."""
+    def _surroundings_of(self, file: FileChange, new: str, old: str) -> tuple[Surroundings, Surroundings]:
+        """Return where the changed lines of a file are: the added ones, then the removed ones; found out once."""
         assert self._change
-        if file.path not in self._changes:
-            lines = (line for hunk in file.hunks for line in self._change.diff.lines(hunk) if line.kind != " ")
-            self._changes[file.path] = [(line.kind, line.new or line.old or 0) for line in lines]
-        for index, changed in enumerate(self._changes[file.path]):
-            if not index % PACE:
-                self._change.diff.check()
-            yield changed
-
-    def _is_near(self, number: int, side: _Side) -> bool:
-        """Tell whether a line is in a function or class around a place, and not wholly in another function of it."""
-        outer, inner = side.scopes[0], side.scopes[-1]
-        if not outer.above <= number <= outer.last:
-            return False
-        if inner.above <= number <= inner.last:
-            return True
-        around = self._syntax.scopes(side.path, side.text, number) or []
-        return not any(each.is_function and each not in side.scopes for each in around)
+        if file.path not in self._surroundings:
+            check = self._change.diff.check
+            lines: dict[str, list[ChangedLine]] = {"+": [], "-": []}
+            for index, line in enumerate(line for hunk in file.hunks for line in self._change.diff.lines(hunk)):
+                if not index % PACE:
+                    check()
+                if line.kind in lines:
+                    lines[line.kind].append(ChangedLine(line.new or line.old or 0, line.text))
+            old_path = file.old_path or file.path
+            self._surroundings[file.path] = (
+                Surroundings(file.path, new, self._syntax.outline(file.path, new) or (), lines["+"], check),
+                Surroundings(old_path, old, self._syntax.outline(old_path, old) or (), lines["-"], check),
+            )
+        return self._surroundings[file.path]
 
     def _in_base(self, finding: Finding) -> list[Finding]:
         """Return the place of a finding in a proposal under the names that it has in the base; none if it is new."""

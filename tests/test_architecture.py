@@ -55,7 +55,7 @@ LAYERS = {
     "session": (*GROUND, "ledger", "models", "plan", "source"),
     "readiness": (*GROUND, "models", "session"),
     "packing": (*GROUND, "job", "ledger", "plan", "source"),
-    "aliases": (*GROUND, "plan", "source"),
+    "aliases": (*GROUND, "judge", "plan", "source"),
     "sieve": (*GROUND, "aliases", "job", "judge", "plan", "source"),
     "verifier": (*GROUND, "ask", "job", "judge", "ledger", "models", "packing", "plan", "session"),
     "inquiry": (

@@ -94,12 +94,25 @@ class Syntax:
 
     def scopes(self, path: str, text: str, line: int) -> list[Scope] | None:
         """Return the functions and classes around a line, outermost first; None if the file cannot be parsed."""
-        outline = self._outline(path, text)
+        outline = self.outline(path, text)
         return None if outline is None else [each for each in outline if each.from_row <= line - 1 <= each.to_row]
+
+    def outline(self, path: str, text: str) -> tuple[Scope, ...] | None:
+        """Return all functions and classes, an outer one before those in it; None if the file cannot be parsed."""
+        key = hash((language_of(path), text))
+        if key not in self._outlines:
+            scopes = _scopes(self._ask("outline", path, text))
+            if scopes is None:
+                self._failed.add(key)
+                return None
+            while len(self._outlines) >= KEPT_OUTLINES:
+                del self._outlines[next(iter(self._outlines))]
+            self._outlines[key] = scopes
+        return self._outlines[key]
 
     def headings(self, path: str, text: str) -> list[str] | None:
         """Return the signatures of all functions and classes of a file; None if it cannot be parsed."""
-        outline = self._outline(path, text)
+        outline = self.outline(path, text)
         return None if outline is None else [scope.signature for scope in sorted(outline, key=lambda each: each.first)]
 
     def in_strings(self, path: str, text: str, places: Sequence[tuple[int, int]]) -> list[bool]:
@@ -133,18 +146,6 @@ class Syntax:
     def close(self) -> None:
         """End the helper."""
         self._helper.close()
-
-    def _outline(self, path: str, text: str) -> tuple[Scope, ...] | None:
-        key = hash((language_of(path), text))
-        if key not in self._outlines:
-            scopes = _scopes(self._ask("outline", path, text))
-            if scopes is None:
-                self._failed.add(key)
-                return None
-            while len(self._outlines) >= KEPT_OUTLINES:
-                del self._outlines[next(iter(self._outlines))]
-            self._outlines[key] = scopes
-        return self._outlines[key]
 
     def _ask(self, what: str, path: str, text: str, places: str = "") -> list[str] | None:
         language = language_of(path)

@@ -30,8 +30,8 @@ _SCOPES = (
 _ENDINGS = ("", "_definition", "_declaration", "_item", "_specifier", "_signature", "_statement")
 _SCOPE_KINDS = frozenset(f"{scope}{ending}" for scope in _SCOPES for ending in _ENDINGS) | {"singleton_method"}
 _FUNCTION_KINDS = ("function", "method", "constructor")
-_ABOVE = ("comment", "decorator", "attribute", "annotation", "modifier")
-"""In the kinds of what belongs to the function or class below it."""
+_ABOVE = ("comment", "decorator", "attribute_", "annotation", "modifier")
+"""In the kinds of what belongs to the function or class below it; Python's `attribute` is a dotted name."""
 _BODIES = frozenset(
     {
         "block",
@@ -231,16 +231,25 @@ def _by_row(node: Any, free: int) -> Iterator[tuple[Any, int, int, int]]:  # noq
         node: their parent.
         free: the row from which on nothing but comments, decorators and blanks stands above the parent.
     """
-    children = [child for child in node.children() if child.is_named()]
-    spans = [child.range() for child in children]
-    rows = [(span.start.line, span.end.line) for span in spans]
+    children, rows, tokens = [], [], []
+    token = -1
+    for child in node.children():
+        span = child.range()
+        if child.is_named():
+            children.append(child)
+            rows.append((span.start.line, span.end.line))
+            tokens.append(token)
+        else:
+            token = span.end.line
     next_long, covered = -1, []
     for begin, end in reversed(rows):
         covered.append(next_long)
         if begin < end:
             next_long = begin
     latest = -1
-    for child, (begin, end), taken in zip(children, rows, reversed(covered), strict=True):
+    for child, (begin, end), taken, before in zip(children, rows, reversed(covered), tokens, strict=True):
+        if before < begin:
+            free = max(free, before + 1)  # a `try {` is no comment
         if begin < end:
             yield child, begin, end - 1 if taken == end else end, min(free, begin)
         elif latest < begin and taken != begin:

@@ -159,10 +159,10 @@ GUARDED = f"import db\n@admin_only\ndef rows(query):\n    {LINE}\n    return row
         (GUARDED.replace("@admin_only\n", "@app.route('/<query>')\n\n"), "active"),
         (GUARDED.replace("@admin_only", "@app.route('/<query>')\n\n@admin_only"), "active"),
         (GUARDED.replace("@admin_only", "@app.route(\n\n    '/<query>'\n)\n@admin_only"), "active"),
-        (GUARDED.replace("import db", "import db, os"), "baseline"),
+        (GUARDED.replace("import db", "from mine import db"), "active"),
         (GUARDED.replace("x = 1", "x = 2"), "baseline"),
     ],
-    ids=["blank", "gone", "another", "one more", "several lines", "an import", "below"],
+    ids=["blank", "gone", "another", "one more", "several lines", "what it uses", "below"],
 )
 @pytest.mark.long
 def test_a_decorator_belongs_to_its_function_whatever_blank_lines_are_between(
