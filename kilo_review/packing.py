@@ -91,6 +91,7 @@ class Packer:
     """Tokens that a prompt may have, where the server has refused one: its number, or the size of what it refused."""
 
     _shortest: dict[str, int] = field(default_factory=dict, init=False)
+    _longest: dict[str, int] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.shelf = Shelf(self.job.rules, self.meter.estimate, self.job.deadline)
@@ -184,7 +185,13 @@ class Packer:
         shortest = self._shortest_too_long(file)
         if hunk.end - hunk.begin <= shortest:
             return False
-        return any(len(line) > shortest for line in self.change.diff.data[hunk.begin : hunk.end].split(b"\n"))
+        if file.path not in self._longest:
+            self._longest[file.path] = max(map(self._longest_line, file.hunks))
+        return self._longest[file.path] > shortest and self._longest_line(hunk) > shortest
+
+    def _longest_line(self, hunk: Hunk) -> int:
+        """Return the bytes of the longest line of a hunk, its heading included."""
+        return max(map(len, self.change.diff.data[hunk.begin : hunk.end].split(b"\n")))
 
     def _shortest_too_long(self, file: FileChange) -> int:
         """Return the bytes of the shortest line of a file that may be too long for a request."""
