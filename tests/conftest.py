@@ -130,13 +130,45 @@ class Repo:
         return self.out("rev-parse", "HEAD")
 
 
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for repositories that are built once, and copied by each test that needs one."""
+    return tmp_path_factory.mktemp("templates")
+
+
+def copied(template: Path, path: Path, build: Callable[[Repo], object]) -> Repo:
+    """Copy a repository, which is built when it is first asked for.
+
+    Args:
+        template: where it is kept.
+        path: where the copy is to be.
+        build: what is done in an empty repository.
+    """
+    if not template.exists():
+        made = Repo(template.with_suffix(".new"))
+        made.path.mkdir()
+        made.git("init", "-q")
+        for sample in made.path.glob(".git/hooks/*.sample"):
+            sample.unlink()
+        build(made)
+        made.path.rename(template)
+    shutil.copytree(template, path, symlinks=True, dirs_exist_ok=True)
+    copy = Repo(path)
+    if (path / ".git" / "index").exists():
+        copy.git("update-index", "-q", "--refresh")  # it knows the files of the template
+    return copy
+
+
 @pytest.fixture
-def make_repo(tmp_path: Path) -> Callable[..., Repo]:
+def make_repo(tmp_path: Path, templates: Path) -> Callable[..., Repo]:
     """Make further repositories: a name, and arguments for `git init`."""
 
     def make(name: str = "repo", *arguments: str) -> Repo:
-        repo = Repo(tmp_path / name)
-        repo.path.mkdir(parents=True)
+        path = tmp_path / name
+        if not arguments:
+            return copied(templates / "empty", path, lambda _: None)
+        path.mkdir(parents=True)
+        repo = Repo(path)
         repo.git("init", "-q", *arguments)
         return repo
 
@@ -144,13 +176,10 @@ def make_repo(tmp_path: Path) -> Callable[..., Repo]:
 
 
 @pytest.fixture
-def repo(make_repo: Callable[..., Repo]) -> Repo:
+def repo(tmp_path: Path, templates: Path) -> Repo:
     """A repository with one commit: `app.py`, a function."""
-    made = make_repo()
-    made.commit(
-        "first", app__py="def mean(items):\n    if not items:\n        return 0\n    return sum(items) / len(items)\n"
-    )
-    return made
+    first = "def mean(items):\n    if not items:\n        return 0\n    return sum(items) / len(items)\n"
+    return copied(templates / "first", tmp_path / "repo", lambda made: made.commit("first", app__py=first))
 
 
 @dataclass
