@@ -57,7 +57,7 @@ def _mapping(head: str, origin: str) -> dict[str, Any]:
             if isinstance(event, AliasEvent) or getattr(event, "tag", None):
                 raise ConfigError(f"{origin}: the head has a YAML alias or tag in it", hint="Write it out")
         value = YAML(typ="safe", pure=True).load(head)
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, ValueError, RecursionError, AssertionError) as error:  # the last at `%YAML 1.9`
         problem = str(getattr(error, "problem", None) or error).split("\n", 1)[0]
         raise ConfigError(f"{origin}: the head is not valid YAML: {problem}") from None
     if value is None:

@@ -80,6 +80,7 @@ def test_only_lines_are_added(form: str) -> None:
         PLAIN + "---\n" + PLAIN,
         "repos:\n\t- repo: x\n",
         "a" * 10 + ": &x [*x]\n*y",
+        "%YAML 1.9\n---\nrepos: []\n",
     ],
 )
 def test_what_cannot_be_added_to_is_told(text: str) -> None:

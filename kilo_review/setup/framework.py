@@ -206,7 +206,7 @@ def _loaded(text: str) -> Any:  # noqa: ANN401  whatever the file holds
     try:
         _check_size(text.removeprefix(BOM))
         return YAML(typ="safe", pure=True).load(text.removeprefix(BOM))
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, ValueError, RecursionError, AssertionError) as error:  # the last at `%YAML 1.9`
         raise _unreadable(error) from None
 
 
@@ -216,7 +216,7 @@ def _composed(text: str) -> Any:  # noqa: ANN401  a node of ruamel.yaml, or None
 
     try:
         return YAML(typ="rt").compose(text.removeprefix(BOM))
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, ValueError, RecursionError, AssertionError) as error:  # the last at `%YAML 1.9`
         raise _unreadable(error) from None
 
 
