@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 REVIEWS ?= 2000
 SEED ?=
 SECONDS ?= 60
+SHUFFLE ?=
 
 .PHONY: demo test test-all lint types tests brief bench soak fuzz mutants clean
 
@@ -35,6 +36,7 @@ demo: $(VENV)/.program
 test: lint types brief
 
 # What a change must pass before it lands: every row of every table, the real servers that are installed, and coverage.
+# In another order: make test-all SHUFFLE=1
 test-all: lint types tests
 
 lint: $(VENV)/.developer
@@ -48,7 +50,7 @@ brief: $(VENV)/.developer
 	$(BIN)/python -m pytest --brief --numprocesses auto --dist worksteal
 
 tests: $(VENV)/.developer
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --cov --cov-fail-under 90
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --cov --cov-fail-under 90 $(if $(SHUFFLE),--shuffle $(SHUFFLE))
 
 bench: $(VENV)/.program
 	$(BIN)/python -m benchmarks

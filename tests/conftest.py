@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -47,14 +48,17 @@ GIT_CONFIG = """\
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option by which `make test` differs from `make test-all`."""
+    """Add the options by which a run of the suite differs from another."""
     parser.addoption(
         "--brief", action="store_true", help="run each test with the first of its parameters, and none that takes long"
     )
+    parser.addoption("--shuffle", metavar="SEED", help="run the tests in an order of its own for each seed")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what `--brief` leaves out: further rows of tables, and tests marked as long."""
+    """Shuffle, and leave out what `--brief` leaves out: further rows of tables, and tests marked as long."""
+    if seed := config.getoption("--shuffle"):
+        random.Random(seed).shuffle(items)  # each worker must get the same order
     if not config.getoption("--brief"):
         return
     chosen: dict[tuple[Path, str], pytest.Item] = {}
