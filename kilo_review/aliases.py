@@ -13,7 +13,7 @@ from kilo_review.deadline import PACE
 from kilo_review.display import printable
 from kilo_review.errors import SourceError
 from kilo_review.judge.surroundings import ChangedLine, Surroundings
-from kilo_review.plan.context import symbol_at
+from kilo_review.plan.context import symbol_at, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kilo_review.finding import Finding
     from kilo_review.plan.syntax import Syntax
     from kilo_review.source.change import Change
-    from kilo_review.source.diff import FileChange, Line
+    from kilo_review.source.diff import FileChange, Hunk, Line
 
 
 class Aliases:
@@ -40,6 +40,7 @@ class Aliases:
         self._is_proposal = is_proposal
         self._files = {file.path: file for file in change.diff.files} if change else {}
         self._surroundings: dict[str, tuple[Surroundings, Surroundings]] = {}
+        self._last_hunk: tuple[Hunk, dict[int, Line]] | None = None
 
     def __call__(self, finding: Finding) -> Sequence[str]:
         """Return the fingerprints by which the finding may be known; none if nothing may hide it."""
@@ -62,8 +63,7 @@ class Aliases:
         line = None if file is None else self._line(finding, file)
         if file is None or line is None or line.kind != " " or line.old is None or finding.is_removed:
             return False
-        new = self._new_content(file).decode("utf-8", "replace")
-        old = self._old_content(file).decode("utf-8", "replace")
+        new, old = text_of(self._new_content(file)), text_of(self._old_content(file))
         own = self._syntax.scopes(file.path, new, finding.line)
         before = self._syntax.scopes(file.old_path or file.path, old, line.old)
         if not own or not before or not own[-1].first <= finding.end_line <= own[-1].last:
@@ -111,10 +111,17 @@ class Aliases:
                 yield own._replace(symbol=printable(symbol))
 
     def _line(self, finding: Finding, file: FileChange) -> Line | None:
-        assert self._change
         hunks = (hunk for hunk in file.hunks if hunk.start <= finding.line <= hunk.last)
-        lines = (line for hunk in hunks for line in self._change.diff.lines(hunk))
-        return next((line for line in lines if line.new == finding.line), None)
+        found = (self._lines_of(hunk).get(finding.line) for hunk in hunks)
+        return next((line for line in found if line is not None), None)
+
+    def _lines_of(self, hunk: Hunk) -> dict[int, Line]:
+        """Return the lines that a hunk leaves or adds, by number; those of the last one are kept."""
+        assert self._change
+        if self._last_hunk is None or self._last_hunk[0] != hunk:
+            lines = {line.new: line for line in self._change.diff.lines(hunk) if line.new is not None}
+            self._last_hunk = hunk, lines
+        return self._last_hunk[1]
 
     def _old_content(self, file: FileChange) -> bytes:
         assert self._change

@@ -29,7 +29,7 @@ from kilo_review.outcome import Entry, State, Usage
 from kilo_review.packing import Pace, Packer
 from kilo_review.plan import deletion, long_lines
 from kilo_review.plan.chunk import Chunk, TokenMeter, leave_it_out
-from kilo_review.plan.context import symbol_at
+from kilo_review.plan.context import symbol_at, text_of
 from kilo_review.plan.long_lines import LeftOut
 from kilo_review.plan.rules import blocks
 from kilo_review.sieve import Sieve
@@ -92,7 +92,7 @@ class Inquiry:
         self._failed: dict[Hunk, str] = {}
         self._final: set[Hunk] = set()
         self._left_out: dict[Hunk, tuple[LeftOut, ...]] = {}
-        self._refused: set[Hunk] = set()
+        self._refused: dict[Hunk, tuple[LeftOut, ...]] = {}
         self._next_step = ""
         self._leak = ""
         self._broken = 0
@@ -196,7 +196,7 @@ class Inquiry:
         remembered = self._ledger.verdict(key, hunk.start)
         if remembered is None:
             return False
-        self._found[hunk] = remembered
+        self._found[hunk] = [self._in_its_symbol(finding, hunk) for finding in remembered]
         self._states[hunk] = State.CACHED
         return True
 
@@ -210,10 +210,11 @@ class Inquiry:
             return
         if first in self._states:
             move = twin.start - first.start
-            self._left_out[twin] = tuple(each.moved(move) for each in self._left_out.get(first, ()))
+            if (refused := self._refused.get(first)) is not None:
+                self._refused[twin] = tuple(each.moved(move) for each in refused)
             self._states[twin] = State.CACHED
             self._found[twin] = [
-                finding._replace(line=finding.line + move, end_line=finding.end_line + move)
+                self._in_its_symbol(finding._replace(line=finding.line + move, end_line=finding.end_line + move), twin)
                 for finding in self._found.get(first, ())
             ]
         elif first in self._failed:
@@ -308,7 +309,7 @@ class Inquiry:
             return finding
         syntax = self._session.syntax
         if not finding.is_removed:
-            text = content.decode("utf-8", "replace")
+            text = text_of(content)
             finding = finding._replace(rest=printable(rest_in_file(finding.path, text, finding.line, syntax)))
         symbol = symbol_at(finding.path, content, finding.line, syntax)
         return finding if symbol is None else finding._replace(symbol=printable(symbol))
@@ -337,12 +338,10 @@ class Inquiry:
     def _refuse(self, piece: Piece, error: PromptTooLongError) -> None:
         """Note a single line that the server does not take: the rest of its hunk is asked about all the same."""
         hunk, (line,) = piece.hunk, piece.lines
-        self._refused.add(hunk)
         self._next_step = self._next_step or error.hint
-        if line.kind != " ":
-            place = line.new or max(piece.gap - 1, 0)
-            rows = [*self._left_out.get(hunk, ()), LeftOut(line._replace(text=""), place, error.message)]
-            self._left_out[hunk] = tuple(rows)
+        place = line.new or max(piece.gap - 1, 0)
+        rows = () if line.kind == " " else (LeftOut(line._replace(text=""), place, error.message),)
+        self._refused[hunk] = (*self._refused.get(hunk, ()), *rows)
 
     # Judging
 
@@ -397,7 +396,7 @@ class Inquiry:
 
     def _entries(self, hunk: Hunk, reason: str) -> list[Entry]:
         """Return the rows of one hunk: its own, and those of lines that were left out of it."""
-        left_out = self._left_out.get(hunk, ())
+        left_out = (*self._left_out.get(hunk, ()), *self._refused.get(hunk, ()))
         if hunk in self._failed:
             failed = self._failed[hunk]
             return long_lines.rows_of(hunk, State.NOT_REVIEWED, failed, left_out, is_final=hunk in self._final)

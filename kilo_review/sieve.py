@@ -10,7 +10,8 @@ from kilo_review.errors import SourceError
 from kilo_review.finding import Finding, Status
 from kilo_review.judge.baseline import COUNTED, Known
 from kilo_review.judge.categories import Switchboard
-from kilo_review.judge.suppress import Ignore, ignores_for, ignores_in, numbered, target_of
+from kilo_review.judge.suppress import Ignore, ignores_for, ignores_in, numbered, targets_of
+from kilo_review.plan.context import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from kilo_review.job import Job
     from kilo_review.plan.syntax import Syntax
     from kilo_review.source.change import Change
-    from kilo_review.source.diff import FileChange, Hunk
+    from kilo_review.source.diff import Edits, FileChange, Hunk
 
 MOST_SHOWN = 1 << 18
 """Bytes of a file's hunks that are looked through for comments where the file itself cannot be read."""
@@ -63,6 +64,7 @@ class Sieve:
         self._switches = Switchboard(job.categories)
         self._files = {file.path: file for file in change.diff.files}
         self._ignores: dict[str, dict[int, Ignore]] = {}
+        self._edits_of: dict[Hunk, Edits] = {}
         self._used: set[tuple[str, int]] = set()
 
     def sift(self, finding: Finding) -> Finding:
@@ -77,18 +79,25 @@ class Sieve:
     def unused(self, hunks: Iterable[tuple[FileChange, Hunk]]) -> list[str]:
         """Comments on new lines that were looked at and had no such finding; of other lines nobody is told anything."""
         told = []
+        looked_at: dict[str, list[Hunk]] = {}
         for file, hunk in hunks:
+            looked_at.setdefault(file.path, []).append(hunk)
+        for file in map(self._files.__getitem__, looked_at):
             ignores = self._ignores_of(file)
-            new = self._added(hunk) if ignores else set()
+            targets = targets_of(ignores)
+            new = {number for hunk in looked_at[file.path] for number in self._edits(hunk).added} if ignores else set()
             for each in ignores.values():
-                if target_of(each, ignores) in new and (file.path, each.line) not in self._used:
+                if targets[each.line] in new and (file.path, each.line) not in self._used:
                     words = ", ".join(sorted(each.categories))
                     why = each.problem or "suppresses nothing"
                     told.append(f"{escaped_path(file.path)}:{each.line}: kilo-review: ignore[{words}] {why}")
         return list(dict.fromkeys(told))
 
-    def _added(self, hunk: Hunk) -> set[int | None]:
-        return {line.new for line in self._change.diff.lines(hunk) if line.kind == "+"}
+    def _edits(self, hunk: Hunk) -> Edits:
+        """Return where a hunk changes the new file; found out once."""
+        if hunk not in self._edits_of:
+            self._edits_of[hunk] = self._change.diff.edits(hunk)
+        return self._edits_of[hunk]
 
     def _ignored(self, finding: Finding) -> str:
         file = self._files.get(finding.path)
@@ -106,12 +115,11 @@ class Sieve:
         """A pull request does not excuse itself, nor code that stood elsewhere, or was another, when it was excused."""
         if not self._job.is_pull_request:
             return ""
-        hunks = self._files[finding.path].hunks
-        if any(ignore.line in self._added(hunk) for hunk in hunks):
+        edits = [self._edits(hunk) for hunk in self._files[finding.path].hunks]
+        if any(each.touch(ignore.line, ignore.line) for each in edits):
             return "is not honoured, since this pull request brings it in"
         first, last = min(ignore.line, finding.line), max(ignore.line, finding.line, finding.end_line)
-        is_changed = any(self._change.diff.touches(hunk, first, last) for hunk in hunks)
-        if is_changed or not self._aliases.is_untouched(finding):
+        if any(each.touch(first, last) for each in edits) or not self._aliases.is_untouched(finding):
             return "is not honoured, since this pull request changes the code that it speaks of, or what is around it"
         return ""
 
@@ -129,7 +137,7 @@ class Sieve:
         if content is None:
             shown = (line for hunk in _first(file.hunks) for line in self._change.diff.lines(hunk))
             return ignores_in({line.new: line.text for line in shown if line.new is not None}, file.path)
-        text = content.decode("utf-8", "replace")
+        text = text_of(content)
         found = ignores_in(numbered(text), file.path)
         quoted = self._syntax.in_strings(file.path, text, [(line, each.column) for line, each in found.items()])
         return {line: each for (line, each), is_quoted in zip(found.items(), quoted, strict=True) if not is_quoted}

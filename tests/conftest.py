@@ -152,8 +152,6 @@ def copied(template: Path, path: Path, build: Callable[[Repo], object]) -> Repo:
         made = Repo(template.with_suffix(".new"))
         made.path.mkdir()
         made.git("init", "-q")
-        for sample in made.path.glob(".git/hooks/*.sample"):
-            sample.unlink()
         build(made)
         made.path.rename(template)
     shutil.copytree(template, path, symlinks=True, dirs_exist_ok=True)

@@ -80,6 +80,8 @@ MEANINGFUL = {
     "a string in a macro": ("a.rs", 'fn f() { p!("a\n b"); }\n', 'fn f() { p!("a\nb"); }\n'),
     "a text in a template": ("a.js", "f(`${g(1)}\n  b`);\n", "f(`${g(1)}\n b`);\n"),
     "a continued line": ("a.c", '#define A "a\\\n  b"\n', '#define A "a\\\nb"\n'),
+    "a line continued by a trigraph": ("a.c", "// admin??/ \na();\n", "// admin??/\na();\n"),
+    "the line after a trigraph": ("a.cpp", '#define A "a??/\n  b"\n', '#define A "a??/\nb"\n'),
     "a blank after the sign": ("a.c", "#define A a \\\n  b\n", "#define A a \\ \n  b\n"),
     "a blank between words": ("a.c", "int ab;\n", "int a b;\n"),
     "blanks in a string": ("a.c", 'char *a = "a b";\n', 'char *a = "a  b";\n'),

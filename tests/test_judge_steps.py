@@ -26,7 +26,7 @@ from kilo_review.judge.baseline import (
 from kilo_review.judge.contradict import ALREADY_SO, REACH, REPLACED, UNTOUCHED, contradiction, doubt
 from kilo_review.judge.parse import Claim
 from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, exit_code, mark_blocking
-from kilo_review.judge.suppress import ignores_for, ignores_in, numbered, target_of
+from kilo_review.judge.suppress import ignores_for, ignores_in, numbered, targets_of
 from kilo_review.judge.verify import NO_INPUT, NOT_SHOWN, Ruling, claim_of, is_due, ruled
 from kilo_review.judge.vote import is_decided, majority
 from kilo_review.outcome import Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage, summed
@@ -547,7 +547,7 @@ def test_comments_speak_of_their_own_line_and_of_the_next_one() -> None:
         (3, False, True),
         (4, False, False),
     ]
-    assert [target_of(found[line], found) for line in (1, 2, 3, 4)] == [3, 3, 3, 4]
+    assert targets_of(found) == {1: 3, 2: 3, 3: 3, 4: 4}
 
     def speaking(line: int, end: int, category: Category = Category.BUG) -> list[int]:
         finding = seen(line=line, end_line=end, category=category).finding

@@ -52,6 +52,7 @@ def check_ignores(text: str) -> None:
     """A comment that is honoured names what it excuses and why, and excuses it on its own line or the next."""
     lines = suppress.numbered(text)
     ignores = suppress.ignores_in(lines)
+    targets = suppress.targets_of(ignores)
     for number, ignore in ignores.items():
         assert ignore.line == number
         assert lines[number][ignore.column :].lower().startswith(suppress.WORD)
@@ -61,24 +62,24 @@ def check_ignores(text: str) -> None:
         assert for_terminal(ignore.problem) == ignore.problem
         is_complete = bool(ignore.categories) and ignore.categories <= set(Category) and bool(ignore.reason)
         assert is_complete == (not ignore.problem)
-        target = suppress.target_of(ignore, ignores)
+        target = targets[number]
         assert target == number or (ignore.is_alone and target > number)
         assert all(between in ignores for between in range(number, target))
     for line in lines:
         for category in Category:
-            _check_excuse(_finding(line, category), ignores)
+            _check_excuse(_finding(line, category), ignores, targets)
 
 
 def _finding(line: int, category: Category) -> Finding:
     return Finding("a.py", line, line, Severity.MAJOR, category, "t", "m", "e")
 
 
-def _check_excuse(finding: Finding, ignores: dict[int, suppress.Ignore]) -> None:
+def _check_excuse(finding: Finding, ignores: dict[int, suppress.Ignore], targets: dict[int, int]) -> None:
     found = suppress.ignores_for(finding, ignores)
     assert [bool(each.problem) for each in found] == sorted(bool(each.problem) for each in found)
     for each in found:
         assert each.problem or finding.category in each.categories
-        assert each.line <= finding.line <= suppress.target_of(each, ignores)
+        assert each.line <= finding.line <= targets[each.line]
 
 
 # Heads of Markdown, and rules

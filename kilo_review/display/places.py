@@ -152,14 +152,14 @@ _COMMANDS = (
     ),
     _place(
         rf"(?<![\w-])(?:--(?:proxy-)?user|--userpwd|--auth|--credentials?|-[A-Za-z]{{0,6}}[uUa])(?:{_GAP})?['\"]?"
-        r"[^\s:'\"/@]{0,80}:(?!//)([^\s'\"`]{3,}+)",
+        r"[^\s:'\"/@]{0,80}['\"]?:(?!//)['\"]?([^\s'\"`]{3,}+)",
         _is_password,
         "-",
         cased=True,
     ),
     _place(
         rf"\b(?:curl|wget|https?)\b[^\n]{{0,300}}?\s['\"]?(?:--(?:proxy-)?user|-[A-Za-z]{{0,6}}[uUa]){_GAP}?['\"]?"
-        r"[^\s:'\"/@]{0,80}:(?!//)([^\s'\"`]{3,}+)",
+        r"[^\s:'\"/@]{0,80}['\"]?:(?!//)['\"]?([^\s'\"`]{3,}+)",
         _is_put,
         "curl|wget|http",
         cased=True,
@@ -214,9 +214,11 @@ _COMMANDS = (
         "pass",
     ),
     _place(rf"(?<![\w-])--oauth2-bearer{_GAP}['\"]?(?!-){_BARE}", _is_put, "oauth2-bearer"),
-    _place(rf"\bopenssl\s[^\n]{{0,200}}?\s-k\s{{1,9}}['\"]?(?!-){_BARE}", _is_put, "openssl", cased=True),
-    _place(rf"\bssh-keygen\s[^\n]{{0,200}}?\s-[NP]\s{{1,9}}['\"]?(?!-){_BARE}", _is_put, "ssh-keygen", cased=True),
-    _place(rf"\bsnmp\w{{2,9}}\s[^\n]{{0,200}}?\s-c\s{{1,9}}['\"]?(?!-|public\b){_BARE}", _is_put, "snmp", cased=True),
+    _place(rf"\bopenssl(?:\s[^\n]{{0,200}}?)?\s-k\s{{1,9}}['\"]?(?!-){_BARE}", _is_put, "openssl", cased=True),
+    _place(rf"\bssh-keygen(?:\s[^\n]{{0,200}}?)?\s-[NP]\s{{1,9}}['\"]?(?!-){_BARE}", _is_put, "ssh-keygen", cased=True),
+    _place(
+        rf"\bsnmp\w{{2,9}}(?:\s[^\n]{{0,200}}?)?\s-c\s{{1,9}}['\"]?(?!-|public\b){_BARE}", _is_put, "snmp", cased=True
+    ),
     _place(rf"\bvault\s{{1,9}}login\s{{1,9}}['\"]?(?!-){_BARE}(?![=\w])", is_coded, "vault"),
     _place(rf"\b(?:xfreerdp|wfreerdp|mstsc)\b[^\n]{{0,200}}?\s/p:['\"]?{_BARE}", _is_put, "freerdp|mstsc"),
     _place(
@@ -224,7 +226,13 @@ _COMMANDS = (
         _is_put,
         "rabbitmqctl",
     ),
-    _place(rf"\bkinit\b[^\n]{{0,80}}<<<\s{{0,3}}['\"]?{_BARE}", _is_put, "kinit"),
+    _place(
+        rf"(?:\bkinit\b|\bsudo\s[^\n]{{0,40}}?-S\b|-stdin\b|\bchpasswd\b)[^\n]{{0,80}}<<<\s{{0,3}}['\"]?{_BARE}",
+        _is_put,
+        "<<<",
+        cased=True,
+    ),
+    _place(rf"\blftp\b[^\n]{{0,200}}?\s-u\s{{1,9}}['\"]?[^\s,'\"]{{1,80}},['\"]?{_BARE}", _is_put, "lftp", cased=True),
     _place(rf"\bsmbclient\b[^\n]{{0,300}}?\s['\"]?[\w.\\-]{{1,60}}%{_BARE}", _is_put, "smbclient"),
     _place(rf"\bplink\b[^\n]{{0,300}}?\s-pw\s{{1,9}}['\"]?{_BARE}", _is_put, "plink"),
     _place(rf"-pass(?:in|out)?\s{{1,9}}['\"]?pass:{_BARE}", _is_put, "pass:"),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 WORD = "kilo-review:"
 LONGEST_REASON = 200
 LONGEST_LINE = 2000
+MOST_LINES = 50
+"""Above a finding, and in it, whose comments are heeded: a longer pile of them costs time and says nothing more."""
 _IGNORE = r"(?i)kilo-review:\s*ignore\b\s*(?:\[([^\]]*)\])?\s*(.*)"
 _MARKS = r"#|//|/\*|\*|--|;|%|<!--|\{-|\(\*|!|\bREM\b|\bdnl\b"
 _BRACKETS = r"[{<@%]{0,3}"
@@ -64,9 +66,10 @@ def ignores_in(lines: Mapping[int, str], path: str = "") -> dict[int, Ignore]:
 
 def ignores_for(finding: Finding, ignores: Mapping[int, Ignore]) -> list[Ignore]:
     """The comments that speak of a finding, those first that may be honoured."""
-    candidates = [ignores[number] for number in range(finding.line, finding.end_line + 1) if number in ignores]
+    last = min(finding.end_line, finding.line + MOST_LINES)
+    candidates = [ignores[number] for number in range(finding.line, last + 1) if number in ignores]
     above = finding.line - 1
-    while above in ignores and ignores[above].is_alone:
+    while above in ignores and ignores[above].is_alone and finding.line - above <= MOST_LINES:
         candidates.append(ignores[above])
         above -= 1
     speaking = (
@@ -77,12 +80,12 @@ def ignores_for(finding: Finding, ignores: Mapping[int, Ignore]) -> list[Ignore]
     return sorted(speaking, key=lambda each: bool(each.problem))
 
 
-def target_of(ignore: Ignore, ignores: Mapping[int, Ignore]) -> int:
-    """The line that a comment speaks of: its own, or the next that is no such comment."""
-    line = ignore.line
-    while line in ignores and ignores[line].is_alone:
-        line += 1
-    return line
+def targets_of(ignores: Mapping[int, Ignore]) -> dict[int, int]:
+    """Return the line that each comment, by its own line, speaks of: that one, or the next that is no such comment."""
+    targets: dict[int, int] = {}
+    for line in sorted(ignores, reverse=True):
+        targets[line] = targets.get(line + 1, line + 1) if ignores[line].is_alone else line
+    return targets
 
 
 def numbered(text: str) -> dict[int, str]:

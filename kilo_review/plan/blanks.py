@@ -21,6 +21,8 @@ ONLY_BLANKS = "only line ends, trailing blanks or indentation"
 LANGUAGES = frozenset({"c", "cpp", "csharp", "go", "java", "javascript", "kotlin", "rust", "swift", "typescript"})
 """In these, blanks at the ends of a line separate words, and every text that can reach over lines is a string."""
 BLANKS = " \t\r"
+CONTINUED = ("\\", "??/")
+"""Ends of a line that goes on in the next one; the second is C's other way to write the first."""
 DIRECTIVES = ("//go:", "//export", "//line", "// +build", "//+build")
 """Comments of Go that count only at the beginning of a line."""
 
@@ -100,4 +102,4 @@ def _are_free(syntax: Syntax, path: str, content: bytes, ends: Sequence[_Ends]) 
 def _is_continued(lines: Sequence[str], number: int) -> bool:
     """Tell whether a line goes on in the next one, or the one before in it; or counts only where it begins."""
     own, before = lines[number].strip(BLANKS), lines[number - 1].strip(BLANKS)
-    return own.endswith("\\") or before.endswith("\\") or own.startswith(DIRECTIVES)
+    return own.endswith(CONTINUED) or before.endswith(CONTINUED) or own.startswith(DIRECTIVES)

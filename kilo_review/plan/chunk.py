@@ -218,9 +218,15 @@ def essence(
         DeadlineError: the time is used up.
     """
     shown = deadline.paced((*context.before, *trimmed(list(lines), context)))
+    return "\n".join([*head(change, hunk, context), *(f"{line.kind}{_known_by(line)}" for line in shown)])
+
+
+def _known_by(line: Line) -> str:
+    """Return a line as it is known again: one that is not shown is told from one that reads like its mark."""
+    if isinstance(line, Unshown):
+        return "\0"  # no line that is shown has one
     # A line that fits no request need not be made fit for one, to be known again.
-    rows = (f"{line.kind}{_shown(line, line.text) if len(line.text) <= LONGEST_LINE else line.text}" for line in shown)
-    return "\n".join([*head(change, hunk, context), *rows])
+    return inert(line.text) if len(line.text) <= LONGEST_LINE else line.text
 
 
 def _next_new(lines: Iterable[Line], begin: int) -> int:

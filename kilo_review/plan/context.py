@@ -5,6 +5,7 @@ Little on purpose: every model measured reviews worse the more it is shown (docs
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.plan.syntax import shortened
@@ -45,6 +46,17 @@ class Context(NamedTuple):
         return " > ".join(heading.text for heading in self.headings)
 
 
+@lru_cache(maxsize=2)
+def text_of(content: bytes) -> str:
+    """Return a file's text; that of the last two is kept, since their hunks and findings come one after the other."""
+    return content.decode("utf-8", "replace")
+
+
+@lru_cache(maxsize=1)
+def _rows_of(text: str) -> tuple[str, ...]:
+    return tuple(text.split("\n"))
+
+
 def of_hunk(hunk: Hunk, lines: list[Line], content: bytes | None, syntax: Syntax) -> Context:
     """Gather the context of a hunk.
 
@@ -57,7 +69,7 @@ def of_hunk(hunk: Hunk, lines: list[Line], content: bytes | None, syntax: Syntax
     fallback = (Heading(0, shortened(hunk.heading)),) if hunk.heading else ()
     if content is None or not hunk.new_length:
         return Context(headings=fallback)
-    text = content.decode("utf-8", "replace")
+    text = text_of(content)
     changed = _first_changed(lines, hunk)
     scopes = syntax.scopes(hunk.path, text, changed)
     if scopes is None:
@@ -81,7 +93,7 @@ def trimmed(lines: list[Line], context: Context) -> list[Line]:
 
 def symbol_at(path: str, content: bytes, line: int, syntax: Syntax) -> str | None:
     """The headings that a line lies in, as `Context.symbol` has them; None if the file cannot be parsed."""
-    scopes = syntax.scopes(path, content.decode("utf-8", "replace"), line)
+    scopes = syntax.scopes(path, text_of(content), line)
     return None if scopes is None else " > ".join(scope.signature for scope in scopes)
 
 
@@ -109,6 +121,6 @@ def _lines_before(text: str, start: int, first: int, *, is_notebook: bool) -> tu
     begin = max(start - LINES_BEFORE, first, 1)
     if begin >= start:
         return ()
-    every = text.split("\n")
+    every = _rows_of(text)
     lines = (Line(" ", None, number, every[number - 1]) for number in range(begin, min(start, len(every) + 1)))
     return tuple(line for line in lines if line.text.strip() or not is_notebook)  # blank lines there are no source

@@ -31,7 +31,7 @@ KEPT_OUTLINES = 8
 """Of the last files: their hunks come one after the other, and findings in them a little later."""
 SHARE = 4
 """A file may take this part of the time that is left."""
-SCOPE_NUMBERS = 6
+SCOPE_NUMBERS = 8
 LONGEST_NUMBER = 7
 """Digits of a line's number."""
 
@@ -56,6 +56,8 @@ class Scope(NamedTuple):
         to_row: the last one.
         first: its own first line, from 1.
         last: its own last line.
+        begin: the column, from 0, where it begins in its first line.
+        end: the column behind it in its last line.
         above: the first line from which on only its decorators, comments and blank lines stand above it.
         signature: its first words, up to the body.
         is_function: whether it is no class or module.
@@ -65,6 +67,8 @@ class Scope(NamedTuple):
     to_row: int
     first: int
     last: int
+    begin: int
+    end: int
     above: int
     signature: str
     is_function: bool
@@ -182,12 +186,13 @@ def _scopes(answer: list[str] | None) -> tuple[Scope, ...] | None:
         words = numbers.split(" ")
         if len(words) != SCOPE_NUMBERS or not all(word.isdecimal() and len(word) <= LONGEST_NUMBER for word in words):
             return None
-        from_row, to_row, first, last, above, is_function = map(int, words)
+        from_row, to_row, first, last, begin, end, above, is_function = map(int, words)
         if not 0 < above <= first <= last:
             return None
         # A lone surrogate cannot be in a file that was decoded; from a broken helper it could.
         clean = signature[: LONGEST_HEADING + 1].encode("utf-8", "replace").decode()
-        found.append(Scope(from_row, to_row, first, last, above, shortened(clean), bool(is_function)))
+        rows = (from_row, to_row, first, last, begin, end, above)
+        found.append(Scope(*rows, shortened(clean), bool(is_function)))
     return tuple(found)
 
 

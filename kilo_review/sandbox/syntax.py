@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
-    Scope = tuple[int, int, int, int, int, str, bool]
+    Scope = tuple[int, int, int, int, int, int, int, str, bool]
 
 OPENS_FILES = False
 DEEPEST_SYNTAX = 400
@@ -32,6 +32,8 @@ _SCOPE_KINDS = frozenset(f"{scope}{ending}" for scope in _SCOPES for ending in _
 _FUNCTION_KINDS = ("function", "method", "constructor")
 _ABOVE = ("comment", "decorator", "attribute_", "annotation", "modifier")
 """In the kinds of what belongs to the function or class below it; Python's `attribute` is a dotted name."""
+_OF_THE_FILE = ("inner_", "file_")
+"""What the kinds of attributes and annotations begin with that are about what they stand in."""
 _BODIES = frozenset(
     {
         "block",
@@ -70,9 +72,9 @@ def ready() -> None:
 def answer(request: list[str]) -> Iterable[str]:
     """Answer one request: what is wanted, the language, the text, and places as in `1:0 7:12`.
 
-    An `outline` is answered by two texts for each scope: six numbers, and its signature; `in_strings` by one text with
-    a digit for each place; `outside` likewise, but by nothing if the file has an error, and a place that is too deep to
-    be looked at counts as one in a string.
+    An `outline` is answered by two texts for each scope: eight numbers, and its signature; `in_strings` by one text
+    with a digit for each place; `outside` likewise, but by nothing if the file has an error, and a place that is too
+    deep to be looked at counts as one in a string.
     """
     what, language, text, places = request
     if what == "outline":
@@ -93,9 +95,10 @@ def _row(numbers: Sequence[object], is_function: object) -> str:
 def outline(text: str, language: str) -> list[Scope]:
     """Return the functions and classes of a file, an outer one before those that it contains.
 
-    Each has the first and the last row (from 0) for which it counts, its own first and last line (from 1), the first
-    line above it from which on there are only comments, decorators and blanks, its signature, and whether it is a
-    function. Of several that share a row, that row counts for the last that is longer than one line, else the first.
+    Each has the first and the last row (from 0) for which it counts, its own first and last line (from 1), the column
+    where it begins in the one and ends in the other, the first line above it from which on there are only comments,
+    decorators and blanks, its signature, and whether it is a function. Of several that share a row, that row counts for
+    the last that is longer than one line, else the first.
 
     Raises:
         ValueError: there are too many of them.
@@ -255,17 +258,19 @@ def _by_row(node: Any, free: int) -> Iterator[tuple[Any, int, int, int]]:  # noq
         elif latest < begin and taken != begin:
             yield child, begin, end, min(free, begin)
         latest = max(latest, end)
-        if not any(word in child.kind() for word in _ABOVE):
+        kind = child.kind()
+        if kind.startswith(_OF_THE_FILE) or not any(word in kind for word in _ABOVE):
             free = end + 1
 
 
-def _scope(node: Any, text: str, free: int) -> tuple[int, int, int, str, bool]:  # noqa: ANN401
+def _scope(node: Any, text: str, free: int) -> tuple[int, int, int, int, int, str, bool]:  # noqa: ANN401
     span = node.range()
     begin = span.start.index
     signature = " ".join(text[begin : min(_signature_end(node), begin + LONGEST_SOURCE)].split()).rstrip("{: ")
     kind = node.kind()
     is_function = any(word in kind for word in _FUNCTION_KINDS)
-    return span.start.line + 1, span.end.line + 1, free + 1, signature[:LONGEST_SIGNATURE], is_function
+    columns = span.start.column, span.end.column
+    return span.start.line + 1, span.end.line + 1, *columns, free + 1, signature[:LONGEST_SIGNATURE], is_function
 
 
 def _signature_end(node: Any) -> int:  # noqa: ANN401

@@ -8,12 +8,13 @@ are wanted, and never sees a file name: its header pattern fails on names that c
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.errors import DiffMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@ ?([^\n]*)\n?")
 _PLUS, _MINUS, _SPACE, _BACKSLASH, _NEWLINE, _RETURN = b"+- \\\n\r"
@@ -92,6 +93,27 @@ def unlimited() -> None:
     """There is always time."""
 
 
+class Edits(NamedTuple):
+    """Where a new file differs from the old one.
+
+    Attributes:
+        added: the numbers of lines that are new, in their order.
+        gaps: the numbers of lines below which others are gone, in their order.
+    """
+
+    added: tuple[int, ...] = ()
+    gaps: tuple[int, ...] = ()
+
+    def touch(self, first: int, last: int) -> bool:
+        """Tell whether one of these lines was not there before, or something that stood between them is gone."""
+        return has_between(self.added, first, last) or has_between(self.gaps, first, last - 1)
+
+
+def has_between(numbers: Sequence[int], first: int, last: int) -> bool:
+    """Tell whether sorted numbers have one in a range, its ends included."""
+    return bisect_left(numbers, first) < bisect_right(numbers, last)
+
+
 class Diff(NamedTuple):
     """A parsed diff and the bytes that its hunks point into."""
 
@@ -119,18 +141,17 @@ class Diff(NamedTuple):
             raise _miscounted(hunk)
         return lines
 
-    def touches(self, hunk: Hunk, first: int, last: int) -> bool:
-        """Tell whether one of these new lines was not there before, or something that stood between them is gone."""
-        above = hunk.start - 1
+    def edits(self, hunk: Hunk) -> Edits:
+        """Return where a hunk changes the new file."""
+        added, gaps, above = [], [], hunk.start - 1
         for line in self.lines(hunk):
             if line.new is None:
-                if first <= above < last:
-                    return True
+                gaps.append(above)
                 continue
             above = line.new
-            if line.kind == "+" and first <= above <= last:
-                return True
-        return False
+            if line.kind == "+":
+                added.append(above)
+        return Edits(tuple(added), tuple(gaps))
 
 
 def decode_path(raw: bytes) -> str:

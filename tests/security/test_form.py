@@ -328,3 +328,28 @@ def test_a_link_that_is_moved_is_not_reviewed(proposal: Proposal) -> None:
     proposal.hub.git("checkout", "-q", "main")
     done = proposal.review({}, begin="moved")
     assert states(done)["app/check.py"] == "not_reviewed"
+
+
+STEPS = "".join(f"step({number});\n" for number in range(12))
+REST = "".join(f"rest({number});\n" for number in range(8))
+LONG_CODE = "exec(payload); // " + "0a 1b/2c-3d(4e) " * 4000
+DATA = "".join(chr(65 + (number * 7 + number // 26) % 26) for number in range(30_000))
+
+
+def twice(first: str, second: str) -> str:
+    """A file with two places of the same surroundings, the first of them in a comment."""
+    return f"/*\n{STEPS}{first}\n{REST}*/\n{STEPS}{second}\n{REST}"
+
+
+@pytest.mark.parametrize(
+    ("old", "first"),
+    [("old();", "[one long line is left out here]"), (f'const x = "{DATA}";', f'const x = "{DATA[::-1]}";')],
+    ids=["a text that reads like the mark", "data"],
+)
+def test_a_long_line_of_code_is_not_hidden_by_a_twin_of_its_hunk(proposal: Proposal, old: str, first: str) -> None:
+    proposal.base({"a.js": twice(old, old)})
+    done = proposal.review({"a.js": twice(first, LONG_CODE)})
+    assert done.code == 3
+    reasons = [entry["reason"] for entry in done.json()["coverage"]["entries"] if entry["state"] == "not_reviewed"]
+    assert len(reasons) == 1
+    assert reasons[0].startswith("line 36 alone takes about")

@@ -89,6 +89,40 @@ def test_a_file_that_git_sees_renamed_keeps_its_dismissal(kilo: Runner, repo: Re
     assert statuses(review(kilo, claim("test_rows.py", LINE))) == ["dismissed"]
 
 
+SHOWN = "".join(f"    step{number}()\n" for number in range(12))
+BEGUN = "rows = db.execute("
+
+
+def begun(x: str, last: str) -> str:
+    """A statement that goes on below what a model is shown of a change to `x`."""
+    below = "".join(f"    after{number}()\n" for number in range(9))
+    return f"{SHOWN}    x = {x}\n    {BEGUN}\n        a,\n        b,\n        {last},\n    )\n{below}"
+
+
+def dismissed_statement(kilo: Runner, repo: Repo) -> None:
+    repo.commit("begun", a__py="def f():\n" + begun("1", "1"))
+    repo.stage("a.py", "def f():\n" + begun("2", "1"))
+    (found,) = review(kilo, claim("a.py", BEGUN)).json()["findings"]
+    assert kilo("dismiss", found["fingerprint"][:8], "--reason", "a constant").code == 0
+
+
+def test_a_remembered_finding_is_known_by_the_statement_that_is_there_now(kilo: Runner, repo: Repo) -> None:
+    dismissed_statement(kilo, repo)
+    repo.commit("another statement", a__py="def f():\n" + begun("1", "input()"))
+    repo.stage("a.py", "def f():\n" + begun("2", "input()"))
+    done = review(kilo, claim("a.py", BEGUN))
+    assert (statuses(done), done.json()["usage"]["requests"]) == (["active"], 0)
+
+
+def test_a_twin_of_a_hunk_is_known_by_its_own_statement(kilo: Runner, repo: Repo) -> None:
+    dismissed_statement(kilo, repo)
+    repo.commit("a second one", a__py="def f():\n" + begun("1", "1") + begun("1", "input()"))
+    repo.stage("a.py", "def f():\n" + begun("3", "1") + begun("3", "input()"))
+    done = review(kilo, claim("a.py", BEGUN, line=15))
+    assert statuses(done) == ["dismissed", "active"]
+    assert [row["state"] for row in done.json()["coverage"]["entries"]] == ["reviewed", "cached"]
+
+
 # In a proposal, only for places that the base has
 
 

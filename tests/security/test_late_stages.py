@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,17 +13,23 @@ import kilo_review.deadline
 import kilo_review.memory
 import kilo_review.review
 import kilo_review.source.diff
+from kilo_review.aliases import Aliases
 from kilo_review.deadline import PACE, Deadline
 from kilo_review.errors import DeadlineError, PromptTooLongError, SourceError
+from kilo_review.finding import Category, Finding, Severity, Status
 from kilo_review.inert import inert as neutral
 from kilo_review.inquiry import Inquiry
 from kilo_review.judge import unicode
+from kilo_review.judge.baseline import Known
 from kilo_review.ledger.records import Ledger
 from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.packing import Packer
-from kilo_review.plan import chunk, merges, risk, scope
+from kilo_review.plan import chunk, context, merges, risk, scope
 from kilo_review.plan.chunk import TokenMeter, essence, pieces_of
 from kilo_review.plan.context import Context
+from kilo_review.plan.syntax import Syntax
+from kilo_review.sieve import Sieve
+from kilo_review.source.change import Change
 from kilo_review.source.diff import Diff, Hunk, parse_diff_tree
 from kilo_review.source.patch import parse_patch
 from tests.here import run_here
@@ -281,6 +288,32 @@ def test_time_is_kept_to_conclude_with_very_many_hunks(
     done = run_here(capsysbinary, "hook", "pre-commit", "--provider", "scripted")
     assert "not reviewed: the time limit of 20 s is used up" in done.talk
     assert len(asked) == 1
+
+
+# Findings
+
+
+def test_a_hunk_is_read_once_for_all_its_findings_and_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+    pile, code = 300, 50
+    change = Change(
+        Target(TargetKind.PATCH, None, None),
+        new_file(["# kilo-review: ignore[unicode] why"] * pile + ["x = 1"] * code),
+    )
+    job: Any = SimpleNamespace(is_pull_request=True, categories=())
+    syntax = Syntax(Deadline())
+    sieve = Sieve(job, change, Known((), {}, Aliases(change, syntax, is_proposal=True)), syntax)
+    calls = counted(monkeypatch, kilo_review.source.diff, "parse_hunk")
+    for line in range(pile + 1, pile + code + 1):
+        found = Finding("big.py", line, line, Severity.MAJOR, Category.UNICODE, "t", "m", "x = 1")
+        assert sieve.sift(found).status is Status.ACTIVE
+    ((file, hunk),) = ((file, hunk) for file in change.diff.files for hunk in file.hunks)
+    assert len(sieve.unused([(file, hunk)])) == pile
+    assert len(calls) <= 5
+
+
+def test_a_file_is_decoded_once_for_all_its_hunks() -> None:
+    content = "".join(f"x{number} = 1\n" for number in range(100)).encode()
+    assert context.text_of(content) is context.text_of(bytes(bytearray(content)))
 
 
 # After the answers

@@ -186,16 +186,16 @@ GARBAGE = {
     "an answer that breaks off": f"{READY}say(b'x', 100); os._exit(0)",
     "a text that is longer than its frame": f"{READY}say(b'\\0\\0\\0\\x09abc')",
     "half a length": f"{READY}say(b'\\0\\0')",
-    "no UTF-8": f"{READY}tell(b'0 9 1 9 1 1', b'\\xff')",
-    "a number of texts that is odd": f"{READY}tell(b'0 9 1 9 1 1')",
-    "fewer numbers": f"{READY}tell(b'0 9 1 9 1', b'a')",
-    "more numbers": f"{READY}tell(b'0 9 1 9 1 1 1', b'a')",
-    "no numbers": f"{READY}tell(b'0 9 1 x 1 1', b'a')",
-    "numbers below zero": f"{READY}tell(b'0 9 -1 9 1 1', b'a')",
-    "a huge number": f"{READY}tell(b'0 9 1 ' + b'9' * 5000 + b' 1 1', b'a')",
-    "an end before its beginning": f"{READY}tell(b'0 9 5 4 1 1', b'a')",
-    "a beginning below what is above it": f"{READY}tell(b'0 9 3 9 4 1', b'a')",
-    "nothing above": f"{READY}tell(b'0 9 3 9 0 1', b'a')",
+    "no UTF-8": f"{READY}tell(b'0 9 1 9 0 0 1 1', b'\\xff')",
+    "a number of texts that is odd": f"{READY}tell(b'0 9 1 9 0 0 1 1')",
+    "fewer numbers": f"{READY}tell(b'0 9 1 9 0 0 1', b'a')",
+    "more numbers": f"{READY}tell(b'0 9 1 9 0 0 1 1 1', b'a')",
+    "no numbers": f"{READY}tell(b'0 9 1 x 0 0 1 1', b'a')",
+    "numbers below zero": f"{READY}tell(b'0 9 -1 9 0 0 1 1', b'a')",
+    "a huge number": f"{READY}tell(b'0 9 1 ' + b'9' * 5000 + b' 0 0 1 1', b'a')",
+    "an end before its beginning": f"{READY}tell(b'0 9 5 4 0 0 1 1', b'a')",
+    "a beginning below what is above it": f"{READY}tell(b'0 9 3 9 0 0 4 1', b'a')",
+    "nothing above": f"{READY}tell(b'0 9 3 9 0 0 0 1', b'a')",
     "a flood": "while True: os.write(1, b'\\xff' * 65536)",
     "an error": "raise SystemExit(1)",
 }
@@ -212,7 +212,7 @@ def test_what_is_no_answer_is_none(told: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_signature_is_short_text_whatever_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    speak(monkeypatch, READY + "tell(b'0 9 1 9 1 1', b'\\xed\\xb2\\x80' + b'a' * 5000)")
+    speak(monkeypatch, READY + "tell(b'0 9 1 9 0 0 1 1', b'\\xed\\xb2\\x80' + b'a' * 5000)")
     syntax = Syntax(Deadline())
     told = symbol(syntax)
     assert told is not None
