@@ -35,6 +35,8 @@ FOREIGN_VARIABLES = (
     *("CI", "GITHUB_", "GITEA_", "FORGEJO_", "GITLAB_", "BITBUCKET_", "BUILD_", "SYSTEM_", "TF_BUILD", "JENKINS_"),
     *("BUILDKITE", "CHANGE_", "CIRCLE", "DRONE", "GERRIT_", "bbprb", "ghprb", "gitee", "gitlab", "pullRequestId"),
 )
+IS_FURTHER_ROW = pytest.StashKey[bool]()
+"""Whether a test runs the function of an earlier one with other parameters."""
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 GIT_CONFIG = """\
 [user]
@@ -59,20 +61,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Shuffle, and leave out what `--brief` leaves out: further rows of tables, and tests marked as long."""
     if seed := config.getoption("--shuffle"):
         random.Random(seed).shuffle(items)  # each worker must get the same order
-    if not config.getoption("--brief"):
-        return
-    chosen: dict[tuple[Path, str], pytest.Item] = {}
+    first: dict[tuple[Path, str], pytest.Item] = {}
+    brief: dict[tuple[Path, str], pytest.Item] = {}
     for item in items:
+        name = item.path, getattr(item, "originalname", item.name)
+        item.stash[IS_FURTHER_ROW] = first.setdefault(name, item) is not item
         if item.get_closest_marker("long") is None:
-            chosen.setdefault((item.path, getattr(item, "originalname", item.name)), item)
-    kept = list(chosen.values())
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
-    items[:] = kept
+            brief.setdefault(name, item)
+    if config.getoption("--brief"):
+        kept = list(brief.values())
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
 
 
 @pytest.fixture(autouse=True)
-def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def hermetic(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The environment that every test starts from; children inherit it."""
+    if request.node.stash[IS_FURTHER_ROW]:
+        # Measuring takes as long as the program itself, and the first row of a table has run the same lines.
+        monkeypatch.delenv(zygote.COVERAGE, raising=False)
     home = tmp_path_factory.mktemp("home")
     (home / ".gitconfig").write_text(GIT_CONFIG)
     for name in list(os.environ):

@@ -21,7 +21,7 @@ from kilo_review.source.patch import parse_patch
 from kilo_review.source.underway import amends
 from tests.conftest import heed_interrupts
 from tests.fakes import base
-from tests.fakes.base import NOTHING_FOUND, Failure
+from tests.fakes.base import NOTHING_FOUND, Failure, NoAnswer
 from tests.fakes.ollama import Model, Ollama
 from tests.hooked import FUNCTION, PROGRAM, Hooked, by_server, chats, environment_of, states
 
@@ -358,8 +358,7 @@ def test_a_silent_server_costs_the_time_limit_and_no_more(hooked: Hooked, accept
 
 
 def drip(_body: dict[str, Any]) -> str:
-    time.sleep(4)
-    return NOTHING_FOUND
+    raise NoAnswer
 
 
 @pytest.mark.parametrize("how", ["hangs in chat", "a byte a second", "dies in mid-stream"])
@@ -423,7 +422,7 @@ def test_the_riskiest_come_first_and_the_rest_at_push(
 
     def answer(_body: dict[str, Any]) -> str:
         if len(chats(server)) > 2:
-            time.sleep(3)
+            raise NoAnswer
         return NOTHING_FOUND
 
     server.answer = answer
@@ -470,7 +469,7 @@ def test_what_is_finished_when_somebody_interrupts_is_kept(
     def answer(_body: dict[str, Any]) -> str:
         if len(chats(server)) > 1:
             started.set()
-            time.sleep(3)
+            raise NoAnswer
         return NOTHING_FOUND
 
     server.answer = answer

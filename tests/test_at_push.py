@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fakes.base import NOTHING_FOUND
+from tests.fakes.base import NOTHING_FOUND, NoAnswer
 from tests.fakes.ollama import Model, Ollama
 from tests.hooked import Hooked, by_server, chats, claims_tested, environment_of, states
 
@@ -240,7 +239,7 @@ def test_what_the_deadline_left_at_push_is_on_record(pushing: Hooked, server: Ol
 
     def answer(_body: dict[str, Any]) -> str:
         if len(chats(server)) > 1:
-            time.sleep(3)
+            raise NoAnswer
         return NOTHING_FOUND
 
     server.answer = answer

@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import threading
-import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from kilo_review.models.choose import Offer, choose
 from kilo_review.models.faults import Asked
 from kilo_review.models.locality import addresses_of
 from tests.fakes import ollama as wire
-from tests.fakes.base import AFFIRMED, Call, Failure, Response, as_json, as_ndjson, asks_again
+from tests.fakes.base import AFFIRMED, Call, Failure, NoAnswer, Response, as_json, as_ndjson, asks_again
 from tests.fakes.litellm import INFO, Behind, LiteLLM
 from tests.fakes.ollama import CLOUD, Model, Ollama
 from tests.fakes.openai import VLLM, LlamaServer
@@ -256,7 +255,7 @@ def hanging() -> Callable[[dict[str, Any]], str]:
         if "FILE a.py" in shown:
             return FOUND
         if "FILE b.py" in shown:
-            time.sleep(20)
+            raise NoAnswer
         return saying()
 
     return answer
@@ -308,7 +307,7 @@ def test_ctrl_c_in_a_further_vote_keeps_what_the_first_one_saw(kilo: Runner, div
         asked.append(body)
         if len(asked) > 1:
             second.set()
-            time.sleep(5)
+            raise NoAnswer
         return FOUND
 
     with Ollama(answer=answer) as server:

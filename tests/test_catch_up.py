@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import heed_interrupts
-from tests.fakes.base import NOTHING_FOUND
+from tests.fakes.base import NOTHING_FOUND, NoAnswer
 from tests.fakes.ollama import Model, Ollama
 from tests.hooked import Hooked, by_server, chats
 
@@ -146,7 +146,7 @@ def test_it_can_be_stopped_and_resumed(kilo: Runner, ahead: Hooked, server: Olla
     def answer(_body: dict[str, Any]) -> str:
         if len(chats(server)) == 2:
             second.set()
-            time.sleep(2)
+            raise NoAnswer
         return NOTHING_FOUND
 
     server.answer = answer

@@ -27,7 +27,7 @@ from tests.hooked import PROGRAM, by_server
 if TYPE_CHECKING:
     from tests.conftest import Repo
 
-ROUNDS = int(os.environ.get("KILO_TEST_ROUNDS", "50"))
+ROUNDS = int(os.environ.get("KILO_TEST_ROUNDS", "25"))
 SEED = int(os.environ.get("KILO_TEST_SEED", "0")) or random.randrange(1, 10**6)
 HOOKS = 5
 COMMITS = 3

@@ -7,14 +7,13 @@ import shlex
 import socket
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kilo_review.setup import framework
 from tests.conftest import manager
-from tests.fakes.base import NOTHING_FOUND
+from tests.fakes.base import NOTHING_FOUND, NoAnswer
 from tests.fakes.ollama import Model, Ollama
 from tests.hooked import PROGRAM, Hooked, by_server, chats, environment_of
 
@@ -192,7 +191,7 @@ def test_what_the_time_did_not_allow_is_asked_at_push(
 
     def answer(_body: dict[str, Any]) -> str:
         if len(chats(server)) > 1:
-            time.sleep(LIMIT + 0.5)
+            raise NoAnswer
         return NOTHING_FOUND
 
     server.answer = answer

@@ -118,8 +118,9 @@ def pushed(repo: Repository, updates: Sequence[Update]) -> Pushed:
     """
     found, heads = Pushed([], []), list[str]()
     ways = {update[:3]: update for update in reversed(updates)}  # the first name of each
+    commits = repo.commits_of(update.local_oid for update in updates if update.local_oid.strip("0"))
     for update in updates:
-        head = _head(repo, update)
+        head = commits.get(update.local_oid) or _head(repo, update)
         if isinstance(head, Other):
             found.others.append(head)
         elif head and ways.pop(update[:3], None) and (new := _series(repo, update, head, heads)):

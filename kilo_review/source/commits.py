@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from kilo_review.errors import SourceError
 from kilo_review.source.diff import decode_path
 from kilo_review.source.layout import Located
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _HEX = r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
 
@@ -17,6 +21,16 @@ class Commits(Located):
     def commit(self, revision: str) -> str | None:
         """The id of the commit that a user's word names, or None. The word never becomes an option."""
         return self._named(revision, "^{commit}")
+
+    def commits_of(self, oids: Iterable[str]) -> dict[str, str]:
+        """Return the commits that ids name, behind all tags of them; asked all at once. Others are left out."""
+        wanted = list(dict.fromkeys(oid for oid in oids if re.fullmatch(_HEX, oid)))
+        if not wanted:
+            return {}
+        stdin = "".join(f"{oid}^{{commit}}\n" for oid in wanted).encode("ascii")
+        output = self.run("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=stdin).decode("ascii")
+        told = zip(wanted, output.split("\n"), strict=False)  # the last row is empty
+        return {oid: row.removesuffix(" commit") for oid, row in told if row.endswith(" commit")}
 
     def object(self, revision: str) -> str | None:
         """The id of what a user's word names, be it a commit or not, or None."""

@@ -38,6 +38,10 @@ PATIENCE_SECONDS = 30
 """For a client to leave; and how long a server that hangs does so at most."""
 
 
+class NoAnswer(Exception):  # noqa: N818  it is no error
+    """Raised by what a model says: it does not answer for as long as the client waits."""
+
+
 @dataclass(frozen=True)
 class Call:
     """One recorded request. Header names are in lower case."""
@@ -288,7 +292,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.fake.calls.append(call)
         self._sent = 0
         try:
-            self._send(self.server.fake.planned(call))
+            try:
+                self._send(self.server.fake.planned(call))
+            except NoAnswer:
+                self._end("hang")
         except ConnectionError:
             self._note_that_the_client_left()
 
