@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 AS_TEXT = ("--format", "text")
 DOWN = "litellm.InternalServerError: InternalServerError: Hosted_vllmException - Cannot connect to host REDACTED:8001"
+LEFT = "litellm.InternalServerError: InternalServerError: Hosted_vllmException - Server disconnected"
 DIED = "litellm.APIConnectionError: APIConnectionError: Hosted_vllmException - Response payload is not completed"
 COOLING = "No deployments available for selected model, Try again in 5 seconds. Passed model=reviewer."
 
@@ -163,11 +164,12 @@ def test_models_tells_what_it_is_and_what_runs_elsewhere(proxy: LiteLLM, kilo: R
     assert "api.example" in next(line for line in done.text.splitlines() if "far" in line)
 
 
+@pytest.mark.parametrize("said", [DOWN, LEFT], ids=["no connection", "an old connection"])
 @pytest.mark.long
 def test_a_server_behind_it_that_is_down_is_asked_for_again_and_told(
-    proxy: LiteLLM, review: Callable[..., Result]
+    proxy: LiteLLM, review: Callable[..., Result], said: str
 ) -> None:
-    down = refused("internal_server_error", 500, DOWN)
+    down = refused("internal_server_error", 500, said)
     proxy.instead[CHAT] = [down, None]
     assert review(proxy).code == 0
     proxy.instead[CHAT] = [down]

@@ -282,6 +282,7 @@ def _unauthorized(asked: Asked, text: str, said: str) -> ModelError:  # noqa: AR
     )
 
 
+_NO_CONNECTION = "cannot connect to host|connection error|server disconnected|connection reset"
 _TABLE: tuple[tuple[re.Pattern[str], Callable[[Asked, str, str], ModelError]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), build)
     for pattern, build in (
@@ -290,7 +291,7 @@ _TABLE: tuple[tuple[re.Pattern[str], Callable[[Asked, str, str], ModelError]], .
             _memory,
         ),
         (r"all_deployments_in_cooldown|no deployments available", _cooling_down),
-        (r"litellm\.(?:APIConnectionError|[^\"]{0,200}(?:cannot connect to host|connection error))", _behind_the_proxy),
+        (rf"litellm\.(?:APIConnectionError|[^\"]{{0,200}}(?:{_NO_CONNECTION}))", _behind_the_proxy),
         (r"signin_url|ollama cloud is disabled", _cloud),
         (r"no models? (?:is |are |currently )*loaded|multiple models are loaded", _none_loaded),
         (r"model (?:\S{1,200} )?is not loaded", _not_loaded),
