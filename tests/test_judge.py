@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from kilo_review.errors import BadReplyError
 from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.judge import anchor as anchoring
 from kilo_review.judge.anchor import UNANCHORED, Anchored, anchor, merged
 from kilo_review.judge.contradict import ALREADY_SO, REPLACED
 from kilo_review.judge.parse import SEVERITIES, Claim, parse, salvage
@@ -334,6 +335,7 @@ def test_the_quote_finds_the_line(code: str, line: int | None, expected: int) ->
 TWICE = ["+x = 1", "+y = 2", " a = 1", "+x = 1", "+y = 2"]
 NEAR = ["+x = 1", " a = 1", " b = 1", "+x = 1"]
 INDENTED = ["+x = 1", "+    x = 1", "+\tx = 1  "]
+DECOYS = ["+// never return eval(q);", "+", "+return eval(q); // rows of the caller"]
 AGAIN = ["-x = 1", "+    x = 1", " a = 1", "+        x = 1"]
 
 
@@ -354,6 +356,10 @@ AGAIN = ["-x = 1", "+    x = 1", " a = 1", "+        x = 1"]
         ([" a = 1", " b = 1", "-gone = 1"], "gone = 1", None, (2, 2)),  # nothing follows: the line above the gap
         (["+halt()"], "if x: halt()", None, (1, 1)),
         (["+\x0cx = 1"], "\\x0cx = 1", None, (1, 1)),  # as the model was shown it
+        (["+x = 1 //\x0c\0"], "x = 1 //", None, (1, 1)),
+        (DECOYS, "return eval(q);", 3, (3, 3)),  # a part of two lines: the number decides
+        (["+// return", "+return eval(q); // all"], "return eval(q); // all rows", 2, (2, 2)),  # not the shorter one
+        (["+x = 1", f"+call({'a, ' * 800})"], f"call({'a, ' * 800})", 2, (2, 2)),
     ],
 )
 def test_the_place_of_a_quote(rows: list[str], code: str, line: int | None, expected: tuple[int, int]) -> None:
@@ -371,6 +377,21 @@ def test_the_place_of_a_quote(rows: list[str], code: str, line: int | None, expe
 )
 def test_a_quote_without_one_certain_place_is_unanchored(rows: list[str], code: str) -> None:
     assert place(code, among=request({"src/a.py": rows}))[4] is Status.UNANCHORED
+
+
+def test_where_a_quote_of_many_lines_stands_is_found_out_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[None] = []
+    original = anchoring._runs
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(None)
+        return original(*arguments)
+
+    monkeypatch.setattr(anchoring, "_runs", counted)
+    rows = [f"+line_{number} = {number}" for number in range(100)]
+    code = "\n".join(f"other_{number} = {number}" for number in range(20))
+    assert place(code, among=request({"src/a.py": rows}))[4] is Status.UNANCHORED
+    assert len(calls) <= 4
 
 
 def test_a_part_of_a_line_that_was_removed_in_another_hunk_is_unanchored() -> None:

@@ -32,8 +32,8 @@ _BARE = r"([^\s'\"`;|&<>(){}\[\],]{4,}+)(?![(\[{])"
 """A literal without quotes, in a command or a setting."""
 _GAP = r"(?:\s{0,3}=\s{0,3}|\s{1,9}|['\"],\s{0,9}['\"])"
 """Between an option and its value, also in a list of arguments."""
-_TYPE = r":\s{0,9}[A-Za-z_][\w.\[\]|]{0,40}\s{0,9}(?==)"
-_SIGN = rf"(?:{_QUOTE})?\]?\s{{0,9}}(?:{_TYPE})?(?:=>|:=|={{1,3}}|:|\|\||\?\?)\s{{0,9}}"
+_TYPE = r":\s{0,9}(?:&(?:'\w{1,20}\s)?)?[A-Za-z_][\w.\[\]|]{0,40}\s{0,9}(?==)"
+_SIGN = rf"(?:{_QUOTE})?\]?\s{{0,9}}(?:{_TYPE})?(?:=>|:=|\|\|=|\?\?=|={{1,3}}|:|\|\||\?\?|\.equals\()\s{{0,9}}\(?"
 """Between a name and its literal, in most languages; also with a type."""
 
 
@@ -295,6 +295,19 @@ _AFTER_NAMES = (
     _place(
         rf"(?:{_STRONG}){_SIGN}[bruf@$]{{0,2}}\#{{0,3}}{_QUOTE}{{1,3}}{_VALUE}(?=\\{{0,2}}['\"`])", is_literal, _NAMES
     ),
+    _place(
+        rf"(?:{_STRONG})(?:\s{{0,9}}:[^=\n]{{0,40}})?\s{{0,9}}=\s{{0,9}}[^\n]{{1,120}}?(?:\bor\s|\|\||\?\?|\s:)\s{{0,9}}"
+        rf"{_QUOTE}{_VALUE}(?=['\"`])",
+        is_literal,
+        _NAMES,
+    ),
+    _place(
+        rf"(?:{_STRONG})\s{{0,9}}=\s{{0,9}}(?:new\s{{1,9}})?[A-Za-z]\w{{0,20}}\(\s{{0,9}}{_QUOTE}{_VALUE}(?=['\"`]\))",
+        is_literal,
+        _NAMES,
+    ),
+    _place(rf"(?:{_STRONG})\s{{0,9}},\s{{0,9}}{_QUOTE}{_VALUE}(?=['\"`]\)\s{{0,9}}(?:[!=]=|\)))", is_literal, _NAMES),
+    _place(rf"(?:{_STRONG})['\"]\s{{0,9}}>\s{{0,9}}(?:<value>)?([^<>\s'\"]{{4,}}+)(?=\s{{0,9}}</)", is_literal, _NAMES),
     _place(rf"(?:token|passphrase|credentials?){_SIGN}{_QUOTE}(?=\S{{16}}){_VALUE}(?=['\"`])", _has_digit, _NAMES),
     _place(
         rf"{_ANY}{_QUOTE}\s{{0,9}},\s{{0,9}}[bruf@$]{{0,2}}\#{{0,3}}{_QUOTE}{_VALUE}(?=\\{{0,2}}['\"`])",
@@ -308,6 +321,18 @@ _AFTER_NAMES = (
     ),
 )
 _CODE = (
+    _place(
+        rf"(?<!\w){_QUOTE}{_VALUE}['\"`]\s{{0,9}}(?:\.equals(?:IgnoreCase)?\(|={{2,3}})\s{{0,9}}[\w.]{{0,40}}(?:{_STRONG})\b",
+        is_literal,
+        "pass|pwd|secret|key",
+    ),
+    _place(rf"^[^\s#;]{{0,200}}:_(?:password|authToken|auth)={_BARE}", _is_put, ":_"),
+    _place(rf"\bmysqladmin\b[^\n]{{0,200}}?\spassword\s{{1,9}}['\"]?(?!-){_BARE}", _is_put, "mysqladmin"),
+    _place(
+        rf"\bconfigure\s{{1,9}}set\s{{1,9}}[\w.]{{0,60}}(?:secret_access_key|session_token)\s{{1,9}}['\"]?{_BARE}",
+        _is_put,
+        "configure",
+    ),
     _place(
         rf"(?:\bauth|\bbasic|basic_?auth\w{{0,20}}|digest_?auth|ntlm_?auth|passwordauthentication|passwordcredentials?)"
         rf"(?:['\"]?\s{{0,9}}[:=]\s{{0,9}}[\[(]|\s{{0,3}}\()\s{{0,9}}(?:{_QUOTE}[^\s'\"`]{{0,80}}['\"`]|[\w.$>()-]{{1,80}})\s{{0,9}},"

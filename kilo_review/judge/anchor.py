@@ -7,10 +7,11 @@ were asked about is marked `unanchored`, shown, and never blocks.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.display import escaped_path, printable
+from kilo_review.display import escaped_path, printable, shortened
 from kilo_review.finding import Finding, Status, say_the_same
 from kilo_review.inert import inert
 from kilo_review.judge.contradict import contradiction, doubt
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 SHORTEST_SUBSTRING = 6
 """Characters without white space; `x` or `);` occurs everywhere."""
 FAR = 10**9
+LONGEST_EVIDENCE = 2000
+"""Characters of a quotation that is not found."""
 LONGEST_QUOTE = 20
 """Lines of a quote of which parts are looked for."""
 UNANCHORED = "the quoted code is not in the reviewed hunks"
@@ -121,7 +124,7 @@ def _unanchored(claim: Claim, candidates: Sequence[Piece]) -> Anchored:
         category=claim.category,
         title=printable(claim.title),
         message=printable(claim.problem),
-        evidence=printable(claim.code),
+        evidence=shortened(printable(claim.code), LONGEST_EVIDENCE),
         rule=claim.rule,
         status=Status.REFUTED if is_mark else Status.UNANCHORED,
         reason=NOT_CODE if is_mark else UNANCHORED,
@@ -152,26 +155,49 @@ def _whole(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
 
 
 def _part(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
-    """Return where the longest part of the quote stands, or the only line that contains its first one or is in it."""
+    """Return where the longest part of the quote stands, or the line that contains its first one or is a part of it.
+
+    Other lines may hold the same words, such as a comment: then the model's number decides, if it has given one.
+    """
     quotes = _quote_lines(claim.code)
     if not quotes:
         return None
     if place := _longest_run(claim, pieces, quotes[:LONGEST_QUOTE]):
         return place
-    parts = [place for piece in pieces for place in _substrings(piece, quotes[0])]
+    parts = [place for piece in pieces for place in _containing(piece, quotes[0])]
+    parts = parts or _longest_contained(pieces, quotes[0])
     places = _standing(parts, parts)
-    return places[0] if len(places) == 1 else None
+    if len(places) > 1 and claim.line is None:
+        return None
+    return _nearest(places, claim.line, _sign(quotes)) if places else None
 
 
 def _longest_run(claim: Claim, pieces: Sequence[Piece], quotes: Sequence[str]) -> _Place | None:
     """Return where the most lines of a quote follow each other; of its later lines, one alone must be unmistakable."""
-    for size in range(len(quotes), 0, -1):
+    longest = _run_lengths(pieces, quotes)
+    for size in range(max(longest), 0, -1):
         for begin in range(len(quotes) - size + 1):
+            if longest[begin] < size:
+                continue
             run = quotes[begin : begin + size]
             place = _nearest_run(claim, pieces, run) if size > 1 or not begin else _only_run(pieces, run)
             if place is not None:
                 return place
     return None
+
+
+def _run_lengths(pieces: Sequence[Piece], quotes: Sequence[str]) -> list[int]:
+    """Return for each line of a quote how many lines from there on follow each other somewhere in the code, at most."""
+    longest = [0] * len(quotes)
+    wanted = [{_fold(quote), _fold(re.sub(_GUTTER, "", quote))} for quote in quotes]
+    for piece in pieces:
+        below = [0] * (len(quotes) + 1)
+        for line in reversed(piece.lines):
+            folds = _folds(printable(line.text)) or {""}
+            own = [1 + below[at + 1] if not each.isdisjoint(folds) else 0 for at, each in enumerate(wanted)]
+            longest = list(map(max, longest, own))
+            below = [*own, 0]
+    return longest
 
 
 def _only_run(pieces: Sequence[Piece], wanted: Sequence[str]) -> _Place | None:
@@ -251,11 +277,13 @@ def _folded(line: str, quote: str) -> bool:
     return not _folds(line).isdisjoint(quotes) if line.strip() else "" in quotes
 
 
-def _folds(line: str) -> set[str]:
+@lru_cache(maxsize=8192)
+def _folds(line: str) -> frozenset[str]:
     """A line without white space, as it is and as the model was shown it; none of a blank line."""
-    return {_fold(line), _fold(inert(line.rstrip()))} - {""}
+    return frozenset({_fold(line), _fold(inert(line.rstrip()))} - {""})
 
 
+@lru_cache(maxsize=8192)
 def _fold(text: str) -> str:
     """Return a text without white space, and with every quote as if it were not escaped: models escape too many."""
     return "".join(printable(text).split()).replace("\\'", "'")
@@ -271,15 +299,26 @@ def _runs(piece: Piece, quotes: Sequence[str], match: Callable[[str, str], bool]
     ]
 
 
-def _substrings(piece: Piece, quote: str) -> list[_Place]:
+def _containing(piece: Piece, quote: str) -> list[_Place]:
+    """Return the lines that a quote is a part of."""
     wanted = _fold(re.sub(_GUTTER, "", quote))
     if len(wanted) < SHORTEST_SUBSTRING:
         return []
-    return [
-        _Place(piece, index, index)
-        for index, line in enumerate(piece.lines)
-        if any(wanted in text or (len(text) >= SHORTEST_SUBSTRING and text in wanted) for text in _folds(line.text))
-    ]
+    folded = ((index, _folds(printable(line.text))) for index, line in enumerate(piece.lines))
+    return [_Place(piece, index, index) for index, texts in folded if any(wanted in text for text in texts)]
+
+
+def _longest_contained(pieces: Sequence[Piece], quote: str) -> list[_Place]:
+    """Return the longest lines that are a part of a quote: a short one may be in it by chance."""
+    wanted = _fold(re.sub(_GUTTER, "", quote))
+    found: list[tuple[int, _Place]] = []
+    for piece in pieces:
+        for index, line in enumerate(piece.lines):
+            sizes = [len(text) for text in _folds(printable(line.text)) if text in wanted]
+            if sizes and max(sizes) >= SHORTEST_SUBSTRING:
+                found.append((max(sizes), _Place(piece, index, index)))
+    longest = max((size for size, _ in found), default=0)
+    return [place for size, place in found if size == longest]
 
 
 def _sign(quotes: Sequence[str]) -> str:

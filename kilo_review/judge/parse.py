@@ -21,6 +21,8 @@ MOST_FINDINGS = 50
 LONGEST_TITLE = 120
 LONGEST_MESSAGE = 1000
 LONGEST_QUOTE = 2000
+LONGEST_CODE = 1 << 16
+"""Characters of quoted code; longer lines fit no request."""
 MOST_DIGITS = 9
 MOST_BRACES = 200
 LONGEST_PROSE = 1 << 16
@@ -254,7 +256,7 @@ def _claim(item: object) -> Claim:
     if not isinstance(item, dict):
         raise BadReplyError("a finding of the model is not an object")
     return Claim(
-        code=_text(item, "code", LONGEST_QUOTE),
+        code=_quoted(item),
         file=_text(item, "file", LONGEST_QUOTE),
         line=_line(item.get("line")),
         problem=_text(item, "problem", LONGEST_MESSAGE),
@@ -267,10 +269,19 @@ def _claim(item: object) -> Claim:
 
 
 def _text(item: dict[str, Any], name: str, longest: int) -> str:
+    return shortened(_whole(item, name), longest)
+
+
+def _whole(item: dict[str, Any], name: str) -> str:
     value = item.get(name)
     if not isinstance(value, str):
         raise BadReplyError(f"a finding of the model has no text {name!r}")
-    return shortened(value, longest)
+    return value
+
+
+def _quoted(item: dict[str, Any]) -> str:
+    """Return the quotation, to the letter: with a mark of an omission it would not be found in the code."""
+    return _whole(item, "code")[:LONGEST_CODE]
 
 
 def _optional(item: dict[str, Any], names: tuple[str, ...], longest: int) -> str:

@@ -1,7 +1,8 @@
 """Which changed lines of a file may alter what one of its functions does, although they are not in the function.
 
 Whatever is not known to be harmless may: what stands outside of functions can wrap, hide or replace others. Harmless is
-what is wholly within another function, and what only defines names that the function does not mention.
+what is wholly within another function and sets no name that the function takes from elsewhere, and an import on one
+line that says which names it brings, if the function mentions none of them.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ SCRIPT_LINES = 2
 _WORD = r"[^\W\d]\w*"
 _NAMES = rf"{_WORD}(?: as {_WORD})?(?:\s*,\s*{_WORD}(?: as {_WORD})?)*"
 _PATH = r"[\w.]+"
-_TEXT = r"(?:\"[^\"\\$#{}]*\"|'[^'\\$#{}]*')"
+_TEXT = r"(?:\"[^\"]*\"|'[^']*')"
 _FROM = rf"(?:\s+from\s+{_TEXT}\s*;?)"
-_VALUE = rf"(?:-?\d[\w.]*|{_TEXT}|True|False|None|true|false|null|nil)"
 _HARMLESS = {
     "python": rf"(?:from\s+{_PATH}\s+)?import\s+(?:{_NAMES}|{_PATH})",
     "javascript": rf"import\s+(?:{_WORD}|{{\s*{_NAMES}\s*,?\s*}}){_FROM}",
@@ -36,31 +36,16 @@ _HARMLESS = {
 }
 """Imports that say which names they bring, on one line: those of other languages bring whatever is there."""
 _LIKE = {"typescript": "javascript", "tsx": "javascript"}
-_CONSTANT = rf"(?:(?:const|let|var|val|export|pub|static|final|private|public)\s+)*{_WORD}\s*=\s*{_VALUE}\s*;?"
-"""A name for a number or a plain text; a shell's names mean something to other programs."""
-_KEYWORDS = frozenset(
-    {
-        "import",
-        "from",
-        "as",
-        "use",
-        "const",
-        "let",
-        "var",
-        "val",
-        "export",
-        "pub",
-        "static",
-        "final",
-        "private",
-        "public",
-    }
-)
+_KEYWORDS = frozenset({"import", "from", "as", "use", "static"})
 _HAS_DIRECTIVES = frozenset({"c", "cpp", "csharp", "swift"})
 _DIRECTIVE = r"#|%:|\?\?="
 """In these languages it may begin a line that switches code off wherever it stands, another function included."""
-_OF_THE_FILE = r"\b(?:global|nonlocal|globals)\b"
-"""Words by which a function sets names outside of it."""
+_OF_THE_FILE = (
+    r"\b(?:global|nonlocal|globals|globalThis|window|GLOBALS|_G|_ENV|sys\.modules|exec|eval|setattr|__dict__)\b"
+    "|[\r\x0b\x0c\x85\u2028\u2029]."
+)
+"""Words by which a function sets names outside of it, and characters that end a line for some languages."""
+_ASSIGNED = rf"({_WORD})['\"]?\]?\s*(?:[-+*/%|&^?:]{{1,3}}|<<|>>)?=(?![=>~])"
 _MODIFIERS = r"\s*(?:(?:export|default|declare|abstract|async|pub(?:\([^)]*\))?|static|public|private|local|final)\s+)*"
 """What stands before a function and belongs to it."""
 
@@ -94,6 +79,7 @@ class Surroundings:
         self._lines = [line for line in every if line.text.strip()]
         self._numbers = [line.number for line in self._lines]
         self._words = frozenset(word for line in self._lines for word in re.findall(_WORD, line.text))
+        self._known_words: dict[tuple[int, int], set[str]] = {}
         self._owners: list[Scope | None] = [None] * len(self._lines)
         named: set[str] = set()
         for index, scope in enumerate(outline):
@@ -107,6 +93,12 @@ class Surroundings:
         """Names of functions and classes whose headings are changed."""
         owned = zip(self._lines, self._owners, strict=True)
         self._outside = [line for line, owner in owned if owner is None or self._leaves(line)]
+        """Those that may alter any function of the file."""
+        self._is_open = any(not self._brings(line.text) for line in self._outside)
+        self._brought = frozenset(word for line in self._outside for word in re.findall(_WORD, line.text))
+        """Where that is not so: the words of imports outside of all functions."""
+        self._set = frozenset(name for line in self._lines for name in re.findall(_ASSIGNED, line.text))
+        """Names that are assigned to, wherever that is."""
 
     def reach(self, scopes: Sequence[Scope]) -> bool:
         """Tell whether a changed line may alter what a function does.
@@ -115,14 +107,33 @@ class Surroundings:
             scopes: the functions and classes around a place, outermost first.
         """
         outer, inner = scopes[0], scopes[-1]
-        if has_between(self._all_numbers, inner.first, inner.last) or _name(inner) & self._words:
+        if self._is_open or has_between(self._all_numbers, inner.first, inner.last) or _name(inner) & self._words:
             return True
         if any(has_between(self._numbers, scope.above, scope.first) for scope in scopes):
             return True
         if any(owner in scopes for owner in self._owners if owner):
             return True
-        mentioned = frozenset(re.findall(_WORD, "\n".join(self._rows[outer.above - 1 : outer.last])))
-        return bool(mentioned & self._named) or any(self._alters(line, outer, mentioned) for line in self._outside)
+        if any(outer.first <= line.number <= outer.last for line in self._outside):
+            return True
+        mentioned = self._mentioned_by(scopes) - _KEYWORDS
+        if mentioned & self._named or mentioned & self._brought:
+            return True
+        inside = "\n".join(self._rows[inner.first - 1 : inner.last])
+        own_names = {*re.findall(_ASSIGNED, inside), *re.findall(_WORD, inner.signature)}
+        return bool((mentioned - own_names) & self._set)
+
+    def _mentioned_by(self, scopes: Sequence[Scope]) -> set[str]:
+        """Return the words of the outermost function, and of the headings of the classes around it."""
+        function = next((scope for scope in scopes if scope.is_function), scopes[-1])
+        headings = (self._words_of(scope.above, scope.first) for scope in scopes if scope.first < function.first)
+        return self._words_of(function.above, function.last).union(*headings)
+
+    def _words_of(self, first: int, last: int) -> set[str]:
+        """Return the words of some lines; found out once."""
+        if (first, last) not in self._known_words:
+            text = "\n".join(self._rows[first - 1 : last])
+            self._known_words[first, last] = set(re.findall(_WORD, text))
+        return self._known_words[first, last]
 
     def _claim(self, function: Scope) -> None:
         """Note the function as the owner of the changed lines that are in it, or that belong to it above it."""
@@ -142,18 +153,11 @@ class Surroundings:
         is_directive = self._language in _HAS_DIRECTIVES and re.search(_DIRECTIVE, line.text)
         return bool(is_directive or re.search(_OF_THE_FILE, line.text))
 
-    def _alters(self, line: ChangedLine, outer: Scope, mentioned: frozenset[str]) -> bool:
-        """Tell whether a line outside of all functions may alter what stands in a scope that mentions these words."""
-        if outer.first <= line.number <= outer.last or not self._defines(line.text.strip()):
-            return True
-        return not (mentioned - _KEYWORDS).isdisjoint(re.findall(_WORD, line.text))
-
-    def _defines(self, text: str) -> bool:
-        """Tell whether a line does nothing but to define names that it says."""
+    def _brings(self, text: str) -> bool:
+        """Tell whether a line does nothing but to import names that it says."""
         language = _LIKE.get(self._language or "", self._language or "")
-        brought = _HARMLESS.get(language)
-        is_constant = language != "bash" and re.fullmatch(_CONSTANT, text) is not None
-        return is_constant or (brought is not None and re.fullmatch(brought, text) is not None)
+        pattern = _HARMLESS.get(language)
+        return pattern is not None and re.fullmatch(pattern, text.strip()) is not None
 
 
 def _name(scope: Scope) -> frozenset[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.deadline import Deadline
-from kilo_review.display import escaped_path
+from kilo_review.display import escaped_path, printable
 from kilo_review.errors import PromptTooLongError
 from kilo_review.inert import inert
 from kilo_review.plan.context import Context, trimmed
@@ -302,7 +302,7 @@ def head(change: FileChange, hunk: Hunk, context: Context) -> list[str]:
 def row(line: Line) -> str:
     """`  12 + text`: every line of the change stands behind a gutter, so none can pose as a heading."""
     number = "" if line.new is None else str(line.new)
-    return f"{number:>4} {line.kind} {_shown(line, line.text.rstrip())}".rstrip()
+    return f"{number:>4} {line.kind} {_shown(line, printable(line.text).rstrip())}".rstrip()
 
 
 def _shown(line: Line, text: str) -> str:

@@ -29,6 +29,8 @@ ENCODINGS = (
 """By their byte order marks; that of UTF-32 begins with that of UTF-16."""
 ASCII_RUN = rb"[\t\n\r -~]{8}"
 """Bytes that an interpreter could read as a program, in a file that is shown as text of wider characters."""
+LATIN = r"[\t\n\r -\u024f\u2010-\u201f\ufeff]*\Z"
+"""Text in UTF-16 that no program reads as code of single bytes: every other byte is NUL, or nearly."""
 CONTROLS = r"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]"
 NUL_SHARE = 0.02
 """More NULs than this are no accident."""
@@ -75,7 +77,9 @@ def _sides(repo: Repository, file: FileChange) -> Sides | None:
     if not all(not oid or _may_be_text(repo.blob_start(oid)) for oid in oids):
         return None
     contents = [repo.blob(oid) if oid else None for oid in oids]
-    views = [None if content is None else _view(content) for content in contents]
+    marks = {_mark(content) for content in contents if content is not None}
+    is_known = None not in contents and len(marks) == 1
+    views = [None if content is None else _view(content, is_known=is_known) for content in contents]
     is_binary = any((content is None) != (view is None) for content, view in zip(contents, views, strict=True))
     if is_binary or views == contents or views[0] == views[1]:
         return None
@@ -91,12 +95,18 @@ def _may_be_text(start: bytes) -> bool:
     return bool(_mark(start)) or start.count(0) <= NUL_SHARE * len(start)
 
 
-def _view(content: bytes) -> bytes | None:
-    """Return a file as it is shown; None if it is not text."""
+def _view(content: bytes, *, is_known: bool) -> bytes | None:
+    """Return a file as it is shown; None if it is not text.
+
+    Args:
+        content: of one side.
+        is_known: whether the other side is in the same encoding; else only Latin letters are believed to be in UTF-16.
+    """
     if len(content) > LARGEST_BYTES:
         return None
     if _mark(content):
-        return _decoded(content)
+        shown = _decoded(content)
+        return shown if is_known or shown is None or re.match(LATIN, shown.decode()) else None
     if SHOWN_NUL in content or content.count(0) > NUL_SHARE * len(content):
         return None
     if b"\0" not in content:

@@ -353,3 +353,43 @@ def test_a_long_line_of_code_is_not_hidden_by_a_twin_of_its_hunk(proposal: Propo
     reasons = [entry["reason"] for entry in done.json()["coverage"]["entries"] if entry["state"] == "not_reviewed"]
     assert len(reasons) == 1
     assert reasons[0].startswith("line 36 alone takes about")
+
+
+SHELL_IN_UTF16 = (
+    b"\xff\xfe" + b"#\x80\n" + b"".join(b"A+=%c;#\x80\n" % letter for letter in b"touch") + b"$A x\n#\0\x80\n"
+)
+"""A script that bash runs, and that is text in UTF-16 as well."""
+
+
+@pytest.mark.parametrize("base", [{"build.sh": "make\n"}, {}], ids=["was text", "new"])
+def test_a_script_is_not_shown_as_letters_that_no_program_reads(
+    proposal: Proposal, base: dict[str, str | bytes]
+) -> None:
+    proposal.base(base)
+    padded = SHELL_IN_UTF16 + b"\n" * (len(SHELL_IN_UTF16) % 2)
+    assert states(proposal.review({"build.sh": padded}))["build.sh"] == "not_reviewed"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("docs/sample.txt", "setup.py"),
+        ("tests/data/w.yml", ".github/workflows/w.yml"),
+        ("plugins/login.py", "vendor/login.py"),
+    ],
+    ids=["another kind", "a workflow", "out of the review"],
+)
+def test_a_file_that_means_something_else_under_its_new_name_is_not_called_clean(
+    proposal: Proposal, old: str, new: str
+) -> None:
+    content = "".join(f"step({number})\n" for number in range(20))
+    proposal.base({old: content})
+    done = proposal.review({new: content}, gone=(old,))
+    assert (done.code, states(done)[new]) == (3, "not_reviewed")
+
+
+def test_a_file_that_leaves_what_is_reviewed_is_not_called_clean(proposal: Proposal) -> None:
+    content = "".join(f"step({number})\n" for number in range(20))
+    proposal.base({"plugins/login.py": content, ".kilo-review.toml": 'exclude = ["docs/"]\n'})
+    done = proposal.review({"docs/login.py": content.replace("step(3)", "step(4)")}, gone=("plugins/login.py",))
+    assert (done.code, states(done)["docs/login.py"]) == (3, "not_reviewed")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LINE = "rows = db.execute(query).fetchall()"
 TEST = f"def test_rows():\n    query = 'SELECT 1'\n    {LINE}\n    assert rows\n"
-BESIDE = f"def test_rows():\n    query = 'SELECT 1'\n    {LINE}\n\n\nx = 1\n"
+BESIDE = f"def test_rows():\n    query = 'SELECT 1'\n    {LINE}\n\ndef other():\n    x = 1\n"
 """The line stands near the end of a function, so that a change beside the function shows it."""
 WEB = f"def rows(request):\n    query = 'SELECT ' + request.args['name']\n    {LINE}\n    return rows\n"
 
@@ -171,7 +171,7 @@ IN_CLASS = f"class Rows:\n    permission = ADMIN\n\n    def get(self, query):\n 
         (NESTED, NESTED.replace("    query = escape(query)\n", ""), "active"),
         (IN_CLASS, IN_CLASS.replace("ADMIN", "ANY"), "active"),
         (IN_CLASS, IN_CLASS.replace("x = 1", "x = 2"), "baseline"),
-        (BESIDE.replace("\n\n\nx", "\n    audit(rows)\n\n\nx"), BESIDE, "active"),
+        (BESIDE.replace("\n\ndef", "\n    audit(rows)\n\ndef"), BESIDE, "active"),
     ],
     ids=["outer function", "class", "another method", "the last statement"],
 )
@@ -182,7 +182,7 @@ def test_what_is_around_a_function_counts_as_well(proposal: Proposal, content: s
     assert statuses(proposal.review({"test_db.py": changed})) == [status]
 
 
-GUARDED = f"import db\n@admin_only\ndef rows(query):\n    {LINE}\n    return rows\n\nx = 1\n"
+GUARDED = f"import db\n@admin_only\ndef rows(query):\n    {LINE}\n    return rows\ndef other():\n    x = 1\n"
 
 
 @pytest.mark.parametrize(

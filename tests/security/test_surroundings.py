@@ -23,6 +23,7 @@ CELLS = "import os\n\ndef rows(q):\n    return run(q)\n\nsize = 1\n"
 ROUTE = 'app.post(\n  "/sql",\n  requireAdmin,\n  handler,\n);\n'
 APP = "app = FastAPI(\n    dependencies=[Depends(admin)],\n)\n"
 RUST = "fn other() -> i32 {\n    1\n}\n\nfn rows(q: &str) {\n    run(q)\n}\n"
+PHP = "<?php\nfunction other() {\n  return 1;\n}\n\nfunction rows($q) {\n  run(q);\n}\n"
 GO = 'package main\n\nimport "db"\n\nfunc other() int {\n\treturn 1\n}\n\nfunc rows(q string) {\n\trun(q)\n}\n'
 JAVA = "import good.*;\n\nclass A {\n  void rows(String q) {\n    run(q);\n  }\n}\n"
 SHELL = "A=1\n\nrows() {\n  run(q)\n}\n".replace("run(q)", "run -q; : 'run(q)'")
@@ -82,6 +83,16 @@ REACHING = {
     "an import of everything": ("a.py", PY, PY.replace("import os\n", "import os\nfrom mine import *\n")),
     "a new caller": ("a.py", PY, PY.replace("    return 1", "    return rows(input())")),
     "a name of the file, set in another": ("a.py", PY, PY.replace("    return 1", "    global run\n    return 1")),
+    "a definition": ("a.py", PY, PY.replace("size = 1", "size = 2")),
+    "a keyword": ("a.py", PY + "app.guard(\n    login=True\n)\n", PY + "app.guard(\n    login=False\n)\n"),
+    "what it calls, set in another": ("a.js", "let run;\n" + JS, "let run;\n" + JS.replace("return 1;", "run = eval;")),
+    "an entry": ("a.js", JS, JS.replace("return 1;", "globalThis['run'] = eval;")),
+    "a global of PHP": ("a.php", PHP, PHP.replace("return 1;", "$GLOBALS['run'] = 'system';")),
+    "a global of Ruby": ("a.rb", RUBY, RUBY.replace("  1\n", "  $run = 1\n")),
+    "a global of a shell": ("a.sh", SHELL + "other() {\n  A=1\n}\n", SHELL + "other() {\n  run=eval\n}\n"),
+    "a variable of a package": ("a.go", GO, GO.replace("return 1", "run = evil")),
+    "a module's attribute": ("a.py", PY, PY.replace("return 1", "sys.modules[__name__].run = eval")),
+    "a carriage return": ("a.py", PY, PY.replace("return 1", "return 1 # one\rrun = eval")),
     "the end of the program": ("a.py", PY, PY.replace("import os\n", "import os\nraise SystemExit\n")),
     "a coding": ("a.py", PY.replace("import os\n\n\n", ""), "# coding: utf-7\n" + PY.replace("import os\n\n\n", "")),
     "a keyword argument": ("a.py", PY + APP, PY + APP.replace("    dependencies=[Depends(admin)],\n", "")),
@@ -107,8 +118,7 @@ HARMLESS = {
     "an import": ("a.py", PY, PY.replace("import os", "import os, sys")),
     "a named import": ("a.js", JS, 'import { first, second as other2 } from "./mine";\n' + JS),
     "a class of Java": ("a.java", JAVA, JAVA.replace("import good.*;", "import good.*;\nimport java.util.List;")),
-    "a definition": ("a.py", PY, PY.replace("size = 1", "size = 2")),
-    "a text": ("a.py", PY, PY.replace("size = 1", "size = 'large'")),
+    "a variable of its own": ("a.js", JS, JS.replace("return 1;", "const q = 1;\n  return q;")),
     "a decorator of another": ("a.py", PY, PY.replace("def other():", "@cache\ndef other():")),
     "a blank line": ("a.py", PY, PY.replace("\n\n\nsize", "\n\n\n\nsize")),
     "another class": ("a.py", CLASSES, CLASSES.replace("return 1", "return 2")),
