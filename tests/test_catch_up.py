@@ -226,18 +226,22 @@ def test_the_foreground_waits_for_the_background(kilo: Runner, ahead: Hooked, se
     ahead.install("post-commit")
     real = server.answer
     assert callable(real)
+    is_awaited = threading.Event()
 
     def answer(body: dict[str, Any]) -> str:
-        time.sleep(0.5)
+        assert is_awaited.wait(30)
         return real(body)
 
     server.answer = answer
     ahead.repo.stage("new.py", "new = 1\n")
     ahead.commit()
     wait_for(lambda: bool(chats(server)))
-    done = kilo("catch-up", "--format", "json")
-    assert "a review is at work in the background; waiting for it" in done.talk
-    assert (done.json()["usage"]["requests"], len(chats(server))) == (0, 4)
+    process = kilo.started("catch-up", "--format", "json", env={})
+    assert process.stderr
+    assert b"a review is at work in the background; waiting for it" in process.stderr.readline()
+    is_awaited.set()
+    output, _ = process.communicate(timeout=60)
+    assert (json.loads(output)["usage"]["requests"], len(chats(server))) == (0, 4)
 
 
 def background_of(repo: Repo) -> list[int]:

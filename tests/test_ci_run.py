@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kilo_review.outcome import ModelInfo
+from kilo_review.report import progress
 from kilo_review.report.progress import Talk, how_far
 from tests.fakes.base import AFFIRMED
 from tests.fakes.ollama import Model, Ollama
@@ -207,20 +208,49 @@ def test_secrets_are_masked_even_where_the_system_does_not_say_that_it_is_one(
 # Progress
 
 
-@pytest.mark.long
-def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("kilo_review.report.progress.LOG_SECONDS", 0.2)
+class Pauses:
+    """In the place of an event: what happens while it is waited for, until it is set."""
+
+    def __init__(self, *steps: Callable[[], None]) -> None:
+        self._steps = list(steps)
+        self._is_set = False
+
+    def wait(self, seconds: float) -> bool:
+        assert seconds == progress.LOG_SECONDS
+        if not self._is_set:
+            self._steps.pop(0)()
+        return self._is_set
+
+    def set(self) -> None:
+        self._is_set = True
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """What would run in threads of its own."""
+    started: list[Callable[[], None]] = []
+
+    def thread(*, target: Callable[[], None], daemon: bool) -> Any:
+        assert daemon
+        return SimpleNamespace(start=lambda: started.append(target))
+
+    monkeypatch.setattr(progress, "threading", SimpleNamespace(Thread=thread, Event=threading.Event))
+    return started
+
+
+def test_a_log_gets_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], threads: list[Callable[[], None]]
+) -> None:
     talk = Talk(quiet=False, animated=False, logged=True)
+    pauses = Pauses(lambda: None, lambda: talk.progress(30, 100), talk.stop)
+    monkeypatch.setattr(talk, "_over", pauses)
     talk.model_chosen(ModelInfo("ollama", "m:1", None, 4096, why="x"))
-    time.sleep(0.5)
-    talk.progress(30, 100)
-    time.sleep(0.5)
-    talk.stop()
+    (beat,) = threads
+    beat()
     lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
     assert lines[1].startswith("kilo-review: no answer yet, after ")
-    assert lines[-1].startswith("kilo-review: 30 of 100 hunks reviewed")
-    time.sleep(0.5)
-    assert capsys.readouterr().err == ""
+    assert lines[2].startswith("kilo-review: 30 of 100 hunks reviewed")
 
 
 @pytest.mark.parametrize(
@@ -236,12 +266,11 @@ def test_how_far_it_is(done: int, total: int, seconds: float, told: str) -> None
 
 
 def test_a_quiet_run_and_a_hook_log_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str], threads: list[Callable[[], None]]
 ) -> None:
-    monkeypatch.setattr("kilo_review.report.progress.LOG_SECONDS", 0.1)
     for talk in (Talk(quiet=True, animated=False, logged=True), Talk(quiet=False, animated=False)):
         talk.model_chosen(ModelInfo("ollama", "m:1", None, 4096, why="x"))
         talk.progress(1, 100)
-        time.sleep(0.3)
         talk.stop()
+    assert not threads
     assert len(capsys.readouterr().err.splitlines()) == 1

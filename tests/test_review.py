@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -198,7 +197,7 @@ def test_an_interruption_is_exit_130_and_says_what_is_missing(repo: Repo, number
             stderr=subprocess.PIPE,
         )
         connection, _ = silent.accept()
-        time.sleep(0.2)
+        connection.recv(1)  # it waits for an answer
         process.send_signal(number)
         out, _ = process.communicate(timeout=20)
         connection.close()
