@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kilo_review.session import Session
     from kilo_review.source.history import Commit, Series
 
-MOST_RECENT = 1000
+MOST_RECENT = 5000
 """Commits of HEAD that are looked through for those that were pushed without having been reviewed."""
 NEVER_SEEN = "no review of it is on record"
 
@@ -74,7 +74,7 @@ def standings(job: Job, session: Session) -> list[Standing]:
 
 
 def pushed_unreviewed(series: Series | None, session: Session) -> list[Commit]:
-    """Commits of HEAD that are on record as not reviewed, beside those that are still to be pushed.
+    """Commits of HEAD or a remote that are on record as not reviewed, beside those that are still to be pushed.
 
     A push that its deadline cut short is on record as one change from the first commit's parent to the last one.
     """
@@ -84,7 +84,7 @@ def pushed_unreviewed(series: Series | None, session: Session) -> list[Commit]:
     waiting = {commit.change for commit in series.commits} if series else set()
     waiting |= {series.net.change} if series and series.net.change else set()
     by_tree: dict[str, list[Commit]] = {}
-    recent = history.commits(session.repository, [head], [], f"--max-count={MOST_RECENT}")
+    recent = history.commits(session.repository, [head], [], "--remotes", f"--max-count={MOST_RECENT}")
     _resolve_pushes(session)
     resolve(recent, session.ledger)
     for commit in recent:

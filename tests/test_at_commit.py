@@ -449,9 +449,9 @@ def test_after_a_timeout_less_is_asked_at_once(hooked: Hooked, server: Ollama) -
     for n in range(12):
         repo.stage(f"m{n}.py", f"value_{n} = 1\n" * 60)
     server.answer = drip
-    hooked.commit(KILO_REVIEW_MAX_SECONDS="1.5")
+    hooked.commit(KILO_REVIEW_MAX_SECONDS="4")
     repo.stage("again.py", "x = 1\n")
-    hooked.commit("--amend", KILO_REVIEW_MAX_SECONDS="1.5")
+    hooked.commit("--amend", KILO_REVIEW_MAX_SECONDS="4")
     first, second = (len(question) for question in chats(server)[:2])
     assert second < first * 0.75
 

@@ -265,6 +265,35 @@ def test_a_commit_is_unharmed_when_the_background_cannot_work(kilo: Runner, ahea
     wait_for(lambda: len(ahead.rows("SELECT * FROM unreviewed")) == 4)
 
 
+def test_the_background_says_that_it_has_no_ledger(kilo: Runner, ahead: Hooked) -> None:
+    ahead.install("post-commit")
+    ahead.repo.stage(".kilo-review.toml", "cache = false\n")
+    assert b"not reviewed in the background, since there is no ledger" in ahead.commit().stderr
+
+
+def test_commits_of_a_sequence_are_on_record_though_nothing_reviews_them(kilo: Runner, ahead: Hooked) -> None:
+    repo = ahead.repo
+    repo.git("checkout", "-q", "-b", "side", "HEAD~3")
+    for name in ("one", "two"):
+        repo.commit(name, **{f"{name}__txt": name})
+    repo.git("checkout", "-q", "main")
+    ahead.install("post-commit")
+    repo.git("cherry-pick", "side~1", "side")
+    repo.git("push", "-q", "origin", "main")
+    assert kilo("status").text.count("(pushed already)") == 2
+
+
+def test_what_another_branch_has_pushed_is_not_forgotten(kilo: Runner, ahead: Hooked) -> None:
+    repo = ahead.repo
+    repo.git("push", "-q", "origin", "main")
+    repo.git("checkout", "-q", "-b", "feature")
+    ahead.install("pre-push")
+    repo.commit("four", d__py="d = 1\n")
+    repo.git("checkout", "-q", "main")
+    repo.git("push", "-q", "origin", "feature", env={"KILO_REVIEW_BASE_URL": "http://127.0.0.1:9"})
+    assert "(pushed already)" in kilo("status").text
+
+
 # What is counted
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -178,7 +179,7 @@ def test_a_baseline_of_the_base_is_honoured_wherever_the_base_keeps_it(
     hub.commit("accepted")
     hub.git("branch", "-f", "topic", "main")
     hub.git("checkout", "-q", "topic")
-    done = review({"qa/accepted.json": "{}", "app.py": f"{BUGGY}\n\nx = 1\n"}, "--format", "json")
+    done = review({"qa/accepted.json": "{}", "app.py": f"{BUGGY}\n\ndef other():\n    x = 1\n"}, "--format", "json")
     assert done.code == 0, done.talk
     assert [each["status"] for each in done.json()["findings"]] == ["baseline"]
 
@@ -237,6 +238,21 @@ def test_a_link_in_the_base_is_followed_within_the_base(
 def test_a_ledger_that_comes_with_the_change_is_refused(review: Callable[..., Result], forge: Forge) -> None:
     clone = forge.folder / "clone"
     done = review({"cache/kilo-review/ledger.sqlite3": "x"}, "--ledger", str(clone / "cache"))
+    assert done.code == 2
+    assert "is a part of what is reviewed" in done.talk
+
+
+def test_a_ledger_that_the_checkout_tracks_is_refused_whatever_commit_is_reviewed(
+    review: Callable[..., Result], forge: Forge, kilo: Runner, server: Ollama
+) -> None:
+    review({"a.py": "a = 1\n"})
+    clone = forge.folder / "clone"
+    cache = clone / "cache" / "kilo-review"
+    cache.mkdir(parents=True)
+    (cache / "ledger.sqlite3").write_bytes(b"x")
+    subprocess.run(["git", "add", "-f", "cache"], cwd=clone, check=True)
+    subprocess.run(["git", "commit", "-q", "-m", "later"], cwd=clone, check=True)  # the event names the one before
+    done = kilo("ci", "--ledger", str(clone / "cache"), cwd=clone, env=by_server(server) | forge.pull_request())
     assert done.code == 2
     assert "is a part of what is reviewed" in done.talk
 

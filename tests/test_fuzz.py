@@ -67,7 +67,7 @@ DEFECTS = [
     ("fault", faults, "one_line", str),
     ("fix", fixes, "patch", lambda *given: remedy.patch(*given).replace(b"\n+", b"\n+ ")),
     ("head", front_matter, "_mapping", lambda _head, _origin: {1: 2}),
-    ("ignore", suppress, "target_of", lambda ignore, _ignores: ignore.line + 1),
+    ("ignore", suppress, "targets_of", lambda ignores: {line: line - 1 for line in ignores}),
     ("inert", inert, "_TOKEN", r"(?=(<\|))."),
     ("known", baseline.Known, "mark", lambda _known, finding: finding),
     ("ledger", Ledger, "verdict", lambda _ledger, _key, _begin: []),

@@ -254,11 +254,11 @@ BESIDE = b"""--- a/f.py
      b = 1
      return b
 ~
--x = 1
-+x = 2
+-import m1
++import m2
  y = 3
 """.replace(b"~", b" ")
-AROUND = "def f(a):\n    b = 1\n    return b\n\nx = {}\ny = 3\n"
+AROUND = "def f(a):\n    b = 1\n    return b\n\nimport m{}\ny = 3\n"
 
 
 def test_a_proposal_is_excused_in_functions_that_it_does_not_touch() -> None:
@@ -266,7 +266,7 @@ def test_a_proposal_is_excused_in_functions_that_it_does_not_touch() -> None:
     finding = at(2, "    b = 1", path="f.py", symbol="def f(a)")
     assert aliases(change, finding, is_proposal=True) == (finding.fingerprint,)
     for other in (
-        at(5, "x = 2", path="f.py", symbol=""),
+        at(5, "import m2", path="f.py", symbol=""),
         at(6, "y = 3", path="f.py", symbol=""),  # in no function: what it does depends on all of the file
         finding._replace(is_removed=True),
         finding._replace(end_line=6),
@@ -295,16 +295,16 @@ RUST = "fn f() {\n    b = 1;\n}\n"
 
 TOUCHES = {
     "in a function above": (f"def g(a):\n    return 1\n\n{PLAIN}", f"def g(a):\n    return 2\n\n{PLAIN}", 5, True),
-    "above a decorator and a blank line": (f"x = 1\n\n@route\n{PLAIN}", f"x = 2\n\n@route\n{PLAIN}", 4, True),
-    "right above a decorator": (f"x = 1\n@route\n{PLAIN}", f"x = 2\n@route\n{PLAIN}", 4, True),
-    "beside bytes that are not UTF-8": (f"x = 1  # \udcff\n\n{PLAIN}", f"x = 2  # \udcff\n\n{PLAIN}", 4, True),
-    "removed above a blank line": (f"x = 1\ny = 2\n\n{PLAIN}", f"x = 1\n\n{PLAIN}", 4, True),
-    "removed first line": (f"x = 1\n\n{PLAIN}", f"\n{PLAIN}", 3, True),
+    "above a decorator and a blank line": (f"import x\n\n@route\n{PLAIN}", f"import y\n\n@route\n{PLAIN}", 4, True),
+    "right above a decorator": (f"import x\n@route\n{PLAIN}", f"import y\n@route\n{PLAIN}", 4, True),
+    "beside bytes that are not UTF-8": (f"# \udcff\nimport x\n\n{PLAIN}", f"# \udcff\nimport y\n\n{PLAIN}", 5, True),
+    "removed above a blank line": (f"x = 1\nimport y\n\n{PLAIN}", f"x = 1\n\n{PLAIN}", 4, True),
+    "removed first line": (f"import x\n\n{PLAIN}", f"\n{PLAIN}", 3, True),
     "removed decorator": (f"@route\n{PLAIN}", PLAIN, 2, False),
     "removed check": (PLAIN.replace("    b", "    check(a)\n    b"), PLAIN, 2, False),
     "removed last statement": (f"{PLAIN}    audit(b)\n\nx = 1\n", f"{PLAIN}\nx = 1\n", 2, False),
-    "below the hunk's first line": (f"{SHORT}\nx = 1\n", f"{SHORT}\nx = 2\n", 1, True),
-    "above the hunk's last line": (f"x = 1\n\n{SHORT}", f"x = 2\n\n{SHORT}", 4, True),
+    "below the hunk's first line": (f"{SHORT}\nimport x\n", f"{SHORT}\nimport y\n", 1, True),
+    "above the hunk's last line": (f"import x\n\n{SHORT}", f"import y\n\n{SHORT}", 4, True),
     "another method": (METHODS, METHODS.replace("return A", "return B"), 5, True),
     "class": (METHODS, METHODS.replace("kind = A", "kind = B"), 5, False),
     "removed from the class": (METHODS.replace("    def g", "    x = A\n\n    def g"), METHODS, 5, False),

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from fuzz.changes import edits, halves, patch_of
 from fuzz.strategies import hostile_text
 from fuzz.target import property_of
-from kilo_review.display import escaped_path, printable
+from kilo_review.display import escaped_path, printable, shortened
 from kilo_review.errors import PromptTooLongError, SourceError
 from kilo_review.finding import Category, Finding, Severity, Status, fold
 from kilo_review.inert import inert
-from kilo_review.judge.anchor import Anchored, anchor, merged
+from kilo_review.judge.anchor import LONGEST_EVIDENCE, Anchored, anchor, merged
 from kilo_review.judge.parse import Claim
 from kilo_review.plan.chunk import Piece, TokenMeter, pieces_of
 from kilo_review.plan.context import Context, Heading
@@ -135,7 +135,7 @@ def _is_at(piece: Piece, first: int, finding: Finding) -> bool:
 def _check_unanchored(claim: Claim, anchored: Anchored, pieces: Sequence[Piece]) -> None:
     """It keeps the model's quote, stands within the hunk, and quotes indeed no line of what was asked about."""
     finding, hunk = anchored
-    assert finding.evidence == printable(claim.code)
+    assert finding.evidence == shortened(printable(claim.code), LONGEST_EVIDENCE)
     assert hunk.start <= finding.line <= max(hunk.last, hunk.start)
     if not claim.file.strip():
         texts = [line.text.rstrip() for piece in pieces for line in piece.lines]

@@ -231,7 +231,8 @@ def _check_ledger(folder: Path, trial: Trial) -> None:
     tree = trial.proposal.target.head
     assert tree
     named = [*governing.places(trial.repo, folder), *governing.places(trial.repo, folder / LEDGER)]
-    if any(governing.is_recorded(trial.repo, tree, place) for place in named):
+    trees = [tree, trial.repo.head_tree()]
+    if any(governing.is_recorded(trial.repo, each, place) for each in trees for place in named):
         raise UsageError(
             f"--ledger: {str(folder)!a} is a part of what is reviewed",
             hint="Name a folder outside of the checkout, or one that git ignores",

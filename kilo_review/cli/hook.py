@@ -149,13 +149,17 @@ def hook_post_commit(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN40
         trail.session = session
         _tell_what_the_background_found(session)
         layout = session.repository.layout
-        if underway.sequence(session.repository):  # its commits may be replayed once more
-            return ExitCode.PASS
-        if not run.settings.cache:  # nothing of it could be kept
+        if not run.settings.cache:
+            say("kilo-review: not reviewed in the background, since there is no ledger to keep it in (cache = false)")
             return ExitCode.PASS
         session.ledger.store.check_owner()
         made = set(last_commit(session.repository))
         session.ledger.begin(made - session.ledger.reviewed(made))
+        if session.ledger.store.off:
+            say(f"kilo-review: not reviewed in the background, and not on record: {session.ledger.store.off}")
+            return ExitCode.PASS
+        if underway.sequence(session.repository):  # its commits may be replayed once more
+            return ExitCode.PASS
         turn = Turn(session.ledger.store.folder)
         turn.leave_word()
         if turn.take():  # else the one who has it will read the word

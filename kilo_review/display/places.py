@@ -302,7 +302,23 @@ _AFTER_NAMES = (
         _NAMES,
     ),
     _place(
-        rf"(?:{_STRONG})\s{{0,9}}=\s{{0,9}}(?:new\s{{1,9}})?[A-Za-z]\w{{0,20}}\(\s{{0,9}}{_QUOTE}{_VALUE}(?=['\"`]\))",
+        rf"(?:{_STRONG})\s{{0,9}}=\s{{0,9}}(?:new\s{{1,9}})?[A-Za-z][\w:.]{{0,30}}\(\s{{0,9}}{_QUOTE}{_VALUE}(?=['\"`]\))",
+        is_literal,
+        _NAMES,
+    ),
+    _place(
+        rf"(?:{_STRONG})(?:\s{{1,3}}(?:As\s)?[\w.<>*&()?:]{{1,30}}|:\s?[\w.]{{1,30}}\?){{0,2}}\s{{0,9}}(?::=|=|<-|\{{)\s{{0,9}}"
+        rf"(?:\[\]byte\()?{_QUOTE}{_VALUE}(?=['\"`])",
+        is_literal,
+        _NAMES,
+    ),
+    _place(
+        rf"(?:{_STRONG})\s{{0,9}}=\s{{0,9}}[(\\]\s{{0,9}}\n\s{{0,40}}{_QUOTE}{_VALUE}(?=['\"`])", is_literal, _NAMES
+    ),
+    _place(rf"\$\{{[\w.]{{0,60}}(?:{_STRONG}):-?([^\s}}'\"]{{4,}}+)\}}", is_literal, "${"),
+    _place(
+        rf"(?:cmp|equals|compare\w{{0,20}}|strcpy|verify\w{{0,20}})\(\s{{0,9}}[\w.]{{0,40}}(?:{_STRONG})\s{{0,9}},\s{{0,9}}"
+        rf"{_QUOTE}{_VALUE}(?=['\"`])",
         is_literal,
         _NAMES,
     ),

@@ -63,9 +63,14 @@ if [ -n "$kr_before" ]; then
 fi
 kr_own={own}
 
-# Reviewed once, however many of these scripts lead to each other; $PWD tells a commit in another repository.
-kr_mark=":$kr_hook=$PWD:"
+# Reviewed once, however many of these scripts lead to each other; $PWD tells a commit in another repository, and $1 a
+# push to another remote by a hook of this one. A hook manager may not pass $1 on.
+kr_to=
+if [ "$kr_hook" = pre-push ]; then kr_to=${{1-}}; fi
+kr_mark=":$kr_hook=$PWD=$kr_to"
+[ -n "$kr_to" ] && kr_mark="$kr_mark:"
 case "${{_KILO_REVIEW_IN-}}" in *"$kr_mark"*) kr_again=yes ;; *) kr_again= ;; esac
+[ -n "$kr_to" ] || kr_mark="$kr_mark:"
 _KILO_REVIEW_IN="${{_KILO_REVIEW_IN-}}$kr_mark"
 export _KILO_REVIEW_IN
 

@@ -1,16 +1,19 @@
 """Which changed lines of a file may alter what one of its functions does, although they are not in the function.
 
 Whatever is not known to be harmless may: what stands outside of functions can wrap, hide or replace others. Harmless is
-what is wholly within another function and sets no name that the function takes from elsewhere, and an import on one
-line that says which names it brings, if the function mentions none of them.
+what is wholly within another function, or an import on one line that says which names it brings, if it has no word in
+common with the function: each could be a name that it sets.
 """
 
 from __future__ import annotations
 
 import re
+import sys
+import unicodedata
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
+from kilo_review.deadline import PACE
 from kilo_review.plan.syntax import language_of
 from kilo_review.source.diff import has_between
 
@@ -36,7 +39,17 @@ _HARMLESS = {
 }
 """Imports that say which names they bring, on one line: those of other languages bring whatever is there."""
 _LIKE = {"typescript": "javascript", "tsx": "javascript"}
-_KEYWORDS = frozenset({"import", "from", "as", "use", "static"})
+_KEYWORDS = frozenset({
+    *("and", "as", "async", "await", "bool", "break", "case", "catch", "char", "class", "const", "continue"),
+    *("def", "default", "defer", "delete", "do", "elif", "else", "end", "enum", "except", "export", "extends"),
+    *("False", "false", "final", "finally", "float", "fn", "for", "from", "func", "function", "if", "impl"),
+    *("implements", "import", "in", "include", "int", "interface", "is", "lambda", "let", "local", "long"),
+    *("match", "module", "mut", "namespace", "new", "nil", "None", "not", "null", "of", "or", "package", "pass"),
+    *("private", "protected", "pub", "public", "raise", "require", "return", "self", "static", "string"),
+    *("struct", "super", "switch", "then", "this", "throw", "throws", "trait", "true", "True", "try", "type"),
+    *("typeof", "unless", "use", "using", "val", "var", "void", "when", "where", "while", "with", "yield"),
+})  # fmt: skip
+"""Of the languages that are parsed: two functions that both have them share no name."""
 _HAS_DIRECTIVES = frozenset({"c", "cpp", "csharp", "swift"})
 _DIRECTIVE = r"#|%:|\?\?="
 """In these languages it may begin a line that switches code off wherever it stands, another function included."""
@@ -45,7 +58,6 @@ _OF_THE_FILE = (
     "|[\r\x0b\x0c\x85\u2028\u2029]."
 )
 """Words by which a function sets names outside of it, and characters that end a line for some languages."""
-_ASSIGNED = rf"({_WORD})['\"]?\]?\s*(?:[-+*/%|&^?:]{{1,3}}|<<|>>)?=(?![=>~])"
 _MODIFIERS = r"\s*(?:(?:export|default|declare|abstract|async|pub(?:\([^)]*\))?|static|public|private|local|final)\s+)*"
 """What stands before a function and belongs to it."""
 
@@ -78,27 +90,23 @@ class Surroundings:
         self._all_numbers = [line.number for line in every]
         self._lines = [line for line in every if line.text.strip()]
         self._numbers = [line.number for line in self._lines]
-        self._words = frozenset(word for line in self._lines for word in re.findall(_WORD, line.text))
+        self._words: set[str] = set()
         self._known_words: dict[tuple[int, int], set[str]] = {}
         self._owners: list[Scope | None] = [None] * len(self._lines)
-        named: set[str] = set()
-        for index, scope in enumerate(outline):
-            if not index % 1000:
+        for index, line in enumerate(self._lines):
+            if not index % PACE:
                 check()
-            if has_between(self._numbers, scope.first, scope.first):
-                named |= _name(scope)
+            self._words |= _words_in(line.text)
+        self._words -= _KEYWORDS
+        for index, scope in enumerate(outline):
+            if not index % PACE:
+                check()
             if scope.is_function:
                 self._claim(scope)
-        self._named = frozenset(named)
-        """Names of functions and classes whose headings are changed."""
         owned = zip(self._lines, self._owners, strict=True)
         self._outside = [line for line, owner in owned if owner is None or self._leaves(line)]
         """Those that may alter any function of the file."""
         self._is_open = any(not self._brings(line.text) for line in self._outside)
-        self._brought = frozenset(word for line in self._outside for word in re.findall(_WORD, line.text))
-        """Where that is not so: the words of imports outside of all functions."""
-        self._set = frozenset(name for line in self._lines for name in re.findall(_ASSIGNED, line.text))
-        """Names that are assigned to, wherever that is."""
 
     def reach(self, scopes: Sequence[Scope]) -> bool:
         """Tell whether a changed line may alter what a function does.
@@ -107,7 +115,7 @@ class Surroundings:
             scopes: the functions and classes around a place, outermost first.
         """
         outer, inner = scopes[0], scopes[-1]
-        if self._is_open or has_between(self._all_numbers, inner.first, inner.last) or _name(inner) & self._words:
+        if self._is_open or has_between(self._all_numbers, inner.first, inner.last):
             return True
         if any(has_between(self._numbers, scope.above, scope.first) for scope in scopes):
             return True
@@ -115,12 +123,7 @@ class Surroundings:
             return True
         if any(outer.first <= line.number <= outer.last for line in self._outside):
             return True
-        mentioned = self._mentioned_by(scopes) - _KEYWORDS
-        if mentioned & self._named or mentioned & self._brought:
-            return True
-        inside = "\n".join(self._rows[inner.first - 1 : inner.last])
-        own_names = {*re.findall(_ASSIGNED, inside), *re.findall(_WORD, inner.signature)}
-        return bool((mentioned - own_names) & self._set)
+        return not self._words.isdisjoint(self._mentioned_by(scopes))
 
     def _mentioned_by(self, scopes: Sequence[Scope]) -> set[str]:
         """Return the words of the outermost function, and of the headings of the classes around it."""
@@ -131,8 +134,7 @@ class Surroundings:
     def _words_of(self, first: int, last: int) -> set[str]:
         """Return the words of some lines; found out once."""
         if (first, last) not in self._known_words:
-            text = "\n".join(self._rows[first - 1 : last])
-            self._known_words[first, last] = set(re.findall(_WORD, text))
+            self._known_words[first, last] = _words_in("\n".join(self._rows[first - 1 : last]))
         return self._known_words[first, last]
 
     def _claim(self, function: Scope) -> None:
@@ -160,8 +162,13 @@ class Surroundings:
         return pattern is not None and re.fullmatch(pattern, text.strip()) is not None
 
 
-def _name(scope: Scope) -> frozenset[str]:
-    """Return the name of a function as its signature has it: the last word before what it takes."""
-    signature = re.sub(r"^func\s*\([^)]*\)", "", scope.signature)
-    words = re.findall(_WORD, re.sub(r"<[^>]*>\s*$", "", signature.partition("(")[0]))
-    return frozenset(words[-1:])
+def _words_in(text: str) -> set[str]:
+    """Return the words of a text as compilers compare them: escapes read, and forms of a letter alike."""
+    if "\\u" in text:
+        text = re.sub(r"\\u+(?:\{0*([0-9A-Fa-f]{1,6})\}|([0-9A-Fa-f]{4}))", _character, text)
+    return set(re.findall(_WORD, text if text.isascii() else unicodedata.normalize("NFKC", text)))
+
+
+def _character(escape: re.Match[str]) -> str:
+    number = int(escape[1] or escape[2], 16)
+    return chr(number) if number <= sys.maxunicode else " "

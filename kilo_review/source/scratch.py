@@ -71,7 +71,9 @@ def remove_leftovers(deadline: Deadline) -> int:
     try:
         with os.scandir(tempfile.gettempdir()) as entries:
             names = [entry.name for entry in islice(entries, MOST_ENTRIES) if entry.name.startswith(PREFIX)]
-        for name in names[:MOST_REMOVED]:
+        for name in names:
+            if removed >= MOST_REMOVED:
+                break
             deadline.cap(1.0)
             removed += _remove_if_left(Path(tempfile.gettempdir()) / name, deadline)
     except (OSError, DeadlineError):  # it is a courtesy; the next run goes on

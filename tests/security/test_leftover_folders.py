@@ -50,6 +50,14 @@ def left(place: Path, name: str = "left") -> Path:
     return made
 
 
+def test_folders_that_stay_do_not_keep_others(place: Path) -> None:
+    for number in range(2 * scratch.MOST_REMOVED):
+        (place / f"kilo-review-a{number}").mkdir()  # without a lock
+    made = left(place, "z")
+    scratch.remove_leftovers(Deadline())
+    assert not made.exists()
+
+
 @pytest.mark.parametrize("command", [("hook", "pre-commit"), ("ci", "--base", "HEAD"), ("staged",)], ids=lambda c: c[0])
 def test_what_a_killed_run_leaves_is_removed_by_the_next(
     buggy: Repo, place: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any, command: tuple[str, ...]
