@@ -91,7 +91,7 @@ class Packer:
     """Tokens that a prompt may have, where the server has refused one: its number, or the size of what it refused."""
 
     _shortest: dict[str, int] = field(default_factory=dict, init=False)
-    _longest: dict[str, int] = field(default_factory=dict, init=False)
+    _plain: dict[str, bool] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.shelf = Shelf(self.job.rules, self.meter.estimate, self.job.deadline)
@@ -159,6 +159,8 @@ class Packer:
 
     def left_out(self, file: FileChange, hunk: Hunk) -> tuple[LeftOut, ...]:
         """Return the changed lines of a hunk that are too long to be asked about; parses nothing if there are none."""
+        if self._is_plain(file):
+            return ()
         if deletion.is_told(file) or not (self.change.notebook(file) or self._may_have_long_lines(file, hunk)):
             return ()
         told = self._told(file, hunk)
@@ -170,6 +172,8 @@ class Packer:
 
     def size(self, file: FileChange, hunk: Hunk) -> int:
         """Return about how many bytes of a hunk are sent; where no line is too long, nothing is parsed."""
+        if self._is_plain(file):
+            return hunk.end - hunk.begin
         if deletion.is_told(file):
             return deletion.TYPICAL_BYTES
         if self.change.notebook(file):
@@ -183,15 +187,23 @@ class Packer:
     def _may_have_long_lines(self, file: FileChange, hunk: Hunk) -> bool:
         """Tell whether a line may be too long for a request; nothing is parsed."""
         shortest = self._shortest_too_long(file)
-        if hunk.end - hunk.begin <= shortest:
-            return False
-        if file.path not in self._longest:
-            self._longest[file.path] = max(map(self._longest_line, file.hunks))
-        return self._longest[file.path] > shortest and self._longest_line(hunk) > shortest
+        return hunk.end - hunk.begin > shortest and self._longest_line(hunk.begin, hunk.end) > shortest
 
-    def _longest_line(self, hunk: Hunk) -> int:
-        """Return the bytes of the longest line of a hunk, its heading included."""
-        return max(map(len, self.change.diff.data[hunk.begin : hunk.end].split(b"\n")))
+    def _is_plain(self, file: FileChange) -> bool:
+        """Tell whether all hunks of a file are sent as git shows them; found out once."""
+        if file.path not in self._plain:
+            is_special = deletion.is_told(file) or not file.hunks or self.change.notebook(file)
+            self._plain[file.path] = not is_special and self._has_short_lines(file)
+        return self._plain[file.path]
+
+    def _has_short_lines(self, file: FileChange) -> bool:
+        """Tell whether no line between the first and the last hunk of a file is too long; nothing is parsed."""
+        begin, end = file.hunks[0].begin, file.hunks[-1].end
+        return self._longest_line(begin, end) <= self._shortest_too_long(file)
+
+    def _longest_line(self, begin: int, end: int) -> int:
+        """Return the bytes of the longest line in a part of the diff."""
+        return max(map(len, self.change.diff.data[begin:end].split(b"\n")))
 
     def _shortest_too_long(self, file: FileChange) -> int:
         """Return the bytes of the shortest line of a file that may be too long for a request."""
