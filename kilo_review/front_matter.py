@@ -11,6 +11,8 @@ LONGEST = 8192
 MOST_BRACKETS = 400
 """Opening ones of a head: 3,000 of them keep the YAML library busy for ten seconds."""
 FENCE = "---"
+UNEXPECTED = (ValueError, RecursionError, AssertionError, TypeError)
+"""What the YAML library raises beside its own errors: at `%YAML 1.9`, and at a mapping as a key within a key."""
 
 
 def split(text: str, origin: str) -> tuple[dict[str, Any], str]:
@@ -57,7 +59,7 @@ def _mapping(head: str, origin: str) -> dict[str, Any]:
             if isinstance(event, AliasEvent) or getattr(event, "tag", None):
                 raise ConfigError(f"{origin}: the head has a YAML alias or tag in it", hint="Write it out")
         value = YAML(typ="safe", pure=True).load(head)
-    except (YAMLError, ValueError, RecursionError, AssertionError) as error:  # the last at `%YAML 1.9`
+    except (YAMLError, *UNEXPECTED) as error:
         problem = str(getattr(error, "problem", None) or error).split("\n", 1)[0]
         raise ConfigError(f"{origin}: the head is not valid YAML: {problem}") from None
     if value is None:

@@ -81,6 +81,7 @@ def test_only_lines_are_added(form: str) -> None:
         "repos:\n\t- repo: x\n",
         "a" * 10 + ": &x [*x]\n*y",
         "%YAML 1.9\n---\nrepos: []\n",
+        "? {? {a: b} : c} : d\n",
     ],
 )
 def test_what_cannot_be_added_to_is_told(text: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +38,26 @@ def egress() -> list[Egress]:
     return []
 
 
+@pytest.fixture
+def unloaded(ollama_url: str) -> None:
+    """Nothing of an earlier test is in memory, such as a window of another size."""
+    body = json.dumps({"model": MODEL, "keep_alive": 0}).encode()
+    with urllib.request.urlopen(urllib.request.Request(f"{ollama_url}/api/generate", body)) as answer:
+        answer.read()
+    end = time.monotonic() + 60
+    while True:
+        with urllib.request.urlopen(f"{ollama_url}/api/ps") as answer:
+            if not json.load(answer)["models"]:
+                return
+        assert time.monotonic() < end, "the model stays in memory"
+        time.sleep(0.1)
+
+
 def model_at(url: str, egress: list[Egress], **options: Any) -> Model:
     return connect(ModelRequest("ollama", MODEL, url, options=options), egress, Deadline())
 
 
+@pytest.mark.usefixtures("unloaded")
 def test_a_staged_change(kilo: Runner, buggy: Repo, ollama_url: str) -> None:
     done = kilo("--provider", "ollama", "--base-url", ollama_url, *ENOUGH, "--format", "json")
     report = done.json()

@@ -213,6 +213,7 @@ def test_the_list(kilo: Runner, repo: Repo) -> None:
         ("languages: klingon", "is no known language"),
         ("globs: [", "not valid YAML"),
         ("%YAML 1.9", "not valid YAML"),
+        ("? {? {a: b} : c} : d", "not valid YAML"),
         ("- a list", "must be `name: value` lines"),
         ("a: &a [1, *a]", "alias"),
         ("a: !!int 1", "tag"),

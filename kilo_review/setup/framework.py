@@ -27,6 +27,9 @@ DEEPEST = 100
 MOST_NODES = 20_000
 """Values, those that aliases repeat counted each time: merged mappings of 430 bytes can take minutes."""
 
+UNEXPECTED = (ValueError, RecursionError, AssertionError, TypeError)
+"""What the YAML library raises beside its own errors: at `%YAML 1.9`, and at a mapping as a key within a key."""
+
 
 def missing(text: str, hooks: Sequence[str]) -> list[str]:
     """Those of the hooks that a configuration does not call yet.
@@ -206,7 +209,7 @@ def _loaded(text: str) -> Any:  # noqa: ANN401  whatever the file holds
     try:
         _check_size(text.removeprefix(BOM))
         return YAML(typ="safe", pure=True).load(text.removeprefix(BOM))
-    except (YAMLError, ValueError, RecursionError, AssertionError) as error:  # the last at `%YAML 1.9`
+    except (YAMLError, *UNEXPECTED) as error:
         raise _unreadable(error) from None
 
 
@@ -216,7 +219,7 @@ def _composed(text: str) -> Any:  # noqa: ANN401  a node of ruamel.yaml, or None
 
     try:
         return YAML(typ="rt").compose(text.removeprefix(BOM))
-    except (YAMLError, ValueError, RecursionError, AssertionError) as error:  # the last at `%YAML 1.9`
+    except (YAMLError, *UNEXPECTED) as error:
         raise _unreadable(error) from None
 
 
