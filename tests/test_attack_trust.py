@@ -98,7 +98,7 @@ def test_an_excuse_of_the_base_excuses_no_other_line(
 def test_an_excuse_of_the_base_counts_for_the_line_that_it_was_written_for(
     review: Callable[..., Result], forge: Forge, server: Ollama
 ) -> None:
-    function = f"def mean(items):\n    items = list(items)\n{EXCUSE}    {CODE}\n\n\nx = {{}}\n"
+    function = f"def mean(items):\n    items = list(items)\n{EXCUSE}    {CODE}\n\ndef other():\n    x = {{}}\n"
     based(forge, {"app.py": function.format(1)})
     server.answer = json.dumps({"findings": [DIVISION | {"line": 4}]})
     done = review({"app.py": function.format(2)}, "--format", "json")
