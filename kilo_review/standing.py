@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kilo_review.source.history import Commit, Series
 
 MOST_RECENT = 5000
-"""Commits of HEAD that are looked through for those that were pushed without having been reviewed."""
+"""Commits of HEAD and of remotes that are looked through for those that were pushed without having been reviewed."""
 NEVER_SEEN = "no review of it is on record"
 
 

@@ -79,9 +79,11 @@ def hermetic(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The environment that every test starts from; children inherit it."""
-    if request.node.stash[IS_FURTHER_ROW]:
+    if request.node.stash[IS_FURTHER_ROW] and zygote.COVERAGE in os.environ:
         # Measuring takes as long as the program itself, and the first row of a table has run the same lines.
-        monkeypatch.delenv(zygote.COVERAGE, raising=False)
+        if zygote.IS_POSSIBLE:
+            zygote.Zygote.of_this_process()  # which takes from here how to measure the others
+        monkeypatch.delenv(zygote.COVERAGE)
     home = tmp_path_factory.mktemp("home")
     (home / ".gitconfig").write_text(GIT_CONFIG)
     for name in list(os.environ):

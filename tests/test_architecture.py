@@ -71,7 +71,7 @@ LAYERS = {
     "doctor": (*(*GROUND, "hooks", "ledger", "models", "plan", "prompts", "safe_file", "session", "setup", "source"),),
     "report": (*GROUND, "atomic_write", "doctor", "judge", "sandbox", "source", "standing"),
     "forge": (*GROUND, "judge", "report", "source"),
-    "setup": GROUND,
+    "setup": (*GROUND, "front_matter"),
     "hooks": (*GROUND, "source"),
     "explain": (*GROUND, "ask", "job", "judge", "models", "plan", "safe_file", "session", "source"),
     "bench": (*GROUND, "front_matter", "job", "models", "plan", "review", "session", "source"),

@@ -172,6 +172,17 @@ def test_a_hook_before_that_reads_nothing_is_no_trouble(
     assert (done.returncode, b"roken" in done.stderr) == (0, False)
 
 
+def test_a_push_to_another_remote_by_a_hook_of_the_first_one_is_reviewed(
+    kilo: Runner, repo: Repo, hooks: Path, make_repo: Callable[..., Repo]
+) -> None:
+    for name in ("origin", "mirror"):
+        repo.git("remote", "add", name, str(make_repo(f"{name}.git", "--bare").path))
+    hook(hooks / "pre-push", '[ "$1" = mirror ] || git push -q mirror main 2> said')
+    kilo("install")
+    repo.git("push", "-q", "origin", "main")
+    assert "kilo-review: asking" in (repo.path / "said").read_text()
+
+
 @pytest.mark.parametrize("what", ["interpreter", "program"])
 def test_when_the_program_is_gone_the_commit_passes_with_a_line(
     kilo: Runner, repo: Repo, hooks: Path, tmp_path: Path, what: str

@@ -68,10 +68,8 @@ kr_own={own}
 kr_to=
 if [ "$kr_hook" = pre-push ]; then kr_to=${{1-}}; fi
 kr_mark=":$kr_hook=$PWD=$kr_to"
-[ -n "$kr_to" ] && kr_mark="$kr_mark:"
-case "${{_KILO_REVIEW_IN-}}" in *"$kr_mark"*) kr_again=yes ;; *) kr_again= ;; esac
-[ -n "$kr_to" ] || kr_mark="$kr_mark:"
-_KILO_REVIEW_IN="${{_KILO_REVIEW_IN-}}$kr_mark"
+case "${{_KILO_REVIEW_IN-}}" in *"$kr_mark${{kr_to:+:}}"*) kr_again=yes ;; *) kr_again= ;; esac
+_KILO_REVIEW_IN="${{_KILO_REVIEW_IN-}}$kr_mark:"
 export _KILO_REVIEW_IN
 
 # Git's lines on standard input are for the hooks before and for us.

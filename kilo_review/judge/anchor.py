@@ -277,13 +277,13 @@ def _folded(line: str, quote: str) -> bool:
     return not _folds(line).isdisjoint(quotes) if line.strip() else "" in quotes
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)  # more lines than a request has
 def _folds(line: str) -> frozenset[str]:
     """A line without white space, as it is and as the model was shown it; none of a blank line."""
     return frozenset({_fold(line), _fold(inert(line.rstrip()))} - {""})
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)  # more lines than a request has
 def _fold(text: str) -> str:
     """Return a text without white space, and with every quote as if it were not escaped: models escape too many."""
     return "".join(printable(text).split()).replace("\\'", "'")

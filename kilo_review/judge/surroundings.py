@@ -142,10 +142,9 @@ class Surroundings:
         first, last = self._rows[function.first - 1], self._rows[function.last - 1]
         is_first_own = re.fullmatch(_MODIFIERS, first[: function.begin]) is not None
         is_last_own = not last[function.end :].strip(" \t\r;,")
-        begin = max(function.above, SCRIPT_LINES + 1) if is_first_own else function.first + 1
+        above = function.above if function.above > SCRIPT_LINES else min(function.first, SCRIPT_LINES + 1)
+        begin = above if is_first_own else function.first + 1
         end = min(function.last, function.to_row + 1) - (not is_last_own)
-        if function.first <= SCRIPT_LINES and is_first_own:
-            begin = min(begin, function.first)
         low, high = bisect_left(self._numbers, begin), bisect_right(self._numbers, end)
         if low < high:
             self._owners[low:high] = [function] * (high - low)

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.errors import ConfigError
+from kilo_review.front_matter import UNEXPECTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +27,6 @@ LONGEST = 128 << 10
 DEEPEST = 100
 MOST_NODES = 20_000
 """Values, those that aliases repeat counted each time: merged mappings of 430 bytes can take minutes."""
-
-UNEXPECTED = (ValueError, RecursionError, AssertionError, TypeError)
-"""What the YAML library raises beside its own errors: at `%YAML 1.9`, and at a mapping as a key within a key."""
 
 
 def missing(text: str, hooks: Sequence[str]) -> list[str]:
