@@ -228,8 +228,13 @@ def test_slots_that_share_one_window_are_asked_one_by_one_once_it_was_full(revie
         assert done.code == 0, done.talk
         assert titles(done) == EVERY
         assert window.failed == 4
-        server.instead[CHAT] = [FULL]
-        told = review(server, "openai", "--no-cache", "--max-seconds", "3", form="text").text
+
+
+@pytest.mark.long
+def test_a_shared_window_that_stays_full_is_told_with_its_remedy(review: Callable[..., Result], wide: Repo) -> None:
+    wide.git("rm", "--quiet", "--cached", *(f"file{number:02}.py" for number in range(2, FILES)))
+    with LlamaServer(slots=4, window=4096, answer=finding_in, instead={CHAT: [FULL]}) as server:
+        told = review(server, "openai", form="text").text
     assert f"the slots of the server at {server.url}/v1 share one window, and it is full (Context" in told
     assert (
         "Give each its own by naming their number (llama-server --parallel N), or ask for one thing at a time" in told
@@ -266,9 +271,18 @@ def test_what_the_others_found_is_told_when_the_server_ends(review: Callable[...
 
 @pytest.mark.long
 def test_the_deadline_keeps_what_was_found_before_it(review: Callable[..., Result]) -> None:
-    gauge = Gauge(seconds=0.8)
-    with LlamaServer(slots=2, window=4096, answer=finding_in, instead={CHAT: [gauge]}) as server:
-        done = review(server, "openai", "--max-seconds", "4")
+    """From the fifth request on, no answer comes before the limit."""
+    over = threading.Event()
+
+    def answer(body: dict[str, Any]) -> str:
+        if gauge.begun > 4:
+            over.wait(60)
+        return finding_in(body)
+
+    gauge = Gauge()
+    with LlamaServer(slots=2, window=4096, answer=answer, instead={CHAT: [gauge]}) as server:
+        done = review(server, "openai", "--max-seconds", "8")
+        over.set()
     assert done.code == 3
     assert set(states(done.json())) == {"reviewed", "not_reviewed"}
     assert titles(done)

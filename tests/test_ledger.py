@@ -500,7 +500,7 @@ def test_a_ledger_that_somebody_keeps_locked_holds_nobody_up(kilo: Runner, buggy
     kilo(*kilo.scripted())
     database = sqlite3.connect(path_of(buggy), isolation_level=None)
     database.execute("BEGIN EXCLUSIVE")
-    done = kilo("hook", "pre-commit", *kilo.scripted({"findings": []}, {"findings": []}), "-v", "--max-seconds", "3")
+    done = kilo("hook", "pre-commit", *kilo.scripted({"findings": []}, {"findings": []}), "-v", "--max-seconds", "30")
     database.execute("ROLLBACK")
     database.close()
     assert (done.code, "reviewed" in done.text) == (0, True)
@@ -607,7 +607,7 @@ def test_whoever_holds_the_lock_of_its_making_holds_nobody_up(kilo: Runner, bugg
     with subprocess.Popen([sys.executable, "-c", hold, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout
         assert holder.stdout.readline()
-        done = kilo("hook", "pre-commit", *kilo.scripted(), "-v", "--max-seconds", "3")
+        done = kilo("hook", "pre-commit", *kilo.scripted(), "-v", "--max-seconds", "30")
         holder.kill()
     assert (done.code, "1 hunk in 1 file reviewed" in done.text, "keeps it locked" in done.text) == (0, True, True)
 

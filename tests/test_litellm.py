@@ -195,7 +195,7 @@ def test_when_all_of_them_have_failed_lately_that_is_told(proxy: LiteLLM, review
     proxy.instead[CHAT] = [cooling, None]
     assert review(proxy).code == 0
     proxy.instead[CHAT] = [cooling]
-    told = review(proxy, "--max-seconds", "2", *AS_TEXT).text
+    told = review(proxy, *AS_TEXT).text
     assert f"all servers behind LiteLLM at {proxy.url}/v1 that answer for 'reviewer' have failed lately" in told
     assert "Start them, and try again after their cooldown (cooldown_time in the proxy's configuration)" in told
 
