@@ -76,6 +76,10 @@ class State(StrEnum):
     NOT_REVIEWED = "not_reviewed"
 
 
+REASONED = (State.SKIPPED, State.NOT_REVIEWED)
+"""States of which each row says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One row of the coverage: a hunk, lines that were left out of a hunk, or a file without hunks.
@@ -103,7 +107,7 @@ class Entry:
     is_final: bool = False
 
     def __post_init__(self) -> None:
-        if self.state in {State.SKIPPED, State.NOT_REVIEWED} and not self.reason:
+        if not self.reason and self.state in REASONED:
             raise ValueError(f"{self.path}: {self.state} needs a reason")
 
 

@@ -186,8 +186,7 @@ class Packer:
 
     def _may_have_long_lines(self, file: FileChange, hunk: Hunk) -> bool:
         """Tell whether a line may be too long for a request; nothing is parsed."""
-        shortest = self._shortest_too_long(file)
-        return hunk.end - hunk.begin > shortest and self._longest_line(hunk.begin, hunk.end) > shortest
+        return long_lines.has_longer(self.change.diff.data, hunk.begin, hunk.end, self._shortest_too_long(file))
 
     def _is_plain(self, file: FileChange) -> bool:
         """Tell whether all hunks of a file are sent as git shows them; found out once."""
@@ -199,11 +198,7 @@ class Packer:
     def _has_short_lines(self, file: FileChange) -> bool:
         """Tell whether no line between the first and the last hunk of a file is too long; nothing is parsed."""
         begin, end = file.hunks[0].begin, file.hunks[-1].end
-        return self._longest_line(begin, end) <= self._shortest_too_long(file)
-
-    def _longest_line(self, begin: int, end: int) -> int:
-        """Return the bytes of the longest line in a part of the diff."""
-        return max(map(len, self.change.diff.data[begin:end].split(b"\n")))
+        return not long_lines.has_longer(self.change.diff.data, begin, end, self._shortest_too_long(file))
 
     def _shortest_too_long(self, file: FileChange) -> int:
         """Return the bytes of the shortest line of a file that may be too long for a request."""

@@ -161,6 +161,14 @@ def test_long_context_costs_nothing(repo: Repo, run: Run) -> None:
     assert shown(run).count(LEFT_OUT) == 6
 
 
+def test_the_number_of_a_line_before_all_others_is_a_number(repo: Repo, run: Run) -> None:
+    """JSON knows truth values too: `true` is no line number."""
+    repo.commit("before", a__py=f"{LONG_CODE}\nb\n")
+    repo.stage("a.py", "b\nc\n")
+    found = rows(run("--format", "json"))
+    assert {type(number) for row in found for number in row[:4]} == {int}
+
+
 def test_rows_add_up_to_what_git_counts(repo: Repo, run: Run) -> None:
     repo.commit("before", a__py=f"a\n{LONG_CODE}\nb\n{LONG_CODE}\n")
     repo.stage("a.py", f"A\n{LONG_CODE}1\n{LONG_CODE}2\nc\nB\n{LONG_CODE}\n")

@@ -77,6 +77,16 @@ def shortest(meter: TokenMeter, room: int) -> int:
     return int(_limit(room) / meter.tokens_per_byte / LARGEST_GROWTH)
 
 
+def has_longer(data: bytes, begin: int, end: int, length: int) -> bool:
+    """Tell whether a line in a part of a text has more bytes than `length`; looks at few of the lines."""
+    while end - begin > length:
+        line_break = data.rfind(b"\n", begin, begin + length + 1)
+        if line_break < 0:
+            return True
+        begin = line_break + 1
+    return False
+
+
 def cut(
     change: FileChange,
     hunk: Hunk,
@@ -106,13 +116,13 @@ def cut(
     old_frames = None if trusts else [frame for line in old if (frame := frame_of(line.text)) is not None]
     shown: list[Line] = []
     left_out: list[LeftOut] = []
-    at = hunk.new_start - bool(hunk.new_length)
+    at = hunk.new_start - int(hunk.new_length > 0)
     for line, size in zip(lines, sizes, strict=True):
         at = line.new or at
         shown.append(Unshown(line.kind, line.old, line.new, "") if size else line)
         if size and line.kind != " ":
             reason = does_not_fit(line, size, room)
-            left_out.append(_judged(change.path, line, max(at, bool(hunk.new_start)), reason, old_frames))
+            left_out.append(_judged(change.path, line, max(at, int(hunk.new_start > 0)), reason, old_frames))
     return Cut(shown, tuple(left_out))
 
 

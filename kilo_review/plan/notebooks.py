@@ -26,7 +26,7 @@ def source_of(hunk: Hunk, lines: Sequence[Line]) -> Cut:
     """
     shown: list[Line] = []
     left_out: list[LeftOut] = []
-    at = hunk.new_start - bool(hunk.new_length)
+    at = hunk.new_start - int(hunk.new_length > 0)
     for run in _runs(lines):
         if run[0].kind == " ":
             shown += (line for line in run if line.text.strip())
@@ -38,7 +38,7 @@ def source_of(hunk: Hunk, lines: Sequence[Line]) -> Cut:
         for line in run:
             at = line.new or at
             if (line.kind, line.old, line.new) not in kept:
-                place = max(at, bool(hunk.new_start))
+                place = max(at, int(hunk.new_start > 0))
                 left_out.append(LeftOut(line._replace(text=""), place, NOTEBOOK_REST, is_data=True))
     return Cut(shown, tuple(left_out))
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.display import json_path, printable
 from kilo_review.outcome import State
-from kilo_review.report.rows import json_object, json_rows
+from kilo_review.report.rows import json_array, json_object, json_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from kilo_review.finding import Finding
     from kilo_review.outcome import Entry, Outcome
@@ -111,22 +113,23 @@ def _reason(finding: Finding) -> str | None:
 
 
 def _coverage(outcome: Outcome) -> str:
-    counts = {state.value: outcome.count(state) for state in State if state is not State.PLANNED or outcome.dry_run}
+    number = Counter(entry.state for entry in outcome.entries)
+    counts = {state.value: number[state] for state in State if state is not State.PLANNED or outcome.dry_run}
     return json_object(
         files=json.dumps(len({entry.path for entry in outcome.entries})),
         hunks=json.dumps(sum(entry.is_hunk for entry in outcome.entries)),
         **{state: json.dumps(count) for state, count in counts.items()},
-        entries=json_rows(_entry(entry) for entry in outcome.entries),
+        entries=_entries(outcome.entries),
     )
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
-    return {
-        "path": json_path(entry.path),
-        "start": entry.start,
-        "end": entry.end,
-        "added": entry.added,
-        "removed": entry.removed,
-        "state": entry.state.value,
-        "reason": entry.reason,
-    }
+def _entries(entries: Iterable[Entry]) -> str:
+    """The rows of the coverage; those of a huge change are many, of few paths and reasons, so each is encoded once."""
+    path, word = cache(lambda path: json.dumps(json_path(path))), cache(json.dumps)
+    return json_array(
+        [
+            f'{{"path": {path(entry.path)}, "start": {entry.start}, "end": {entry.end}, "added": {entry.added}, '
+            f'"removed": {entry.removed}, "state": {word(entry.state.value)}, "reason": {word(entry.reason)}}}'
+            for entry in entries
+        ]
+    )
