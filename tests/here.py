@@ -103,13 +103,19 @@ class Program:
 
 @contextmanager
 def recorded() -> Iterator[set[str]]:
-    """Files that are opened, made or removed, addresses that are connected to, programs that are started."""
+    """Files that are opened, made or removed, addresses that are connected to, programs that are started.
+
+    The temporary folder is an empty one: in that of the system lie leftovers of killed runs, which the next run removes.
+    """
     seen: set[str] = set()
-    _recordings.append(seen)
-    try:
-        yield seen
-    finally:
-        _recordings.remove(seen)
+    with tempfile.TemporaryDirectory() as own:
+        before, tempfile.tempdir = tempfile.gettempdir(), own
+        _recordings.append(seen)
+        try:
+            yield seen
+        finally:
+            _recordings.remove(seen)
+            tempfile.tempdir = before
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -124,7 +130,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _without_chance(told: str) -> str:
     """Without what is different in each run: names of temporary files, ports of our side, numbers of descriptors."""
-    told = re.sub(rf"{re.escape(tempfile.gettempdir())}/kilo-review-\w+", "TEMPORARY", told)
+    told = re.sub(rf"{re.escape(tempfile.gettempdir())}(/kilo-review-\w+)?", "TEMPORARY", told)
     return re.sub(r"<socket\.socket [^>]*>|\b(open|os\.\w+) \d+", r"\1", told)
 
 
