@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -80,15 +79,18 @@ def test_a_server_that_fails_as_well_does_not_hide_that_the_code_has_left(review
     line = {"model": "m:1", "remote_host": "https://ollama.com:443", "remote_model": "m", "done": True}
     away = Response(200, "application/x-ndjson", [json.dumps(line).encode() + b"\n"])
 
+    failed = threading.Event()
+
     class Ends(Gauge):
         def __call__(self, call: Call) -> Response | Failure | None:
-            if "value_0_7 = 7" in call.raw.decode():
-                time.sleep(0.3)
-                return Response(400, "application/json", [b'{"error": "no such thing"}'])
             super().__call__(call)
+            if "value_0_7 = 7" in call.raw.decode():
+                failed.set()
+                return Response(400, "application/json", [b'{"error": "no such thing"}'])
+            failed.wait(30)
             return away if "value_2_7 = 7" in call.raw.decode() else None
 
-    gauge = Ends(seconds=0.6)
+    gauge = Ends(meet=3)
     with Ollama(models=[Model("m:1", loaded_window=4096)], answer=finding_in, instead={"/api/chat": [gauge]}) as server:
         done = review(server, "ollama", "--jobs", "3", "--no-cache")
     report = done.json()
