@@ -13,7 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import pytest
 
@@ -79,11 +79,16 @@ def hermetic(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The environment that every test starts from; children inherit it."""
-    if request.node.stash[IS_FURTHER_ROW] and zygote.COVERAGE in os.environ:
-        # Measuring takes as long as the program itself, and the first row of a table has run the same lines.
+    is_long = request.node.get_closest_marker("long") is not None
+    if (request.node.stash[IS_FURTHER_ROW] or is_long) and zygote.COVERAGE in os.environ:
+        # Measuring takes as long as the program itself, and the first row of a table has run the same lines. In a long
+        # test, what git and shells start is not measured either, for which coverage itself would be started each time.
         if zygote.IS_POSSIBLE:
             zygote.Zygote.of_this_process()  # which takes from here how to measure the others
+        measure = os.environ[zygote.COVERAGE]
         monkeypatch.delenv(zygote.COVERAGE)
+        if not request.node.stash[IS_FURTHER_ROW]:
+            monkeypatch.setattr(Runner, "measured", {zygote.COVERAGE: measure})
     home = tmp_path_factory.mktemp("home")
     (home / ".gitconfig").write_text(GIT_CONFIG)
     for name in list(os.environ):
@@ -219,7 +224,13 @@ class Result:
 
 
 class Runner:
-    """Runs the program as its users do, as a process: one that is forked where nothing depends on how it starts."""
+    """Runs the program as its users do, as a process: one that is forked where nothing depends on how it starts.
+
+    Attributes:
+        measured: the variable that has coverage measured in what it runs, where the environment does without.
+    """
+
+    measured: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, directory: Path, script: Path) -> None:
         self.directory = directory
@@ -233,7 +244,7 @@ class Runner:
         stdin: bytes | None = None,
         **settings: Any,
     ) -> Result:
-        environment = os.environ | dict(env or {})
+        environment = {**os.environ, **self.measured, **(env or {})}
         if not settings and zygote.IS_POSSIBLE and not any(name.startswith(zygote.STARTING) for name in env or ()):
             words = [os.fsdecode(argument) for argument in arguments]
             runs = zygote.Zygote.of_this_process()
