@@ -309,6 +309,11 @@ def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in {"", os.curdir}]
 
 
+def is_plain_path(path: str) -> bool:
+    """Tell whether a path can be that of a file in a working tree: no part of it leads up, or to what is git's."""
+    return all(part not in {"", os.curdir, os.pardir} and not _is_git(part) for part in path.split("/"))
+
+
 def _is_git(name: str) -> bool:
     """Whether a file system may take a name for `.git`: by its case, by signs that it ignores, by what Windows cuts."""
     return name.translate(IGNORED).partition(":")[0].rstrip(" .").casefold() in GIT_NAMES

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kilo_review.errors import ConfigError
+from kilo_review.safe_file import has_large_number
 
 LONGEST = 8192
 """Characters of a head; no honest one is longer. Aliases, by which little becomes gigabytes, are refused."""
@@ -64,6 +65,8 @@ def _mapping(head: str, origin: str) -> dict[str, Any]:
         raise ConfigError(f"{origin}: the head is not valid YAML: {problem}") from None
     if value is None:
         return {}
+    if has_large_number(value):
+        raise ConfigError(f"{origin}: the head has a number of more than 64 bits in it")
     if not isinstance(value, dict):
         raise ConfigError(f"{origin}: the head must be `name: value` lines")
     return {str(name): each for name, each in value.items()}

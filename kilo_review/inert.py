@@ -58,4 +58,4 @@ def restored(words: str, original: str) -> str:
 
 
 def _broken(text: str) -> str:
-    return re.sub(_TOKEN, r"\g<0> ", text)
+    return re.sub(_TOKEN, r"\g<0> ", text) if "<" in text or "[" in text else text

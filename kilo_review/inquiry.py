@@ -365,10 +365,11 @@ class Inquiry:
         assert self._packer
         if not self._verifier.is_due(finding):
             return finding
-        file = self._file_of[hunk]
-        rules = blocks(self._packer.shelf.chosen(file.path))
+        if self._verifier.has_given_up:
+            return unverified(finding, self._verifier.left)
+        rules = blocks(self._packer.shelf.chosen(hunk.path))
         try:
-            pieces = self._packer.pieces(file, hunk)
+            pieces = self._packer.pieces(self._file_of[hunk], hunk)
         except PromptTooLongError as error:
             return unverified(finding, error.message)
         except (DeadlineError, SourceError) as error:  # the hunk is too large for what is left of the time

@@ -92,6 +92,7 @@ class Packer:
 
     _shortest: dict[str, int] = field(default_factory=dict, init=False)
     _plain: dict[str, bool] = field(default_factory=dict, init=False)
+    _last_pieces: tuple[Hunk, int, list[Piece]] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.shelf = Shelf(self.job.rules, self.meter.estimate, self.job.deadline)
@@ -230,19 +231,22 @@ class Packer:
         return [each for _, each in sorted(ranked, key=lambda each: each[0])]
 
     def pieces(self, file: FileChange, hunk: Hunk) -> list[Piece]:
-        """The pieces of one hunk.
+        """The pieces of one hunk; those of the last one are kept, since several findings may stand in it.
 
         Raises:
             PromptTooLongError: it cannot be cut small enough.
             SourceError: the time is used up.
             DeadlineError: the time is used up.
         """
-        lines = self._told(file, hunk).lines
-        around = context.of_hunk(hunk, lines, self.change.new_content(file), self.syntax)
         room = self._room_beside_rules(file)
-        shown = self._cut(file, hunk, lines, around, room).lines
-        around = long_lines.cut_before(around, self.meter, room)
-        return pieces_of(file, hunk, shown, around, self.meter, room, self.job.deadline)
+        if self._last_pieces is None or self._last_pieces[:2] != (hunk, room):
+            lines = self._told(file, hunk).lines
+            around = context.of_hunk(hunk, lines, self.change.new_content(file), self.syntax)
+            shown = self._cut(file, hunk, lines, around, room).lines
+            around = long_lines.cut_before(around, self.meter, room)
+            made = pieces_of(file, hunk, shown, around, self.meter, room, self.job.deadline)
+            self._last_pieces = hunk, room, made
+        return self._last_pieces[2]
 
     def _pieces(
         self,

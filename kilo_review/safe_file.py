@@ -1,15 +1,21 @@
-"""Reads a file of the repository, which may be anything: a link to a device must not hang, prompt or fill memory."""
+"""Reads a file of the repository, which may be anything: a link to a device must not hang, prompt or fill memory.
+
+Also what a parser makes of one may be anything.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from kilo_review.errors import ConfigError
 
 LARGEST = 1 << 20
 """Bytes."""
+LARGEST_NUMBER = 1 << 63
+"""As TOML has it. Python's numbers have no limit, and refuse to be written in decimal from 4,300 digits on."""
 GIT = ".git"
 """What lies below may hold passwords of remotes."""
 
@@ -44,3 +50,17 @@ def read_bytes(path: Path, *, within: Path | None = None, largest: int = LARGEST
     if len(data) > largest:
         raise ConfigError(f"{str(path)!a} is larger than {largest >> 20} MiB")
     return data
+
+
+def has_large_number(value: Any) -> bool:  # noqa: ANN401  whatever a parser returns
+    """Tell whether a number that no program means is somewhere in a parsed value, keys included."""
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, int) and not -LARGEST_NUMBER <= each < LARGEST_NUMBER:
+            return True
+        if isinstance(each, dict):
+            left += [*each.keys(), *each.values()]
+        elif isinstance(each, list | tuple):
+            left += each
+    return False

@@ -38,6 +38,7 @@ class Verifier:
         usage: what it cost.
         left: why a finding was not put to the test that may be another time; "" if all were.
         identity: of another model that was asked, see `answer_identity`; "" if none was.
+        has_given_up: whether nothing more is asked.
     """
 
     def __init__(self, job: Job, session: Session, ledger: Ledger, pace: Pace, asker: Asker) -> None:
@@ -53,7 +54,7 @@ class Verifier:
         self.usage = Usage()
         self.left = ""
         self.identity = ""
-        self._gave_up = False
+        self.has_given_up = False
         self._job = job
         self._session = session
         self._ledger = ledger
@@ -83,7 +84,7 @@ class Verifier:
         Raises:
             NotLocalError: the answer came from another machine.
         """
-        if self._gave_up:
+        if self.has_given_up:
             return unverified(finding, self.left)
         try:
             asker = self._ready()
@@ -103,7 +104,7 @@ class Verifier:
 
     def give_up(self, error: ModelError | SourceError) -> None:
         """Ask no more; what is due from now on is unverified for this reason."""
-        self._gave_up = True
+        self.has_given_up = True
         self.left = NO_TIME if isinstance(error, DeadlineError) else error.message
 
     def _ready(self) -> Asker:

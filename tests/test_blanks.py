@@ -85,6 +85,26 @@ MEANINGFUL = {
     "a blank after the sign": ("a.c", "#define A a \\\n  b\n", "#define A a \\ \n  b\n"),
     "a blank between words": ("a.c", "int ab;\n", "int a b;\n"),
     "blanks in a string": ("a.c", 'char *a = "a b";\n', 'char *a = "a  b";\n'),
+    "a string that begins in what a directive leaves out": (
+        "a.cs",
+        'class A {\n#if false\n/*\n#endif\n  string a = @"\n b\n";\n#if false\n*/\n#endif\n}\n',
+        'class A {\n#if false\n/*\n#endif\n  string a = @"\nb\n";\n#if false\n*/\n#endif\n}\n',
+    ),
+    "a string behind an escaped end of a comment": (
+        "A.java",
+        'class A {\n  /* \\u002a/ String a = """\n    a\n      b\n    """; /* */\n}\n',
+        'class A {\n  /* \\u002a/ String a = """\n    a\n    b\n    """; /* */\n}\n',
+    ),
+    "a comment that is compared with an output": (
+        "a_test.go",
+        "package a\n\nfunc ExampleF() {\n\tf()\n\t/* Output:\n\ta\n\t  b\n\t*/\n}\n",
+        "package a\n\nfunc ExampleF() {\n\tf()\n\t/* Output:\n\ta\n\tb\n\t*/\n}\n",
+    ),
+    "a comment that is run": (
+        "a.rs",
+        '/**\n```\nassert_eq!("\n  a", x());\n```\n*/\nfn b() {}\n',
+        '/**\n```\nassert_eq!("\na", x());\n```\n*/\nfn b() {}\n',
+    ),
     "a moved line": ("a.c", "a();\nb();\n", "b();\n a();\n"),
     "a line that is joined": ("a.js", "function f() {\n  return\n  1\n}\n", "function f() {\n  return 1\n}\n"),
     "a directive": ("a.go", "package a\n\n //go:generate x\n", "package a\n\n//go:generate x\n"),

@@ -383,9 +383,9 @@ def test_where_a_quote_of_many_lines_stands_is_found_out_in_one_pass(monkeypatch
     calls: list[None] = []
     original = anchoring._runs
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any, **settings: Any) -> Any:
         calls.append(None)
-        return original(*arguments)
+        return original(*arguments, **settings)
 
     monkeypatch.setattr(anchoring, "_runs", counted)
     rows = [f"+line_{number} = {number}" for number in range(100)]
@@ -442,7 +442,7 @@ MOVED = b"""\
         ("    x = first(a) / b or 0", 2, 3),
         ("second(a) / b", 6, 6),  # a part of a line, before and after
         ("y = second(a) / b or 0", None, 6),  # that is what was replaced, which proves nothing
-        ("lock.release()", 4, 21),  # removed here, added elsewhere: it stands where it was added
+        ("lock.release()", 4, 5),  # removed here, added in another hunk: the number says which of the two is meant
         ("lock.release()", 22, 21),
         ("- lock.release()", 22, 5),  # the sign says which of the two is meant
         ("   4 - lock.release()", None, 5),

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review import front_matter
+from kilo_review.atomic_write import is_plain_path
 from kilo_review.errors import ConfigError
 from kilo_review.finding import Category, digest
 
@@ -185,7 +186,7 @@ def _files(body: str, origin: str) -> Iterable[File]:
 
 def _file(old: str, new: str, rows: list[str], origin: str) -> File:
     for path in (old, new):
-        if path.startswith("/") or ".." in path.split("/") or path.split("/")[0] == ".git":
+        if not is_plain_path(path):
             raise ConfigError(f"{origin}: {path!a} is no path of a repository")
     wrong = next((row for row in rows if row and row[0] not in " -+"), None)
     if wrong is not None:

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.bench.case import Case, File, changed_lines
+from kilo_review.bench.case import RENAMED, Case, File, changed_lines
 from kilo_review.plan import scope
 from kilo_review.plan.rules import language_of
 
@@ -151,6 +151,8 @@ def _code(commit: Commit) -> list[str] | None:
 
 
 def _is_code(path: str) -> bool:
+    if RENAMED in path or not path.isprintable():  # a case's heading cannot name it
+        return False
     name = PurePosixPath(path)
     is_generated = bool(re.search(scope.GENERATED_NAMES, path) or re.search(scope.MINIFIED_NAMES, path))
     is_foreign = scope.VENDOR_FOLDERS.intersection(name.parts[:-1]) or name.name in scope.LOCK_FILES

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from kilo_review.errors import ConfigError
+from kilo_review.safe_file import has_large_number
 
 LARGEST = 512 << 10
 """Bytes; half a second of parsing at worst. The largest pyproject.toml of real projects has a fifth of this."""
@@ -40,9 +41,12 @@ def parse(data: bytes, origin: str) -> dict[str, Any]:
         text = data.decode("utf-8-sig")
         if _has_long_key(text):
             raise ConfigError(f"{origin} has a key of more than {MOST_PARTS} parts", hint="Shorten the dotted key")
-        return tomllib.loads(text)
+        tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{origin} is not valid TOML: {error}") from None
+    if has_large_number(tables):
+        raise ConfigError(f"{origin} is not valid TOML: it has a number of more than 64 bits in it")
+    return tables
 
 
 def _has_long_key(text: str) -> bool:

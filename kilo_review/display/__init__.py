@@ -26,6 +26,8 @@ _BETWEEN_WORDS = "[\\s'\"`\u2e80-\U0010ffff]"
 
 def printable(text: str) -> str:
     """For a prompt or JSON: undecodable bytes become U+FFFD, NUL disappears; the rest is left as it is."""
+    if text.isascii():
+        return text.replace("\0", "")
     return _whole(text).encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "")
 
 
@@ -41,7 +43,7 @@ def json_path(path: str) -> str:
 
 def for_terminal(text: str) -> str:
     """For a terminal or a log: nothing that moves, colours, hides or reorders; tab and line feed stay."""
-    return _escaped(printable(text))
+    return text if text.isascii() and text.isprintable() else _escaped(printable(text))
 
 
 def one_line(text: str) -> str:

@@ -26,6 +26,8 @@ _WEAK = (
 """The same of names that may mean something else."""
 _ANY = rf"(?:{_STRONG}|{_WEAK})"
 _QUOTE = r"\\{0,2}['\"`]"
+_PREFIX = r"(?:u8|[blnruf@$]{0,2})"
+"""Letters before a quote that say what kind of string it is."""
 _VALUE = r"((?:[^\s'\"`\\]|\\(?!['\"`])){4,}+)"
 """A quoted literal without white space."""
 _BARE = r"([^\s'\"`;|&<>(){}\[\],]{4,}+)(?![(\[{])"
@@ -290,11 +292,25 @@ _SETTINGS = (
     _place(r"\bpbkdf2_\w{1,20}\$\d{1,9}\$[\w./+=$-]{20,}+", _has_digit, "pbkdf2_"),
     _place(r"\{S?(?:SHA|MD5)(?:256|512)?\}([A-Za-z0-9+/]{20,}+={0,2})", _has_digit, "}"),
 )
-_AFTER_NAMES = (
-    _place(rf"{_ANY}{_SIGN}[bruf@$]{{0,2}}\#{{0,3}}{_QUOTE}{{1,3}}{_VALUE}(?=\\{{0,2}}['\"`])", is_coded, _NAMES),
+_BEFORE_NAMES = (
+    _place(rf"\$\{{[\w.]{{0,60}}(?:{_STRONG}):-?([^\s}}'\"]{{4,}}+)\}}", is_literal, "${"),
     _place(
-        rf"(?:{_STRONG}){_SIGN}[bruf@$]{{0,2}}\#{{0,3}}{_QUOTE}{{1,3}}{_VALUE}(?=\\{{0,2}}['\"`])", is_literal, _NAMES
+        rf"(?:cmp|equals|compare\w{{0,20}}|strcpy|verify\w{{0,20}})\(\s{{0,9}}[\w.]{{0,40}}(?:{_STRONG})\s{{0,9}},\s{{0,9}}"
+        rf"{_QUOTE}{_VALUE}(?=['\"`])",
+        is_literal,
+        "cmp|equals|compare|strcpy|verify",
     ),
+    _place(
+        rf"(?:cmp|equals|compare\w{{0,20}}|verify\w{{0,20}})\(\s{{0,9}}{_PREFIX}{_QUOTE}{_VALUE}['\"`]\s{{0,9}},"
+        rf"\s{{0,9}}[\w.]{{0,40}}(?:{_STRONG})\b",
+        is_literal,
+        "cmp|equals|compare|verify",
+    ),
+)
+"""What begins before a name: tried everywhere."""
+_AFTER_NAMES = (
+    _place(rf"{_ANY}{_SIGN}{_PREFIX}\#{{0,3}}{_QUOTE}{{1,3}}{_VALUE}(?=\\{{0,2}}['\"`])", is_coded, _NAMES),
+    _place(rf"(?:{_STRONG}){_SIGN}{_PREFIX}\#{{0,3}}{_QUOTE}{{1,3}}{_VALUE}(?=\\{{0,2}}['\"`])", is_literal, _NAMES),
     _place(
         rf"(?:{_STRONG})(?:\s{{0,9}}:[^=\n]{{0,40}})?\s{{0,9}}=\s{{0,9}}[^\n]{{1,120}}?(?:\bor\s|\|\||\?\?|\s:)\s{{0,9}}"
         rf"{_QUOTE}{_VALUE}(?=['\"`])",
@@ -315,18 +331,11 @@ _AFTER_NAMES = (
     _place(
         rf"(?:{_STRONG})\s{{0,9}}=\s{{0,9}}[(\\]\s{{0,9}}\n\s{{0,40}}{_QUOTE}{_VALUE}(?=['\"`])", is_literal, _NAMES
     ),
-    _place(rf"\$\{{[\w.]{{0,60}}(?:{_STRONG}):-?([^\s}}'\"]{{4,}}+)\}}", is_literal, "${"),
-    _place(
-        rf"(?:cmp|equals|compare\w{{0,20}}|strcpy|verify\w{{0,20}})\(\s{{0,9}}[\w.]{{0,40}}(?:{_STRONG})\s{{0,9}},\s{{0,9}}"
-        rf"{_QUOTE}{_VALUE}(?=['\"`])",
-        is_literal,
-        _NAMES,
-    ),
     _place(rf"(?:{_STRONG})\s{{0,9}},\s{{0,9}}{_QUOTE}{_VALUE}(?=['\"`]\)\s{{0,9}}(?:[!=]=|\)))", is_literal, _NAMES),
     _place(rf"(?:{_STRONG})['\"]\s{{0,9}}>\s{{0,9}}(?:<value>)?([^<>\s'\"]{{4,}}+)(?=\s{{0,9}}</)", is_literal, _NAMES),
     _place(rf"(?:token|passphrase|credentials?){_SIGN}{_QUOTE}(?=\S{{16}}){_VALUE}(?=['\"`])", _has_digit, _NAMES),
     _place(
-        rf"{_ANY}{_QUOTE}\s{{0,9}},\s{{0,9}}[bruf@$]{{0,2}}\#{{0,3}}{_QUOTE}{_VALUE}(?=\\{{0,2}}['\"`])",
+        rf"{_ANY}{_QUOTE}\s{{0,9}},\s{{0,9}}{_PREFIX}\#{{0,3}}{_QUOTE}{_VALUE}(?=\\{{0,2}}['\"`])",
         is_coded,
         _NAMES,
     ),
@@ -392,7 +401,7 @@ _CODE = (
         _is_put,
         "identified",
     ),
-    _place(r"\bpassword\s{1,9}(?:=\s{0,9})?'([^'\n]{3,200})'", is_literal, "password"),
+    _place(r"\bpassword\s{1,9}(?:=\s{0,9})?N?'([^'\n]{3,200})'", is_literal, "password"),
 )
 _TOKENS = (
     _place(
@@ -408,7 +417,7 @@ _TOKENS = (
     _place(r"\beyJ[\w-]{8,}+\.eyJ[\w-]{4,}+(?:\.[\w-]*+)?", _is_put, "eyj", cased=True),
     _place(r"\b(?:AC|SK)[0-9a-f]{32}\b", _is_put, cased=True),
 )
-_PLACES = (*_ADDRESSES, *_HEADERS, *_COMMANDS, *_SETTINGS, *_CODE, *_TOKENS)
+_PLACES = (*_ADDRESSES, *_HEADERS, *_COMMANDS, *_SETTINGS, *_BEFORE_NAMES, *_CODE, *_TOKENS)
 _NAME_STARTS = re.compile(
     "pass|pwd|secret|api|access|account|client|token|credential|auth|private|signing|encryption|master|shared|session|storage"
     "|subscription|service|license|deploy",

@@ -19,7 +19,7 @@ from kilo_review.judge.statement import LONGEST_BY_SIGNS, rest_by_signs
 from kilo_review.plan.chunk import LEFT_OUT, Unshown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from kilo_review.judge.parse import Claim
     from kilo_review.plan.chunk import Piece
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SHORTEST_SUBSTRING = 6
 """Characters without white space; `x` or `);` occurs everywhere."""
 FAR = 10**9
+NEAR = 3
+"""Lines by which a model's number is off, and tells a line from the same one in another hunk all the same."""
 LONGEST_EVIDENCE = 2000
 """Characters of a quotation that is not found."""
 LONGEST_QUOTE = 20
@@ -53,8 +55,11 @@ class Anchored(NamedTuple):
 
 
 def anchor(claims: Iterable[Claim], pieces: Sequence[Piece]) -> list[Anchored]:
-    """One finding for each claim, in the hunk that it quotes."""
-    return [_finding(claim, pieces) for claim in claims]
+    """Return a finding for each claim, in the hunk that it quotes.
+
+    There are two where the code was removed in one place and added in another one, and the claim may mean either.
+    """
+    return [each for claim in claims for each in _findings(claim, pieces)]
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
@@ -74,11 +79,29 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in every if id(finding) in chosen]
 
 
-def _finding(claim: Claim, pieces: Sequence[Piece]) -> Anchored:
+def _findings(claim: Claim, pieces: Sequence[Piece]) -> list[Anchored]:
     candidates = _spoken_of(claim.file, pieces)
-    place = _whole(claim, candidates) or _only_place(claim, pieces) or _part(claim, candidates)
-    if place is None:
-        return _unanchored(claim, candidates)
+    places = _whole(claim, candidates) or _only_place(claim, pieces) or _part(claim, candidates)
+    if len(places) == 1:
+        places += _nearer(claim, candidates, places[0])
+    return [_finding(claim, place) for place in places] or [_unanchored(claim, candidates)]
+
+
+def _nearer(claim: Claim, pieces: Sequence[Piece], found: _Place) -> list[_Place]:
+    """Return a changed line of the other kind that holds the quote, and is where the model says, which `found` is not.
+
+    A claim about a removed line is not lost to an added one elsewhere that is spelled more like the quote.
+    """
+    quotes = _quote_lines(claim.code)
+    other = {"+": "-", "-": "+"}.get(_kind(found))
+    if claim.line is None or other is None or _sign(quotes) == _kind(found) or _off(found, claim.line) <= NEAR:
+        return []
+    holding = (place for piece in pieces if piece is not found.piece for place in _containing(piece, quotes[0]))
+    near = [place for place in holding if _kind(place) == other and _off(place, claim.line) <= NEAR]
+    return near[:1]
+
+
+def _finding(claim: Claim, place: _Place) -> Anchored:
     piece = place.piece
     quoted = piece.lines[place.first : place.last + 1]
     objection = claim.objection or contradiction(claim, quoted)
@@ -149,30 +172,28 @@ def _names(path: str) -> set[str]:
     return {path, escaped_path(path), inert(escaped_path(path))}
 
 
-def _whole(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
+def _whole(claim: Claim, pieces: Sequence[Piece]) -> list[_Place]:
     """Return where all lines of the quote stand, exactly or else without white space."""
     return _nearest_run(claim, pieces, _quote_lines(claim.code))
 
 
-def _part(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
+def _part(claim: Claim, pieces: Sequence[Piece]) -> list[_Place]:
     """Return where the longest part of the quote stands, or the line that contains its first one or is a part of it.
 
     Other lines may hold the same words, such as a comment: then the model's number decides, if it has given one.
     """
     quotes = _quote_lines(claim.code)
     if not quotes:
-        return None
-    if place := _longest_run(claim, pieces, quotes[:LONGEST_QUOTE]):
-        return place
+        return []
+    if run := _longest_run(claim, pieces, quotes[:LONGEST_QUOTE]):
+        return run
     parts = [place for piece in pieces for place in _containing(piece, quotes[0])]
     parts = parts or _longest_contained(pieces, quotes[0])
     places = _standing(parts, parts)
-    if len(places) > 1 and claim.line is None:
-        return None
-    return _nearest(places, claim.line, _sign(quotes)) if places else None
+    return [] if len(places) > 1 and claim.line is None else _meant(places, claim.line, _sign(quotes))
 
 
-def _longest_run(claim: Claim, pieces: Sequence[Piece], quotes: Sequence[str]) -> _Place | None:
+def _longest_run(claim: Claim, pieces: Sequence[Piece], quotes: Sequence[str]) -> list[_Place]:
     """Return where the most lines of a quote follow each other; of its later lines, one alone must be unmistakable."""
     longest = _run_lengths(pieces, quotes)
     for size in range(max(longest), 0, -1):
@@ -180,78 +201,93 @@ def _longest_run(claim: Claim, pieces: Sequence[Piece], quotes: Sequence[str]) -
             if longest[begin] < size:
                 continue
             run = quotes[begin : begin + size]
-            place = _nearest_run(claim, pieces, run) if size > 1 or not begin else _only_run(pieces, run)
-            if place is not None:
-                return place
-    return None
+            places = _nearest_run(claim, pieces, run) if size > 1 or not begin else _only_run(pieces, run)
+            if places:
+                return places
+    return []
 
 
 def _run_lengths(pieces: Sequence[Piece], quotes: Sequence[str]) -> list[int]:
     """Return for each line of a quote how many lines from there on follow each other somewhere in the code, at most."""
     longest = [0] * len(quotes)
-    wanted = [{_fold(quote), _fold(re.sub(_GUTTER, "", quote))} for quote in quotes]
+    wanted = [set(_quoted_anyhow(quote)) for quote in quotes]
     for piece in pieces:
         below = [0] * (len(quotes) + 1)
         for line in reversed(piece.lines):
-            folds = _folds(printable(line.text)) or {""}
+            folds = _folded(line.text)
             own = [1 + below[at + 1] if not each.isdisjoint(folds) else 0 for at, each in enumerate(wanted)]
             longest = list(map(max, longest, own))
             below = [*own, 0]
     return longest
 
 
-def _only_run(pieces: Sequence[Piece], wanted: Sequence[str]) -> _Place | None:
+def _only_run(pieces: Sequence[Piece], wanted: Sequence[str]) -> list[_Place]:
     if len(_fold("".join(wanted))) < SHORTEST_SUBSTRING:
-        return None
-    found = [place for piece in pieces for place in _runs(piece, wanted, _folded)]
+        return []
+    found = [place for piece in pieces for place in _runs(piece, wanted)]
     places = _standing(found, found)
-    return places[0] if len(places) == 1 else None
+    return places if len(places) == 1 else []
 
 
-def _nearest_run(claim: Claim, pieces: Sequence[Piece], wanted: Sequence[str]) -> _Place | None:
+def _nearest_run(claim: Claim, pieces: Sequence[Piece], wanted: Sequence[str]) -> list[_Place]:
     if not wanted:
-        return None
+        return []
     exact, folded = (
-        [place for piece in pieces for place in _runs(piece, wanted, match)] for match in (_exact, _folded)
+        [place for piece in pieces for place in _runs(piece, wanted, exactly=exactly)] for exactly in (True, False)
     )
     places = _standing(exact or folded, folded)
-    return _nearest(places, claim.line, _sign(wanted)) if places else None
+    kinds = {_kind(place) for place in places}
+    if kinds & {"+", "-"}:  # the same code of the other kind counts however it is indented
+        places += [place for place in _standing(folded, folded) if _kind(place) in {"+", "-"} - kinds]
+    return _meant(places, claim.line, _sign(wanted))
 
 
-def _only_place(claim: Claim, pieces: Sequence[Piece]) -> _Place | None:
-    """Return the one place of the request where the quote stands; None if there is none, or more than one.
+def _only_place(claim: Claim, pieces: Sequence[Piece]) -> list[_Place]:
+    """Return the one place of the request where the quote stands; nothing if there is none, or more than one.
 
     Models mix up the names of files that they were shown together.
     """
     quotes = _quote_lines(claim.code)
     if len(_fold(claim.code)) < SHORTEST_SUBSTRING:
-        return None
-    places = [place for piece in pieces for place in _runs(piece, quotes, _folded)]
+        return []
+    places = [place for piece in pieces for place in _runs(piece, quotes)]
     places = _standing(places, places)
     signed = [place for place in places if _kind(place) == _sign(quotes)]
-    added = [place for place in places if _kind(place) == "+"]
-    found = signed or added or places
-    return found[0] if len(found) == 1 else None
+    kinds = [[place for place in signed or places if _kind(place) == kind] for kind in "+- "]
+    if any(len(of_kind) > 1 for of_kind in kinds[:2]):
+        return []
+    changed = [place for of_kind in kinds[:2] for place in of_kind]
+    return changed or (kinds[2] if len(kinds[2]) == 1 else [])
 
 
 def _standing(places: Sequence[_Place], alike: Sequence[_Place]) -> list[_Place]:
     """Without removed lines that are added again beside them, such as indented ones: there the code stands now."""
+    removed = [place for place in places if _kind(place) == "-"]
     again = [place for place in alike if _kind(place) == "+"]
-    gone = {_block(place) for place in places if _kind(place) == "-"} & {_block(place) for place in again}
-    kept = [place for place in places if _kind(place) != "-" or _block(place) not in gone]
-    return kept + [place for place in again if _block(place) in gone and place not in kept]
+    if not removed or not again:
+        return list(places)
+    starts = {id(place.piece): _block_starts(place.piece) for place in (*removed, *again)}
+
+    def block(place: _Place) -> tuple[int, int]:
+        return id(place.piece), starts[id(place.piece)][place.first]
+
+    gone = {block(place) for place in removed} & {block(place) for place in again}
+    kept = [place for place in places if _kind(place) != "-" or block(place) not in gone]
+    known = {(id(place.piece), place.first) for place in kept}
+    return kept + [place for place in again if block(place) in gone and (id(place.piece), place.first) not in known]
 
 
 def _kind(place: _Place) -> str:
     return place.piece.lines[place.first].kind
 
 
-def _block(place: _Place) -> tuple[int, int]:
-    """The run of changed lines that a place is in."""
-    begin = place.first
-    while begin and place.piece.lines[begin - 1].kind != " ":
-        begin -= 1
-    return id(place.piece), begin
+def _block_starts(piece: Piece) -> list[int]:
+    """Return for each line where the run of changed lines begins that it is in."""
+    starts: list[int] = []
+    for index, line in enumerate(piece.lines):
+        goes_on = index and line.kind != " " and piece.lines[index - 1].kind != " "
+        starts.append(starts[-1] if goes_on else index)
+    return starts
 
 
 def _quote_lines(code: str) -> list[str]:
@@ -268,18 +304,28 @@ def _is_blank(quote: str) -> bool:
     return not re.sub(_GUTTER, "", quote).strip()
 
 
-def _exact(line: str, quote: str) -> bool:
-    return line.rstrip() == quote.rstrip()
-
-
-def _folded(line: str, quote: str) -> bool:
-    quotes = {_fold(quote), _fold(re.sub(_GUTTER, "", quote))}
-    return not _folds(line).isdisjoint(quotes) if line.strip() else "" in quotes
-
-
 @lru_cache(maxsize=2048)  # more lines than a request has
+def _exact(text: str) -> frozenset[str]:
+    """Return a line as it is compared exactly."""
+    return frozenset({printable(text).rstrip()})
+
+
+def _quoted_exactly(quote: str) -> Iterable[str]:
+    return (quote.rstrip(),)
+
+
+@lru_cache(maxsize=2048)
+def _folded(text: str) -> frozenset[str]:
+    """Return a line without white space, as it is and as the model was shown it."""
+    line = printable(text)
+    return _folds(line) if line.strip() else frozenset({""})
+
+
+def _quoted_anyhow(quote: str) -> Iterable[str]:
+    return {_fold(quote), _fold(re.sub(_GUTTER, "", quote))}
+
+
 def _folds(line: str) -> frozenset[str]:
-    """A line without white space, as it is and as the model was shown it; none of a blank line."""
     return frozenset({_fold(line), _fold(inert(line.rstrip()))} - {""})
 
 
@@ -289,14 +335,26 @@ def _fold(text: str) -> str:
     return "".join(printable(text).split()).replace("\\'", "'")
 
 
-def _runs(piece: Piece, quotes: Sequence[str], match: Callable[[str, str], bool]) -> list[_Place]:
-    """Where the quoted lines follow each other."""
-    lines = piece.lines
-    return [
-        _Place(piece, first, first + len(quotes) - 1)
-        for first in range(len(lines) - len(quotes) + 1)
-        if all(match(printable(lines[first + offset].text), quote) for offset, quote in enumerate(quotes))
-    ]
+def _runs(piece: Piece, quotes: Sequence[str], *, exactly: bool = False) -> list[_Place]:
+    """Return where the quoted lines follow each other.
+
+    Each line is looked at once, whatever the number of quotes: bit n of the state tells that the last n + 1 lines are
+    the first n + 1 quotes (the algorithm of Baeza-Yates and Gonnet).
+    """
+    forms_of_line, forms_of_quote = (_exact, _quoted_exactly) if exactly else (_folded, _quoted_anyhow)
+    masks: dict[str, int] = {}
+    for at, quote in enumerate(quotes):
+        for form in forms_of_quote(quote):
+            masks[form] = masks.get(form, 0) | 1 << at
+    size, state, found = len(quotes), 0, []
+    for index, line in enumerate(piece.lines):
+        fitting = 0
+        for form in forms_of_line(line.text):
+            fitting |= masks.get(form, 0)
+        state = (state << 1 | 1) & fitting
+        if state >> size - 1:
+            found.append(_Place(piece, index - size + 1, index))
+    return found
 
 
 def _containing(piece: Piece, quote: str) -> list[_Place]:
@@ -304,7 +362,7 @@ def _containing(piece: Piece, quote: str) -> list[_Place]:
     wanted = _fold(re.sub(_GUTTER, "", quote))
     if len(wanted) < SHORTEST_SUBSTRING:
         return []
-    folded = ((index, _folds(printable(line.text))) for index, line in enumerate(piece.lines))
+    folded = ((index, _folded(line.text)) for index, line in enumerate(piece.lines))
     return [_Place(piece, index, index) for index, texts in folded if any(wanted in text for text in texts)]
 
 
@@ -314,7 +372,7 @@ def _longest_contained(pieces: Sequence[Piece], quote: str) -> list[_Place]:
     found: list[tuple[int, _Place]] = []
     for piece in pieces:
         for index, line in enumerate(piece.lines):
-            sizes = [len(text) for text in _folds(printable(line.text)) if text in wanted]
+            sizes = [len(text) for text in _folded(line.text) if text in wanted]
             if sizes and max(sizes) >= SHORTEST_SUBSTRING:
                 found.append((max(sizes), _Place(piece, index, index)))
     longest = max((size for size, _ in found), default=0)
@@ -327,17 +385,36 @@ def _sign(quotes: Sequence[str]) -> str:
     return gutter[0].strip()[-1] if gutter else ""
 
 
-def _nearest(places: Sequence[_Place], line: int | None, sign: str = "") -> _Place:
-    """Return the nearest place to the model's number.
+def _meant(places: Sequence[_Place], line: int | None, sign: str) -> list[_Place]:
+    """Return the place that a claim means: a changed line before an unchanged one, and the nearest to its number.
 
-    A line with the sign that the model quoted comes first, then an added one, a removed one, and an unchanged one.
+    What was removed in one hunk and is added in another may be meant in both, unless the model quoted the sign or its
+    number is that of one of them. Of lines in one hunk the added one is returned: the question about it names both.
+
+    Args:
+        places: where the quote stands.
+        line: the model's number, which may be off.
+        sign: that of the gutter that the model copied; "" for none.
     """
+    nearest = {
+        kind: min(of_kind, key=lambda place: _off(place, line))
+        for kind in "+- "
+        if (of_kind := [place for place in places if _kind(place) == kind])
+    }
+    if sign in nearest:
+        return [nearest[sign]]
+    added, removed = nearest.get("+"), nearest.get("-")
+    if added is None or removed is None:
+        return list(nearest.values())[:1]
+    if added.piece is removed.piece:
+        return [added]
+    near = [place for place in (added, removed) if line is not None and _off(place, line) <= NEAR]
+    return near if len(near) == 1 else [added, removed]
 
-    def preference(place: _Place) -> tuple[bool, int, int]:
-        at, kind = _new_side(place.piece, place.first), _kind(place)
-        return kind != sign, "+- ".index(kind), abs(at - line) if line is not None else 0
 
-    return min(places, key=preference)
+def _off(place: _Place, line: int | None) -> int:
+    """Return by how many lines a model's number is off, if this place is meant."""
+    return abs(_new_side(place.piece, place.first) - line) if line is not None else 0
 
 
 def _new_side(piece: Piece, index: int) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kilo_review.display import json_path, printable
 from kilo_review.errors import ConfigError
 from kilo_review.finding import Category, Finding, Status
+from kilo_review.safe_file import has_large_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -90,7 +91,7 @@ def from_bytes(data: bytes, origin: str) -> Baseline:
     except (ValueError, RecursionError) as error:
         conflict = "; it holds a merge conflict" if b"<<<<<<<" in data else ""
         raise ConfigError(f"the baseline {origin} is not valid JSON{conflict}: {error}", hint=restore) from None
-    if not isinstance(content, dict) or not isinstance(content.get("version"), int):
+    if not isinstance(content, dict) or type(content.get("version")) is not int or has_large_number(content):
         raise ConfigError(f"the baseline {origin} is damaged: it has no version", hint=restore)
     if content["version"] != VERSION:
         raise ConfigError(

@@ -6,6 +6,7 @@ string, a template, a line that is continued. Whether there is one is asked of a
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.plan.syntax import language_of
@@ -25,6 +26,17 @@ CONTINUED = ("\\", "??/")
 """Ends of a line that goes on in the next one; the second is C's other way to write the first."""
 DIRECTIVES = ("//go:", "//export", "//line", "// +build", "//+build")
 """Comments of Go that count only at the beginning of a line."""
+DECEPTIVE = {
+    "csharp": r"(?m)^[ \t\ufeff]*#",
+    "go": r"(?i)\boutput:",
+    "java": r"\\u",
+    "rust": r"/\*[*!]",
+}
+"""What makes a compiler, or the tools beside it, read strings and comments otherwise than a parser does.
+
+C# looks for no comment in what a directive leaves out; Java knows escapes outside of strings, such as for `*`; Go and
+Rust run what stands in comments, and compare its output.
+"""
 
 
 class _Ends(NamedTuple):
@@ -90,7 +102,10 @@ def _are_free(syntax: Syntax, path: str, content: bytes, ends: Sequence[_Ends]) 
     """Tell whether blanks at these ends of lines mean nothing."""
     text = content.decode("utf-8", "replace")
     lines = ["", *text.split("\n")]
-    if language_of(path) not in LANGUAGES or not all(0 < each.number < len(lines) for each in ends):
+    language = language_of(path)
+    if language not in LANGUAGES or not all(0 < each.number < len(lines) for each in ends):
+        return False
+    if language in DECEPTIVE and re.search(DECEPTIVE[language], text):
         return False
     if any(_is_continued(lines, each.number) for each in ends):
         return False

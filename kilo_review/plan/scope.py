@@ -45,6 +45,7 @@ RENAMED, COPIED, ONLY_MODE = "renamed without a change", "copied without a chang
 _MOVED = frozenset({RENAMED, COPIED, ONLY_MODE})
 OTHERWISE_SHOWN = "a notebook that gets the name of another kind of file, or the other way round"
 MOVED_LINK = "a link that is moved, and may lead elsewhere now"
+UNTELLING_LINK = "a link whose target git does not show as text"
 NEW_SUBMODULE = "a new submodule, of which nothing is here"
 HEADER_BYTES = 2048
 MINIFIED_MEAN_LINE = 200
@@ -129,8 +130,8 @@ def select(
     for change in files:
         hidden = None
         if not exempts_itself:
-            hidden = _hidden_before(change, ignored, attributes.get(change.old_path or change.path, {}), read)
-        verdict = _verdict(change, ignored, attributes.get(change.path, {}), read, exempts_itself=exempts_itself)
+            hidden = _hidden_before(change, ignored, attributes, read)
+        verdict = _verdict(change, ignored, attributes, read, exempts_itself=exempts_itself)
         if hidden is not None and (verdict is None or verdict[1] in _MOVED):
             verdict = hidden
         if verdict is None:
@@ -161,19 +162,22 @@ def hunk_entry(hunk: Hunk, state: State, reason: str | None = None, *, is_final:
 def _verdict(
     change: FileChange,
     ignored: Callable[[str], str | None],
-    attributes: Mapping[str, str],
+    attributes: Mapping[str, Mapping[str, str]],
     read: Callable[[str], bytes],
     *,
     exempts_itself: bool,
 ) -> tuple[State, str] | None:
     """Return None to review a file; else the state and the reason. The cheapest questions come first."""
+
+    def skipped(reason: str) -> tuple[State, str]:
+        is_moved_out = not exempts_itself and _is_moved_out(change, ignored, attributes)
+        return (State.NOT_REVIEWED, MOVED_OUT) if is_moved_out else (State.SKIPPED, reason)
+
     if (special := _special_verdict(change, exempts_itself=exempts_itself)) is not None:
-        is_moved_out = not exempts_itself and special[1] == RENAMED and _is_moved_out(change, ignored)
-        return (State.NOT_REVIEWED, MOVED_OUT) if is_moved_out else special
+        return skipped(RENAMED) if special[1] == RENAMED else special
     listed = ignored(change.path)
     if listed is not None:
-        is_moved_out = not exempts_itself and _is_moved_out(change, ignored)
-        return (State.NOT_REVIEWED, MOVED_OUT) if is_moved_out else (State.SKIPPED, f"matched by {listed}")
+        return skipped(f"matched by {listed}")
     listed = ignored(change.old_path) if change.old_path else None
     if listed is not None:  # its old lines must not be sent
         state = State.SKIPPED if exempts_itself else State.NOT_REVIEWED
@@ -183,14 +187,15 @@ def _verdict(
     pointer = None if change.old_mode == SUBMODULE else lfs.verdict(change, read, exempts_itself=exempts_itself)
     if pointer is not None:
         return pointer
-    reason = _attribute_reason(attributes) or _form_reason(change, attributes, read, exempts_itself=exempts_itself)
-    return (State.SKIPPED, reason) if reason else None
+    own = attributes.get(change.path, {})
+    reason = _attribute_reason(own) or _form_reason(change, own, read, exempts_itself=exempts_itself)
+    return skipped(reason) if reason else None
 
 
 def _hidden_before(
     change: FileChange,
     ignored: Callable[[str], str | None],
-    attributes: Mapping[str, str],
+    attributes: Mapping[str, Mapping[str, str]],
     read: Callable[[str], bytes],
 ) -> tuple[State, str] | None:
     """Return the verdict on a file that a proposal moves, or makes executable, and that was not looked at before.
@@ -198,7 +203,7 @@ def _hidden_before(
     Args:
         change: the file.
         ignored: path → the name of the ignore list that matches it, or None.
-        attributes: git attributes of the old path.
+        attributes: path → git attributes.
         read: blob id → content.
     """
     if change.is_binary or {SUBMODULE, SYMLINK} & {change.old_mode, change.new_mode} or not change.old_oid.strip("0"):
@@ -209,13 +214,11 @@ def _hidden_before(
         return None
     if is_named(change.old_path) != is_named(change.path):
         return State.NOT_REVIEWED, OTHERWISE_SHOWN
-    if _name_reason(change.path, {}):
+    if _name_reason(change.path, {}) or _attribute_reason(attributes.get(change.path, {})):
         return None
-    before = ignored(change.old_path)
-    reason = f"matched by {before}" if before else _attribute_reason(attributes)
-    reason = (
-        reason or _name_reason(change.old_path, attributes) or _content_reason(change.old_path, read(change.old_oid))
-    )
+    before, own = ignored(change.old_path), attributes.get(change.old_path, {})
+    reason = f"matched by {before}" if before else _attribute_reason(own)
+    reason = reason or _name_reason(change.old_path, own) or _content_reason(change.old_path, read(change.old_oid))
     return (State.NOT_REVIEWED, f"{reason} before it was moved") if reason else None
 
 
@@ -259,11 +262,16 @@ def _special_verdict(change: FileChange, *, exempts_itself: bool) -> tuple[State
     return State.SKIPPED, ONLY_MODE if change.old_mode != change.new_mode else "no line changed"
 
 
-def _is_moved_out(change: FileChange, ignored: Callable[[str], str | None]) -> bool:
+def _is_moved_out(
+    change: FileChange, ignored: Callable[[str], str | None], attributes: Mapping[str, Mapping[str, str]]
+) -> bool:
     """Tell whether a file leaves what is reviewed by its new name: where it was, it is missing."""
     if change.status != "R" or change.old_path is None:
         return False
-    new, old = (ignored(path) or _name_reason(path, {}) for path in (change.path, change.old_path))
+    new, old = (
+        ignored(path) or _attribute_reason(attributes.get(path, {})) or _name_reason(path, {})
+        for path in (change.path, change.old_path)
+    )
     return new is not None and old is None
 
 
@@ -271,8 +279,9 @@ def _means_more(old: str, new: str) -> bool:
     """Tell whether a file under its new name may be run, or read as settings, though it was not under the old one."""
     one, other = PurePosixPath(old), PurePosixPath(new)
     hidden = [{part for part in path.parts[:-1] if part.startswith(".")} for path in (one, other)]
-    kinds = [path.suffix.lower() or path.name for path in (one, other)]
-    return kinds[0] != kinds[1] or not hidden[1] <= hidden[0]
+    kinds = [(bool(path.suffix), path.suffix.lower() or path.name) for path in (one, other)]
+    becomes_hidden = other.name.startswith(".") and not one.name.startswith(".")  # as settings of tools are
+    return kinds[0] != kinds[1] or becomes_hidden or not hidden[1] <= hidden[0]
 
 
 def _link_verdict(change: FileChange, *, exempts_itself: bool) -> tuple[State, str] | None:
@@ -293,9 +302,17 @@ def _link_verdict(change: FileChange, *, exempts_itself: bool) -> tuple[State, s
     if SUBMODULE in modes:
         is_new = (change.old_mode != SUBMODULE or change.old_path is not None) and not exempts_itself
         return (State.NOT_REVIEWED, NEW_SUBMODULE) if is_new else (State.SKIPPED, outcome.SUBMODULE)
-    if not exempts_itself and change.old_path is not None and not change.hunks:
+    return (State.SKIPPED, "symbolic link") if exempts_itself else _proposed_link_verdict(change)
+
+
+def _proposed_link_verdict(change: FileChange) -> tuple[State, str] | None:
+    if change.hunks:
+        return None
+    if change.old_path is not None:
         return State.NOT_REVIEWED, MOVED_LINK
-    return (State.SKIPPED, "symbolic link") if exempts_itself or not change.hunks else None
+    if change.is_binary:  # a NUL ends the target where it is followed
+        return State.NOT_REVIEWED, UNTELLING_LINK
+    return State.SKIPPED, "symbolic link"
 
 
 def _attribute_reason(attributes: Mapping[str, str]) -> str | None:

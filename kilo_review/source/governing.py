@@ -10,6 +10,7 @@ import posixpath
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from kilo_review.atomic_write import is_plain_path
 from kilo_review.errors import SourceError
 from kilo_review.source.diff import SYMLINK, decode_path
 from kilo_review.source.layout import Located
@@ -32,7 +33,6 @@ MOST_FILES = 2000
 MOST_HOPS = 5
 """Of links that lead to links."""
 TOP = "."
-FORBIDDEN = frozenset({"", ".", "..", ".git"})
 
 
 def lay_out(repo: Repository, tree: str, folder: Path, paths: Iterable[str] = (*FILES, *FOLDERS)) -> None:
@@ -52,7 +52,7 @@ def lay_out(repo: Repository, tree: str, folder: Path, paths: Iterable[str] = (*
         raise SourceError(f"{len(listed)} files govern the review; {MOST_FILES} are the limit")
     for path, mode, oid in listed:
         content = _followed(repo, tree, path, oid) if mode == SYMLINK else repo.blob(oid)
-        if content is not None and not FORBIDDEN.intersection(path.casefold().split("/")):
+        if content is not None and is_plain_path(path):
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)

@@ -142,6 +142,50 @@ def test_a_link_is_reviewed_by_its_target(proposal: Proposal) -> None:
     assert states(proposal.review({}, begin="linked"))["auth.py"] == "reviewed"
 
 
+@pytest.mark.parametrize("was_there", [False, True], ids=["new", "changed"])
+def test_a_link_of_which_the_target_is_no_text_is_not_reviewed(proposal: Proposal, was_there: bool) -> None:
+    """Whoever follows it goes where it says before the NUL."""
+    proposal.base({"off.py": "x = 0\n", "on.py": "x = 1\n"})
+    hub = proposal.hub
+    hub.git("config", "core.symlinks", "false")  # the link on disk would not be what is recorded
+    hub.git("checkout", "-q", "-b", "linked")
+    for target in (b"on.py", b"off.py\0")[not was_there :]:
+        oid = hub.git("hash-object", "-w", "--stdin", input=target).stdout.decode().strip()
+        hub.git("update-index", "--add", "--cacheinfo", f"120000,{oid},auth.py")
+        hub.git("commit", "-q", "-m", "link")
+        if target == b"on.py":
+            hub.git("branch", "-f", "main")
+    hub.git("reset", "-q", "--hard")
+    done = proposal.review({}, begin="linked")
+    assert (done.code, states(done)["auth.py"]) == (3, "not_reviewed")
+
+
+@pytest.mark.parametrize("is_changed", [False, True], ids=["unchanged", "changed"])
+@pytest.mark.parametrize(
+    ("old", "new", "state"),
+    [
+        ("src/auth.py", "third/auth.py", "not_reviewed"),
+        ("src/auth.py", "gen/auth.py", "not_reviewed"),
+        ("third/a.py", "gen/a.py", "skipped"),
+    ],
+)
+def test_a_move_to_where_attributes_leave_files_out_is_not_called_clean(
+    proposal: Proposal, old: str, new: str, state: str, *, is_changed: bool
+) -> None:
+    body = "".join(f"line{number} = {number}\n" for number in range(30))
+    attributes = "third/** linguist-vendored\ngen/** linguist-generated\n"
+    proposal.base({old: body, ".gitattributes": attributes})
+    proposal.hub.git("checkout", "-q", "-b", "moved")
+    (proposal.hub.path / new).parent.mkdir()
+    proposal.hub.git("mv", old, new)
+    if is_changed:
+        proposal.hub.stage(new, f"{body}import os\n")
+    proposal.hub.commit("moved")
+    proposal.hub.git("checkout", "-q", "main")
+    done = proposal.review({}, begin="moved")
+    assert (done.code, states(done)[new]) == (3 if state == "not_reviewed" else 0, state)
+
+
 def test_what_was_minified_is_reviewed_once_it_is_readable(proposal: Proposal) -> None:
     proposal.base({"app.js": "x" * 9000 + "\n"})
     done = proposal.review({"app.js": EVIL})
@@ -374,10 +418,13 @@ def test_a_script_is_not_shown_as_letters_that_no_program_reads(
     ("old", "new"),
     [
         ("docs/sample.txt", "setup.py"),
+        ("docs/sample.envrc", ".envrc"),
+        ("etc/a.npmrc", "etc/.npmrc"),
+        ("docs/eslintrc.js", ".eslintrc.js"),
         ("tests/data/w.yml", ".github/workflows/w.yml"),
         ("plugins/login.py", "vendor/login.py"),
     ],
-    ids=["another kind", "a workflow", "out of the review"],
+    ids=["another kind", "a dotfile", "a dotfile beside", "settings of a tool", "a workflow", "out of the review"],
 )
 def test_a_file_that_means_something_else_under_its_new_name_is_not_called_clean(
     proposal: Proposal, old: str, new: str

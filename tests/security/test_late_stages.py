@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 
 import kilo_review.deadline
 import kilo_review.memory
+import kilo_review.packing
 import kilo_review.review
 import kilo_review.source.diff
 from kilo_review.aliases import Aliases
@@ -19,8 +21,9 @@ from kilo_review.errors import DeadlineError, PromptTooLongError, SourceError
 from kilo_review.finding import Category, Finding, Severity, Status
 from kilo_review.inert import inert as neutral
 from kilo_review.inquiry import Inquiry
-from kilo_review.judge import unicode
+from kilo_review.judge import anchor, unicode
 from kilo_review.judge.baseline import Known
+from kilo_review.judge.parse import Claim
 from kilo_review.ledger.records import Ledger
 from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.packing import Packer
@@ -32,11 +35,15 @@ from kilo_review.sieve import Sieve
 from kilo_review.source.change import Change
 from kilo_review.source.diff import Diff, Hunk, parse_diff_tree
 from kilo_review.source.patch import parse_patch
+from tests.fakes.base import AFFIRMED
+from tests.fakes.ollama import Model, Ollama
 from tests.here import run_here
+from tests.proposals import claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from kilo_review.source.diff import FileChange
     from tests.conftest import Repo
 
 LIMIT = "20"
@@ -467,3 +474,53 @@ def test_reasons_of_their_own_are_grouped_in_one_go() -> None:
     assert next(iter(groups)) == "reason 7"
     assert [len(rows) for rows in groups.values()] == [2, *([1] * 499)]
     assert compared["all"] < 2000
+
+
+# What the model quotes
+
+
+def looked_at(monkeypatch: pytest.MonkeyPatch, rows: int) -> int:
+    """How often a line is compared with the quotes of ten claims, in a hunk of so many equal lines."""
+    counts: Counter[str] = Counter()
+    original = anchor._folded
+
+    def counted(text: str) -> frozenset[str]:
+        counts["lines"] += 1
+        return original(text)
+
+    patch = f"--- a/a.py\n+++ b/a.py\n@@ -0,0 +1,{rows} @@\n" + "+x\n" * rows
+    diff = parse_patch(patch.encode())
+    ((file, hunk),) = ((file, hunk) for file in diff.files for hunk in file.hunks)
+    pieces = pieces_of(file, hunk, diff.lines(hunk), Context(), TokenMeter(), 10**6)
+    claims = [
+        Claim("x\n" * 20 + "z", "a.py", number, "p", Severity.CRITICAL, "t", Category.BUG) for number in range(10)
+    ]
+    with monkeypatch.context() as patched:
+        patched.setattr(anchor, "_folded", counted)
+        assert len(anchor.anchor(claims, pieces)) == len(claims)
+    return counts["lines"]
+
+
+def test_quotes_are_placed_in_time_that_grows_with_the_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their own length: 50 findings about 1,100 equal lines took ten seconds."""
+    assert looked_at(monkeypatch, 1000) <= 10 * 1000 * 6
+
+
+def test_the_code_around_several_findings_of_a_hunk_is_cut_once(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    cuts: list[Hunk] = []
+    original = pieces_of
+
+    def counted(file: FileChange, hunk: Hunk, *others: Any) -> Any:
+        cuts.append(hunk)
+        return original(file, hunk, *others)
+
+    monkeypatch.setattr(kilo_review.packing, "pieces_of", counted)
+    monkeypatch.chdir(repo.path)
+    repo.stage("a.py", "".join(f"x{number} = {number}\n" for number in range(30)))
+    claims = [claim("a.py", f"x{number} = {number}", line=number + 1, title=f"t{number}") for number in range(12)]
+    with Ollama(models=[Model("m:1")], ruling=AFFIRMED, answer=json.dumps({"findings": claims})) as server:
+        done = run_here(capsysbinary, "--provider", "ollama", "--base-url", server.url, "--format", "json")
+    assert [each["status"] for each in done.json()["findings"]] == ["active"] * len(claims)
+    assert len(cuts) <= 2, "once to ask about it, and once for all that is put to the test"

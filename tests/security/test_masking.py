@@ -35,6 +35,13 @@ if TYPE_CHECKING:
     Run = Callable[..., Result]
 
 PUT = [
+    'if (strcmp(password, "«hunter2secret»") == 0) {',
+    'return hmac.compare_digest(password, "«hunter2secret»")',
+    "return hmac.compare_digest(b'«hunter2secret»', self.api_key)",
+    'export X="${DB_PASSWORD:-«hunter2secret»}"',
+    "ALTER LOGIN sa WITH PASSWORD = N'«hunter2secret»';",
+    'wchar_t *password = L"«hunter2secret»";',
+    'auto secret = u8"«hunter2secret»";',
     'curl https://x -u "bob:«my pass 9»"',
     '"Authorization" => "Basic «dXNlcjpwYXNz»"',
     'var dsn = "root:«hunter2»@tcp(db:3306)/x"',

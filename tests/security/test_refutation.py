@@ -169,3 +169,56 @@ def test_moved_code_is_found_where_it_stands_now(line: int) -> None:
     body = " def f():\n-    lock.release()\n     a()\n     b()\n     c()\n     d()\n     e()\n+    lock.release()\n"
     (finding,) = found(body, claim("app.py", "lock.release()", line=line))
     assert (finding.line, finding.is_removed) == (7, False)
+
+
+CHECK_GONE = "@@ -1,3 +1,2 @@\n def delete(user):\n-    check_admin(user)\n     remove(user)\n"
+DECOYS = {
+    "code": "+    check_admin(user)\n",
+    "without its indentation": "+check_admin(user)\n",
+    "with other blanks": "+\tcheck_admin( user )\n",
+}
+
+
+def of_hunks(*hunks: str) -> list[Piece]:
+    """A request with some hunks of one file."""
+    diff = parse_patch(f"--- a/app.py\n+++ b/app.py\n{''.join(hunks)}".encode())
+    return [
+        Piece(change, hunk, tuple(diff.lines(hunk)), Context(), "", len(diff.lines(hunk)))
+        for change in diff.files
+        for hunk in change.hunks
+    ]
+
+
+@pytest.mark.parametrize("decoy", DECOYS.values(), ids=DECOYS)
+@pytest.mark.parametrize("quote", ["check_admin(user)", "    check_admin(user)"], ids=["stripped", "whole"])
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [(2, [(2, True)]), (1, [(2, True)]), (52, [(52, False)]), (30, [(2, True), (52, False)]), (None, None)],
+)
+def test_a_removed_line_that_is_added_elsewhere_is_told_where_the_model_means_it(
+    decoy: str, quote: str, line: int | None, expected: list[tuple[int, bool]] | None
+) -> None:
+    """The question that the finding is put to is about the line that it stands on."""
+    pieces = of_hunks(CHECK_GONE, f"@@ -50,2 +49,5 @@\n x = 1\n y = 1\n+\n{decoy}+z = 1\n")
+    claims = parse(json.dumps({"findings": [claim("app.py", quote, line=line)]}))
+    places = sorted((each.finding.line, each.finding.is_removed) for each in anchor(claims, pieces))
+    assert places == (expected or [(2, True), (52, False)])
+
+
+def test_an_added_line_that_is_spelled_more_like_the_quote_does_not_take_its_place() -> None:
+    removed = "@@ -1,3 +1,2 @@\n def delete(user):\n-    check_admin(user)  # never remove\n     remove(user)\n"
+    pieces = of_hunks(removed, "@@ -50,2 +49,3 @@\n x = 1\n y = 1\n+check_admin(user)\n")
+    claims = parse(json.dumps({"findings": [claim("app.py", "check_admin(user)", line=2)]}))
+    places = sorted((each.finding.line, each.finding.is_removed) for each in anchor(claims, pieces))
+    assert places == [(2, True), (51, False)]
+
+
+@pytest.mark.parametrize("decoy", ["def show(user):\n    check_admin(user)\n", '"""\ncheck_admin(user)\n"""\n'])
+def test_a_model_that_sees_no_wrong_in_the_decoy_does_not_take_the_removal_away(proposal: Proposal, decoy: str) -> None:
+    rest = "".join(f"def helper{number}():\n    return {number}\n\n\n" for number in range(12))
+    old = "def delete(user):\n    check_admin(user)\n    remove(user)\n\n\n" + rest
+    proposal.base({"app.py": old})
+    proposal.claims = [claim("app.py", "check_admin(user)", line=2, title="Admin check removed")]
+    done = proposal.review({"app.py": old.replace("    check_admin(user)\n", "") + decoy})
+    (finding,) = done.json()["findings"]
+    assert (done.code, finding["line"], finding["blocking"]) == (1, 2, True)

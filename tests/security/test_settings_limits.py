@@ -71,6 +71,38 @@ def test_other_toml_that_no_parser_takes_is_told(text: str) -> None:
         toml.parse(text.encode(), "'f'")
 
 
+@pytest.mark.parametrize(
+    "text", ["x = 0x" + "F" * 4400, "[a]\nb = [{c = 9223372036854775808}]", "x = -9223372036854775809"]
+)
+def test_numbers_that_are_no_numbers_of_toml_are_told(text: str) -> None:
+    """Python's have no limit, and cannot be written in decimal from 4,300 digits on, as an error would."""
+    with pytest.raises(ConfigError, match="it has a number of more than 64 bits in it"):
+        toml.parse(text.encode(), "x.toml")
+
+
+def test_the_largest_numbers_of_toml_are_read() -> None:
+    text = b"a = 9223372036854775807\nb = -9223372036854775808"
+    assert toml.parse(text, "x.toml") == {"a": (1 << 63) - 1, "b": -(1 << 63)}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (".kilo-review.toml", f"fail_on = 0x{'F' * 4000}\n"),
+        (".kilo-review.toml", f"[options]\nseed = 0x{'F' * 4000}\n"),
+        (".kilo-review/rules/a.md", f"---\nseverity: 0x{'F' * 4000}\n---\nNo eval.\n"),
+        (".kilo-review/rules/a.md", f"---\n0x{'F' * 900}: 1\n---\nNo eval.\n"),
+    ],
+    ids=["a setting", "an option", "a rule", "a key of a rule"],
+)
+def test_a_large_number_stops_the_hook_as_any_wrong_setting_does(
+    kilo: Runner, repo: Repo, name: str, text: str
+) -> None:
+    repo.stage(name, text)
+    done = kilo("hook", "pre-commit", *kilo.scripted({"findings": []}))
+    assert (done.code, "more than 64 bits" in done.talk, "Traceback" in done.talk) == (2, True, False)
+
+
 def test_a_toml_file_that_is_too_large_is_not_parsed() -> None:
     with pytest.raises(ConfigError, match="is larger than 512 KiB"):
         toml.parse(b"#" * (toml.LARGEST + 1), "'f'")
