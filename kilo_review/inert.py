@@ -58,4 +58,5 @@ def restored(words: str, original: str) -> str:
 
 
 def _broken(text: str) -> str:
-    return re.sub(_TOKEN, r"\g<0> ", text) if "<" in text or "[" in text else text
+    is_possible = "<" in text or "[" in text or "]" in text
+    return re.sub(_TOKEN, r"\g<0> ", text) if is_possible else text

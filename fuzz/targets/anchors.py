@@ -83,15 +83,18 @@ def _claims(draw: DrawFn, pieces: Sequence[Piece]) -> Claim:
 
 
 def check_anchors(case: Case) -> None:
-    """Each claim becomes one finding, on the line that it quotes or nowhere."""
+    """Each claim becomes one finding, on the line that it quotes or nowhere; or two, one of them removed."""
+    of_claims = [(claim, anchor([claim], case.pieces)) for claim in case.claims]
     anchored = anchor(case.claims, case.pieces)
-    assert len(anchored) == len(case.claims)
-    for claim, each in zip(case.claims, anchored, strict=True):
+    assert anchored == [each for _, of_claim in of_claims for each in of_claim]
+    for claim, each in ((claim, each) for claim, of_claim in of_claims for each in of_claim):
         _check_identity(each, case.pieces)
         if each.finding.status is Status.UNANCHORED:
             _check_unanchored(claim, each, case.pieces)
         else:
             _check_anchored(claim, each, case.pieces)
+    for _, of_claim in of_claims:
+        assert sorted(each.finding.is_removed for each in of_claim) in ([False], [True], [False, True])
     _check_merged([each.finding for each in anchored])
 
 

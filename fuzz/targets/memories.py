@@ -201,7 +201,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(who=st.integers(0, 1), change=changes, reason=any_text, seen=st.lists(entries, max_size=2))
     def leave(self, who: int, change: tuple[str, str], reason: str, seen: list[Entry]) -> None:
         assert self.open[who].leave(*change, reason, seen) or self.is_damaged
-        if seen or change not in self.left:
+        if seen or change not in self.left or not self.left[change][1]:
             self.left[change] = printable(reason), tuple(seen)
 
     @rule(who=st.integers(0, 1), change=changes)

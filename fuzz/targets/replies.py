@@ -159,8 +159,10 @@ def _says_nothing(content: str) -> bool:
 def _check_claims(claims: list[reading.Claim]) -> None:
     assert len(claims) <= reading.MOST_FINDINGS
     for claim in claims:
-        texts: tuple[Any, ...] = (claim.code, claim.file, claim.problem, claim.title, claim.rule, claim.fix)
+        texts: tuple[Any, ...] = (claim.file, claim.problem, claim.title, claim.rule, claim.fix)
         assert all(isinstance(text, str) and len(text) <= reading.LONGEST_QUOTE for text in texts)
+        assert isinstance(claim.code, str)
+        assert len(claim.code) <= reading.LONGEST_CODE
         assert claim.line is None or type(claim.line) is int
         assert isinstance(claim.severity, Severity)
         assert claim.category.value in KINDS
