@@ -150,6 +150,12 @@ def test_what_was_mined_is_an_ordinary_folder_of_cases(kilo: Runner, history: Hi
     assert (row["recall"]["of"], row["clean_with_findings"]["of"], row["changes"]) == (1, 0, 2)
 
 
+@pytest.mark.parametrize("sign", ["\x1e", "\x1f", "\u2028"])
+def test_a_message_may_hold_any_sign(kilo: Runner, history: History, tmp_path: Path, sign: str) -> None:
+    history.commit(f"Fix the end\n\nof{sign}it")
+    assert len(mined(kilo, tmp_path / "out")) == 1
+
+
 def test_limits(kilo: Runner, history: History, tmp_path: Path) -> None:
     for message in [*FIXES, *REFACTORINGS]:
         history.commit(message)

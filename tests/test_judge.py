@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kilo_review.errors import BadReplyError
 from kilo_review.finding import Category, Finding, Severity, Status
-from kilo_review.judge import anchor as anchoring
+from kilo_review.judge import quotes
 from kilo_review.judge.anchor import UNANCHORED, Anchored, anchor, merged
 from kilo_review.judge.contradict import ALREADY_SO, REPLACED
 from kilo_review.judge.parse import SEVERITIES, Claim, parse, salvage
@@ -318,7 +318,7 @@ def place(
         ("total / count", None, 13),
         ("    if not items:", None, 11),  # removed: the line beside the gap
         ("return 0", None, 11),
-        ("x = 1", 15, 41),  # a changed line wins over an unchanged one that is nearer
+        ("x = 1", 16, 41),  # a changed line wins over an unchanged one that is nearer
         ("if not items:\n        return 0", None, 11),
         ("   41 + x = 1", None, 41),
         ("   11 +     total = sum(", None, 11),
@@ -381,13 +381,13 @@ def test_a_quote_without_one_certain_place_is_unanchored(rows: list[str], code: 
 
 def test_where_a_quote_of_many_lines_stands_is_found_out_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[None] = []
-    original = anchoring._runs
+    original = quotes._runs
 
     def counted(*arguments: Any, **settings: Any) -> Any:
         calls.append(None)
         return original(*arguments, **settings)
 
-    monkeypatch.setattr(anchoring, "_runs", counted)
+    monkeypatch.setattr(quotes, "_runs", counted)
     rows = [f"+line_{number} = {number}" for number in range(100)]
     code = "\n".join(f"other_{number} = {number}" for number in range(20))
     assert place(code, among=request({"src/a.py": rows}))[4] is Status.UNANCHORED

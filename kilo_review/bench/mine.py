@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 from pathlib import PurePosixPath
+from secrets import token_hex
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.bench.case import RENAMED, Case, File, changed_lines
@@ -47,7 +48,6 @@ TEST = (
 REVERTED = r"This reverts commit ([0-9a-f]{7,40})"
 CODE = frozenset({"yaml", "json", "toml", "markdown", "html", "css"})
 """Languages that are known and are no code."""
-SEPARATOR = "\x1e"
 
 
 class Commit(NamedTuple):
@@ -117,13 +117,14 @@ def commits(repository: Repository, since: str | None) -> Iterator[Commit]:
     Raises:
         SourceError: git cannot tell it.
     """
-    form = f"--format={SEPARATOR}%H%x00%P%x00%s%x00%B%x00"
+    separator = token_hex(16)  # which no message can hold
+    form = f"--format={separator}%H%x00%P%x00%s%x00%B%x00"
     limits = [f"--since={since}"] if since else []
     output = repository.run("log", "--no-show-signature", "--no-renames", "--numstat", form, *limits, "HEAD", "--")
-    for part in output.decode("utf-8", "surrogateescape").split(SEPARATOR)[1:]:
+    for part in output.decode("utf-8", "surrogateescape").split(separator)[1:]:
         oid, parents, subject, message, rest = part.split("\0", 4)
         files = {}
-        for row in rest.strip().splitlines():
+        for row in rest.strip().split("\n") if rest.strip() else ():
             added, removed, path = row.split("\t", 2)
             files[path] = -1 if added == "-" else int(added) + int(removed)
         yield Commit(oid, tuple(parents.split()), subject.strip(), message, files)

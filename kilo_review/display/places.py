@@ -108,7 +108,7 @@ _ADDRESSES = (
     _place(r"://[^\s/@:'\"`]*+:([^\s/'\"`]{1,256})@", _is_put, "://"),
     _place(r"\b(?!https?:)[a-z][\w+.-]{1,20}://[^\s/@:'\"`]{0,80}:(?!\d{1,5}/)([^\s@'\"`]{1,256})@", _is_put, "://"),
     _place(r"://([\w.~+-]{20,200})@", _has_digit, "://"),
-    _place(r"\b[\w.-]{1,80}:([^\s@/'\"`]{1,256})@(?:tcp|udp|unix)\(", _is_put, "@tcp(|@udp(|@unix("),
+    _place(r"\b[\w.-]{1,80}:([^\s@/'\"`]{1,256})@(?:(?:tcp|udp|unix)\(|/\w)", _is_put, "@tcp(|@udp(|@unix(|@/"),
     _place(r"\bjdbc:oracle:\w{1,20}:[^\s/@'\"]{1,80}/([^\s@'\"]{1,200})@", _is_put, "jdbc:"),
     _place(
         r"(?:[?&#;]|%26|%3F)[\w.-]{0,40}(?:token|secret|signature|sig|password|passwd|passphrase|pwd|api[_-]?key|access[_-]?key)"
@@ -361,7 +361,7 @@ _CODE = (
     _place(
         rf"(?:\bauth|\bbasic|basic_?auth\w{{0,20}}|digest_?auth|ntlm_?auth|passwordauthentication|passwordcredentials?)"
         rf"(?:['\"]?\s{{0,9}}[:=]\s{{0,9}}[\[(]|\s{{0,3}}\()\s{{0,9}}(?:{_QUOTE}[^\s'\"`]{{0,80}}['\"`]|[\w.$>()-]{{1,80}})\s{{0,9}},"
-        rf"\s{{0,9}}{_QUOTE}{_VALUE}(?=['\"`])",
+        rf"\s{{0,9}}(?:Some\(\s{{0,9}})?{_QUOTE}{_VALUE}(?=['\"`])",
         is_literal,
         "auth|basic|credential",
     ),
@@ -402,6 +402,14 @@ _CODE = (
         "identified",
     ),
     _place(r"\bpassword\s{1,9}(?:=\s{0,9})?N?'([^'\n]{3,200})'", is_literal, "password"),
+    _place(
+        r"\bset\s{1,9}password\s{1,9}for\s{1,9}[^\n=]{1,200}=\s{0,9}(?:password\s{0,3}\(\s{0,3})?['\"]([^'\"\n]++)['\"]",
+        _is_put,
+        "password",
+    ),
+    _place(
+        r"\b(?:alter|create|grant)\s[^\n]{1,200}?\sidentified\s{1,9}by\s{1,9}([^\s'\";,]{3,200})", _is_put, "identified"
+    ),
 )
 _TOKENS = (
     _place(

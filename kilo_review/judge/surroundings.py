@@ -14,6 +14,7 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.deadline import PACE
+from kilo_review.judge.reserved import WITHOUT_CASE, no_names
 from kilo_review.plan.syntax import language_of
 from kilo_review.source.diff import has_between
 
@@ -34,30 +35,24 @@ _HARMLESS = {
     "javascript": rf"import\s+(?:{_WORD}|{{\s*{_NAMES}\s*,?\s*}}){_FROM}",
     "java": rf"import\s+(?:static\s+)?{_PATH};",
     "kotlin": rf"import\s+{_PATH}(?: as {_WORD})?",
-    "rust": r"use\s+[\w:]+(?:::\{[\w\s,]+\})?;",
     "php": rf"use\s+[\w\\]+(?: as {_WORD})?;",
 }
-"""Imports that say which names they bring, on one line: those of other languages bring whatever is there."""
+"""Imports that say which names they bring, on one line: those of other languages bring whatever is there, and those of
+Rust the methods of a trait, which they do not say."""
 _LIKE = {"typescript": "javascript", "tsx": "javascript"}
-_KEYWORDS = frozenset({
-    *("and", "as", "async", "await", "bool", "break", "case", "catch", "char", "class", "const", "continue"),
-    *("def", "default", "defer", "delete", "do", "elif", "else", "end", "enum", "except", "export", "extends"),
-    *("False", "false", "final", "finally", "float", "fn", "for", "from", "func", "function", "if", "impl"),
-    *("implements", "import", "in", "include", "int", "interface", "is", "lambda", "let", "local", "long"),
-    *("match", "module", "mut", "namespace", "new", "nil", "None", "not", "null", "of", "or", "package", "pass"),
-    *("private", "protected", "pub", "public", "raise", "require", "return", "self", "static", "string"),
-    *("struct", "super", "switch", "then", "this", "throw", "throws", "trait", "true", "True", "try", "type"),
-    *("typeof", "unless", "use", "using", "val", "var", "void", "when", "where", "while", "with", "yield"),
-})  # fmt: skip
-"""Of the languages that are parsed: two functions that both have them share no name."""
+_TO_TOOLS = r"\s*(?:#(?!\[)|//|/?\*|--|;|%|<!--|\{-).*(?:[@:<{+=]|-\*-|\buse\b)"
+"""A comment that may say to a compiler or another tool how the whole file is read, such as `@jsx` and `coding: x`."""
 _HAS_DIRECTIVES = frozenset({"c", "cpp", "csharp", "swift"})
 _DIRECTIVE = r"#|%:|\?\?="
 """In these languages it may begin a line that switches code off wherever it stands, another function included."""
 _OF_THE_FILE = (
     r"\b(?:global|nonlocal|globals|globalThis|window|GLOBALS|_G|_ENV|sys\.modules|exec|eval|setattr|__dict__)\b"
+    r"|\boperator\b|\b(?:func|def)\s+(?:self\.)?[^\w\s(]|\bmethod_missing\b"
+    r"|\b__(?!(?:init|name|file|doc|main|repr|str|post_init|version)__)\w+__"
     "|[\r\x0b\x0c\x85\u2028\u2029]."
 )
-"""Words by which a function sets names outside of it, and characters that end a line for some languages."""
+"""Words by which a function sets names outside of it, or is called without its name being said, such as operators; and
+characters that end a line for some languages."""
 _MODIFIERS = r"\s*(?:(?:export|default|declare|abstract|async|pub(?:\([^)]*\))?|static|public|private|local|final)\s+)*"
 """What stands before a function and belongs to it."""
 
@@ -96,15 +91,14 @@ class Surroundings:
         for index, line in enumerate(self._lines):
             if not index % PACE:
                 check()
-            self._words |= _words_in(line.text)
-        self._words -= _KEYWORDS
+            self._words |= self._words_in(line.text)
         for index, scope in enumerate(outline):
             if not index % PACE:
                 check()
             if scope.is_function:
                 self._claim(scope)
         owned = zip(self._lines, self._owners, strict=True)
-        self._outside = [line for line, owner in owned if owner is None or self._leaves(line)]
+        self._outside = [line for line, owner in owned if owner is None or self._leaves(line, owner)]
         """Those that may alter any function of the file."""
         self._is_open = any(not self._brings(line.text) for line in self._outside)
 
@@ -132,10 +126,15 @@ class Surroundings:
         return self._words_of(function.above, function.last).union(*headings)
 
     def _words_of(self, first: int, last: int) -> set[str]:
-        """Return the words of some lines; found out once."""
+        """Return the words of some lines that can be names; found out once."""
         if (first, last) not in self._known_words:
-            self._known_words[first, last] = _words_in("\n".join(self._rows[first - 1 : last]))
+            text = "\n".join(self._rows[first - 1 : last])
+            words = self._words_in(text)
+            self._known_words[first, last] = words - no_names(self._language, words, text)
         return self._known_words[first, last]
+
+    def _words_in(self, text: str) -> set[str]:
+        return _words_in(text.casefold() if self._language in WITHOUT_CASE else text)
 
     def _claim(self, function: Scope) -> None:
         """Note the function as the owner of the changed lines that are in it, or that belong to it above it."""
@@ -149,8 +148,10 @@ class Surroundings:
         if low < high:
             self._owners[low:high] = [function] * (high - low)
 
-    def _leaves(self, line: ChangedLine) -> bool:
-        """Tell whether a line within a function may alter what is outside of it."""
+    def _leaves(self, line: ChangedLine, owner: Scope) -> bool:
+        """Tell whether a line of a function may alter what is outside of it."""
+        if line.number < owner.first and re.match(_TO_TOOLS, line.text):
+            return True
         is_directive = self._language in _HAS_DIRECTIVES and re.search(_DIRECTIVE, line.text)
         return bool(is_directive or re.search(_OF_THE_FILE, line.text))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from kilo_review.deadline import Deadline
 
 PREFIX = "kilo-review-"
+NAME = rf"{PREFIX}\w{{8}}"
+"""As `tempfile` makes it of the prefix."""
 LOCK = "in-use.lock"
 """Locked as long as the process lives, whatever number it has, and in whichever container it runs."""
 MOST_ENTRIES = 5000
@@ -65,12 +68,15 @@ def folder() -> Iterator[Path]:
 def remove_leftovers(deadline: Deadline) -> int:
     """Remove folders of this user whose process is gone, as far as the time allows; how many.
 
-    A folder that a link leads to, one of another user, and one without a lock are left alone.
+    A folder that a link leads to, one of another user, and one without a lock are left alone; so is all that lies in a
+    worktree, where a repository may have brought what looks like ours.
     """
     removed = 0
+    if _is_in_worktree(Path(tempfile.gettempdir())):
+        return removed
     try:
         with os.scandir(tempfile.gettempdir()) as entries:
-            names = [entry.name for entry in islice(entries, MOST_ENTRIES) if entry.name.startswith(PREFIX)]
+            names = [entry.name for entry in islice(entries, MOST_ENTRIES) if re.fullmatch(NAME, entry.name)]
         for name in names:
             if removed >= MOST_REMOVED:
                 break
@@ -79,6 +85,12 @@ def remove_leftovers(deadline: Deadline) -> int:
     except (OSError, DeadlineError):  # it is a courtesy; the next run goes on
         pass
     return removed
+
+
+def _is_in_worktree(folder: Path) -> bool:
+    """Tell whether a folder is, or lies in, the worktree of a repository."""
+    real = Path(os.path.realpath(folder))
+    return any(os.path.lexists(each / ".git") for each in (real, *real.parents))
 
 
 def _remove_if_left(path: Path, deadline: Deadline) -> bool:

@@ -435,6 +435,28 @@ def test_a_file_that_means_something_else_under_its_new_name_is_not_called_clean
     assert (done.code, states(done)[new]) == (3, "not_reviewed")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("docs/notes.txt", "deploy.sh", (3, "not_reviewed")),
+        ("docs/notes", ".github/workflows/x.yml", (3, "not_reviewed")),
+        ("docs/a.json", "package.json", (0, "reviewed")),
+        ("docs/notes.txt", "setup", (3, "not_reviewed")),
+        ("README", "README.md", (0, "reviewed")),
+        ("src/a.js", "src/a.ts", (0, "reviewed")),
+    ],
+    ids=["a program", "a workflow", "the same ending", "no ending", "prose", "another language"],
+)
+def test_a_line_more_does_not_make_a_program_of_prose(
+    proposal: Proposal, old: str, new: str, expected: tuple[int, str]
+) -> None:
+    """Of a file that is moved and changed, the changed lines are sent alone: the others were never looked at as code."""
+    content = "".join(f"step({number})\n" for number in range(20))
+    proposal.base({old: content})
+    done = proposal.review({new: f"{content}# end\n"}, gone=(old,))
+    assert (done.code, states(done)[new]) == expected
+
+
 def test_a_file_that_leaves_what_is_reviewed_is_not_called_clean(proposal: Proposal) -> None:
     content = "".join(f"step({number})\n" for number in range(20))
     proposal.base({"plugins/login.py": content, ".kilo-review.toml": 'exclude = ["docs/"]\n'})

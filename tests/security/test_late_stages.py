@@ -21,7 +21,7 @@ from kilo_review.errors import DeadlineError, PromptTooLongError, SourceError
 from kilo_review.finding import Category, Finding, Severity, Status
 from kilo_review.inert import inert as neutral
 from kilo_review.inquiry import Inquiry
-from kilo_review.judge import anchor, unicode
+from kilo_review.judge import anchor, quotes, unicode
 from kilo_review.judge.baseline import Known
 from kilo_review.judge.parse import Claim
 from kilo_review.ledger.records import Ledger
@@ -482,7 +482,7 @@ def test_reasons_of_their_own_are_grouped_in_one_go() -> None:
 def looked_at(monkeypatch: pytest.MonkeyPatch, rows: int) -> int:
     """How often a line is compared with the quotes of ten claims, in a hunk of so many equal lines."""
     counts: Counter[str] = Counter()
-    original = anchor._folded
+    original = quotes._folded
 
     def counted(text: str) -> frozenset[str]:
         counts["lines"] += 1
@@ -496,7 +496,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch, rows: int) -> int:
         Claim("x\n" * 20 + "z", "a.py", number, "p", Severity.CRITICAL, "t", Category.BUG) for number in range(10)
     ]
     with monkeypatch.context() as patched:
-        patched.setattr(anchor, "_folded", counted)
+        patched.setattr(quotes, "_folded", counted)
         assert len(anchor.anchor(claims, pieces)) == len(claims)
     return counts["lines"]
 

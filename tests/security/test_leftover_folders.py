@@ -42,7 +42,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def left(place: Path, name: str = "left") -> Path:
     """A folder as a killed process leaves it."""
-    made = place / f"kilo-review-{name}"
+    made = place / f"kilo-review-{name:_<8}"
     (made / "objects" / "ab").mkdir(parents=True)
     (made / "objects" / "ab" / "cdef").write_bytes(b"x")
     (made / "objects" / "ab" / "cdef").chmod(0o444)
@@ -52,7 +52,7 @@ def left(place: Path, name: str = "left") -> Path:
 
 def test_folders_that_stay_do_not_keep_others(place: Path) -> None:
     for number in range(2 * scratch.MOST_REMOVED):
-        (place / f"kilo-review-a{number}").mkdir()  # without a lock
+        (place / f"kilo-review-a{number:_<7}").mkdir()  # without a lock
     made = left(place, "z")
     scratch.remove_leftovers(Deadline())
     assert not made.exists()
@@ -95,24 +95,36 @@ def test_links_are_not_followed(place: Path, tmp_path: Path) -> None:
     elsewhere.mkdir()
     (elsewhere / "kept").touch()
     (elsewhere / scratch.LOCK).touch()
-    (place / "kilo-review-link").symlink_to(elsewhere)
+    (place / "kilo-review-linklink").symlink_to(elsewhere)
     (left(place, "a") / "objects" / "link").symlink_to(elsewhere)
     (left(place, "b") / "file").symlink_to(elsewhere / "kept")
     linked = left(place, "c")
     (linked / scratch.LOCK).unlink()
     (linked / scratch.LOCK).symlink_to(elsewhere / scratch.LOCK)
     assert scratch.remove_leftovers(Deadline()) == 2
-    assert sorted(path.name for path in place.iterdir()) == ["kilo-review-c", "kilo-review-link"]
+    assert sorted(path.name for path in place.iterdir()) == ["kilo-review-c_______", "kilo-review-linklink"]
     assert sorted(path.name for path in elsewhere.iterdir()) == [scratch.LOCK, "kept"]
 
 
 def test_another_users_folder_and_other_names_stay(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = left(place)
-    made.rename(place / "other-left")
+    made.rename(place / "other-left____")
     left(place)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert scratch.remove_leftovers(Deadline()) == 0
     assert len(list(place.iterdir())) == 2
+
+
+@pytest.mark.parametrize("git", ["a folder", "a file"])
+def test_what_lies_in_a_worktree_stays(place: Path, git: str) -> None:
+    """A repository can bring a folder that looks like ours."""
+    made = left(place / "deep" / "tmp")
+    tempfile.tempdir = str(made.parent)
+    assert scratch.remove_leftovers(Deadline()) == 1
+    made = left(place / "deep" / "tmp")
+    (place / ".git").mkdir() if git == "a folder" else (place / ".git").write_text("gitdir: /elsewhere\n")
+    assert scratch.remove_leftovers(Deadline()) == 0
+    assert (made / scratch.LOCK).exists()
 
 
 def test_a_pipe_in_place_of_the_lock_holds_nobody_up(place: Path) -> None:

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     Run = Callable[..., Result]
 
 PUT = [
+    "SET PASSWORD FOR 'app'@'db' = '«hunter2secret»';",
+    "ALTER USER scott IDENTIFIED BY «hunter2secret»;",
+    'let r = c.get(u).basic_auth("user", Some("«hunter2secret»")).send()?;',
+    'db, err := sql.Open("mysql", "root:«hunter2secret»@/db")',
     'if (strcmp(password, "«hunter2secret»") == 0) {',
     'return hmac.compare_digest(password, "«hunter2secret»")',
     "return hmac.compare_digest(b'«hunter2secret»', self.api_key)",
@@ -243,6 +247,7 @@ PUT = [
     '{"name": "DB_PASSWORD", "value": "«swordfish»"}',
 ]
 INNOCENT = [
+    "-- A user is identified by the name that it logs in with.",
     "token = get_token()",
     "const token = await getToken2();",
     "password: str",

@@ -222,3 +222,73 @@ def test_a_model_that_sees_no_wrong_in_the_decoy_does_not_take_the_removal_away(
     done = proposal.review({"app.py": old.replace("    check_admin(user)\n", "") + decoy})
     (finding,) = done.json()["findings"]
     assert (done.code, finding["line"], finding["blocking"]) == (1, 2, True)
+
+
+def files(rows: dict[str, list[str]]) -> list[Piece]:
+    """A request with one hunk of each file, which begins in line 1."""
+    patch = ""
+    for path, lines in rows.items():
+        old, new = (sum(row[0] in kinds for row in lines) for kinds in (" -", " +"))
+        patch += (
+            f"--- a/{path}\n+++ b/{path}\n@@ -{min(old, 1)},{old} +{min(new, 1)},{new} @@\n" + "\n".join(lines) + "\n"
+        )
+    diff = parse_patch(patch.encode())
+    return [
+        Piece(change, hunk, tuple(diff.lines(hunk)), Context(), "", len(diff.lines(hunk)))
+        for change in diff.files
+        for hunk in change.hunks
+    ]
+
+
+REST_OF_FILE = [f" rest({number});" for number in range(9)]
+DRAWN_AWAY: dict[str, tuple[dict[str, list[str]], dict[str, Any], list[tuple[str, int]]]] = {
+    "an unchanged line that is spelled like the quote": (
+        {"a.js": [" exec(cmd);", *REST_OF_FILE, "+    exec(cmd);"]},
+        {"line": 11},
+        [("a.js", 11)],
+    ),
+    "an added line in a comment": (
+        {"a.js": ["+    exec(cmd);", *REST_OF_FILE, "+/*", "+exec(cmd);", "+*/"]},
+        {"line": 1},
+        [("a.js", 1)],
+    ),
+    "a neighbour that is spelled like the quote": (
+        {"a.js": ["+exec(cmd);", "+  exec(cmd);", *REST_OF_FILE]},
+        {"line": 2},
+        [("a.js", 2)],
+    ),
+    "a line without the comment that the model leaves out": (
+        {"a.js": [" exec(cmd);", *REST_OF_FILE, "+    exec(cmd); // user"]},
+        {"line": 11},
+        [("a.js", 1), ("a.js", 11)],
+    ),
+    "the same in another file": (
+        {"a.js": [" x();", "+    exec(cmd); // user", " y();"], "b.js": [*REST_OF_FILE, " exec(cmd);", "+z();"]},
+        {"line": 2},
+        [("a.js", 2), ("b.js", 10)],
+    ),
+    "an unchanged line at the number, and a changed one elsewhere": (
+        {"a.js": [" exec(cmd);", *REST_OF_FILE, "+exec(cmd);"]},
+        {"line": 1},
+        [("a.js", 1), ("a.js", 11)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("rows", "says", "expected"), DRAWN_AWAY.values(), ids=DRAWN_AWAY)
+def test_a_finding_is_not_drawn_away_from_the_line_that_the_model_names(
+    rows: dict[str, list[str]], says: dict[str, Any], expected: list[tuple[str, int]]
+) -> None:
+    claims = parse(json.dumps({"findings": [claim("a.js", "exec(cmd);", **says)]}))
+    assert sorted((each.finding.path, each.finding.line) for each in anchor(claims, files(rows))) == expected
+
+
+@pytest.mark.parametrize("name", ["FILE a.js", "a.js (new file)", " a.js", "`a.js", '"a.js"', "FILE  a.js"])
+def test_a_file_that_is_called_like_another_with_a_note_is_itself(name: str) -> None:
+    pieces = files({"a.js": [*REST_OF_FILE, " eval(q);", "+z();"], "b.js": ["+ q = 1;", "+ eval(q);"]})
+    pieces = [
+        each._replace(change=each.change._replace(path=name)) if each.change.path == "b.js" else each for each in pieces
+    ]
+    claims = parse(json.dumps({"findings": [claim(name, "eval(q);", line=2)]}))
+    ((finding, _),) = anchor(claims, pieces)
+    assert (finding.path, finding.line) == (name, 2)

@@ -14,7 +14,7 @@ from kilo_review import config, front_matter, safe_file
 from kilo_review.config import project, toml
 from kilo_review.deadline import Deadline
 from kilo_review.errors import ConfigError, DeadlineError
-from kilo_review.judge import anchor, baseline, categories, parse, suppress
+from kilo_review.judge import baseline, categories, parse, quotes, suppress
 from kilo_review.plan import patterns, rules
 from kilo_review.plan.rules import Book, Rule, Shelf
 from kilo_review.setup import framework
@@ -294,7 +294,7 @@ def quickest(work: Callable[[], object]) -> float:
     "work",
     [
         lambda size: re.sub(suppress._CLOSERS, "", " " * size + "x"),
-        lambda size: re.sub(anchor._GUTTER, "", " " * size + "x"),
+        lambda size: re.sub(quotes.GUTTER, "", " " * size + "x"),
         lambda size: re.sub(parse._THINKING, "", " " * size + "</think"),
         lambda size: list(patch._ways_to_part(b'\\"' * size)),
         lambda size: toml._has_long_key("." * 20 + '\n"""\\' * size),

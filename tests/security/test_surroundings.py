@@ -58,7 +58,36 @@ def is_reached(syntax: Syntax, path: str, base: str, changed: str) -> bool:
     return any(sides)
 
 
+def with_third(base: str, heading: str, body: str = "    return 3\n") -> str:
+    return f"{base}\n\n{heading}\n{body}"
+
+
+PY_INT = "def other():\n    return 1\n\n\ndef rows(q):\n    return run(q), int(q)\n".replace(
+    "run(q), int", "int(run(q)), int"
+)
+TYPED = "def other():\n    return 1\n\n\ndef rows(q: int) -> int:\n    return run(q)\n"
+JS_REQUIRE = "function other() {\n  return 1;\n}\nfunction rows(q) {\n  require('x');\n  return run(q);\n}\n"
+RUBY_TYPE = "def other\n  1\nend\n\ndef rows(q)\n  run(q)\n  self.type\nend\n"
+PHP_CALL = PHP.replace("  run(q);", "  run(q);\n  htmlspecialchars($q);")
+SWIFT = "func rows(q: String) {\n  if q == a {\n    run(q)\n  }\n}\n"
+CPP = "int rows(T q)\n{\n  if (q == a)\n    run(q);\n  return 1;\n}\n"
+
 REACHING = {
+    "a type that is called": ("a.py", PY_INT, with_third(PY_INT, "def int(t):")),
+    "an import of such a type": ("a.py", PY_INT, "from lib import int\n" + PY_INT),
+    "a word of other languages": ("a.js", JS_REQUIRE, JS_REQUIRE + "function require(p) {\n  return 3;\n}\n"),
+    "a word that is a method": ("a.rb", RUBY_TYPE, RUBY_TYPE + "\ndef type\n  3\nend\n"),
+    "a name in capitals": ("a.php", PHP_CALL, PHP_CALL + "\nfunction HtmlSpecialChars($t) {\n  return $t;\n}\n"),
+    "an operator": ("a.swift", SWIFT, SWIFT + "\nfunc == (a: S, b: S) -> Bool {\n  return true\n}\n"),
+    "an operator of C++": ("a.cpp", CPP, CPP + "\nbool operator==(T a, S b)\n{\n  return true;\n}\n"),
+    "a method that is called unnamed": (
+        "a.py",
+        CLASSES,
+        CLASSES.replace("    def get(self):", "    def __eq__(self, o):", 1),
+    ),
+    "the methods of a trait": ("a.rs", RUST, "use evil::Ext;\n" + RUST),
+    "a comment to the compiler": ("a.rb", RUBY, "# a\n# b\n# frozen_string_literal: true\n" + RUBY),
+    "a pragma": ("a.jsx", "// a\n// b\n" + JS[17:], "// a\n// b\n/** @jsx raw */\n" + JS[17:]),
     "conditional": ("a.c", C, around(C, "int rows|run(q);\n}\n", "#ifdef NEVER\n|#endif\n")),
     "macro": ("a.c", C, C.replace("int size;\n", "int size;\n#define run exit\n")),
     "an include": ("a.c", C, C.replace("int size;", '#include "evil.h"\nint size;')),
@@ -115,6 +144,17 @@ REACHING = {
     "a path of a shell": ("a.sh", SHELL, SHELL.replace("A=1", "PATH=.")),
 }
 HARMLESS = {
+    "a type that both have": ("a.py", TYPED, with_third(TYPED, "def third(t: int) -> int:")),
+    "a comment above another function": (
+        "a.js",
+        JS,
+        JS.replace("function third", "// the last of them\nfunction third"),
+    ),
+    "the making of another class": (
+        "a.py",
+        CLASSES,
+        CLASSES.replace("        return 1\n", "        return 1\n\n    def __init__(self):\n        self.x = 1\n", 1),
+    ),
     "another function": ("a.c", C, C.replace("return 3;", "return 4;")),
     "before it": ("a.js", JS, JS.replace("return 1;", "return 2;")),
     "a comment above another": ("a.js", JS, JS.replace("function third", "// the third\nfunction third")),
