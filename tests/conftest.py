@@ -35,6 +35,10 @@ FOREIGN_VARIABLES = (
     *("CI", "GITHUB_", "GITEA_", "FORGEJO_", "GITLAB_", "BITBUCKET_", "BUILD_", "SYSTEM_", "TF_BUILD", "JENKINS_"),
     *("BUILDKITE", "CHANGE_", "CIRCLE", "DRONE", "GERRIT_", "bbprb", "ghprb", "gitee", "gitlab", "pullRequestId"),
 )
+STARTED_BY_GIT = frozenset({
+    *("test_at_commit.py", "test_at_push.py", "test_catch_up.py", "test_memory.py", "test_proof.py"),
+})  # fmt: skip
+"""Tests of code that hardly runs but where git or a namespace has started it: there that is measured, too."""
 IS_FURTHER_ROW = pytest.StashKey[bool]()
 """Whether a test runs the function of an earlier one with other parameters."""
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -79,7 +83,7 @@ def hermetic(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The environment that every test starts from; children inherit it."""
-    is_long = request.node.get_closest_marker("long") is not None
+    is_long = request.node.get_closest_marker("long") is not None and request.path.name not in STARTED_BY_GIT
     if (request.node.stash[IS_FURTHER_ROW] or is_long) and zygote.COVERAGE in os.environ:
         # Measuring takes as long as the program itself, and the first row of a table has run the same lines. In a long
         # test, what git and shells start is not measured either, for which coverage itself would be started each time.
@@ -269,7 +273,7 @@ class Runner:
         return subprocess.Popen(
             [sys.executable, "-m", "kilo_review", *arguments],
             cwd=self.directory,
-            env=os.environ | dict(env),
+            env={**os.environ, **self.measured, **env},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             preexec_fn=heed_interrupts,

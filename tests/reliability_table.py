@@ -168,7 +168,7 @@ ELSEWHERE = (
     ),
     Other(
         "test_jobs.py",
-        "test_slots_that_share_one_window_are_asked_one_by_one_once_it_was_full",
+        "test_a_shared_window_that_stays_full_is_told_with_its_remedy",
         "llama-server's slots share one window, as they do unless their number is given, and long requests fill it",
         "reviewed",
         0,
