@@ -28,10 +28,14 @@ _ANY = rf"(?:{_STRONG}|{_WEAK})"
 _QUOTE = r"\\{0,2}['\"`]"
 _PREFIX = r"(?:u8|[blnruf@$]{0,2})"
 """Letters before a quote that say what kind of string it is."""
-_VALUE = r"((?:[^\s'\"`\\]|\\(?!['\"`])){4,}+)"
+_WITHIN = r"(?:\\?['\"`]|''|\"\")(?=[\w!@#$^~][^\s'\"`]{0,200}['\"`])"
+"""A quotation mark that does not end a literal: it is escaped, doubled or of another kind, and another one follows."""
+_VALUE = rf"((?:[^\s'\"`\\]|\\(?!['\"`])|(?<=[^\s'\"`=(,]){_WITHIN}){{4,}}+)"
 """A quoted literal without white space."""
-_BARE = r"([^\s'\"`;|&<>(){}\[\],]{4,}+)(?![(\[{])"
+_BARE = rf"((?:[^\s'\"`;|&<>(){{}}\[\],]|(?<=[^\s'\"`=(,]){_WITHIN}){{4,}}+)(?![(\[{{])"
 """A literal without quotes, in a command or a setting."""
+_LOOSE = rf"((?:[^\s'\"`]|(?<=[^\s'\"`=(,]){_WITHIN}){{3,}}+)"
+"""What stands behind `user:` in a command."""
 _GAP = r"(?:\s{0,3}=\s{0,3}|\s{1,9}|['\"],\s{0,9}['\"])"
 """Between an option and its value, also in a list of arguments."""
 _TYPE = r":\s{0,9}(?:&(?:'\w{1,20}\s)?)?[A-Za-z_][\w.\[\]|]{0,40}\s{0,9}(?==)"
@@ -154,14 +158,14 @@ _COMMANDS = (
     ),
     _place(
         rf"(?<![\w-])(?:--(?:proxy-)?user|--userpwd|--auth|--credentials?|-[A-Za-z]{{0,6}}[uUa])(?:{_GAP})?['\"]?"
-        r"[^\s:'\"/@]{0,80}['\"]?:(?!//)['\"]?([^\s'\"`]{3,}+)",
+        rf"[^\s:'\"/@]{{0,80}}['\"]?:(?!//)['\"]?{_LOOSE}",
         _is_password,
         "-",
         cased=True,
     ),
     _place(
         rf"\b(?:curl|wget|https?)\b[^\n]{{0,300}}?\s['\"]?(?:--(?:proxy-)?user|-[A-Za-z]{{0,6}}[uUa]){_GAP}?['\"]?"
-        r"[^\s:'\"/@]{0,80}['\"]?:(?!//)['\"]?([^\s'\"`]{3,}+)",
+        rf"[^\s:'\"/@]{{0,80}}['\"]?:(?!//)['\"]?{_LOOSE}",
         _is_put,
         "curl|wget|http",
         cased=True,
@@ -335,7 +339,7 @@ _AFTER_NAMES = (
     _place(rf"(?:{_STRONG})['\"]\s{{0,9}}>\s{{0,9}}(?:<value>)?([^<>\s'\"]{{4,}}+)(?=\s{{0,9}}</)", is_literal, _NAMES),
     _place(rf"(?:token|passphrase|credentials?){_SIGN}{_QUOTE}(?=\S{{16}}){_VALUE}(?=['\"`])", _has_digit, _NAMES),
     _place(
-        rf"{_ANY}{_QUOTE}\s{{0,9}},\s{{0,9}}{_PREFIX}\#{{0,3}}{_QUOTE}{_VALUE}(?=\\{{0,2}}['\"`])",
+        rf"{_ANY}{_QUOTE}\s{{0,9}},\s{{0,9}}(?:\w{{1,20}}\s{{0,3}}=\s{{0,3}})?{_PREFIX}\#{{0,3}}{_QUOTE}{_VALUE}(?=\\{{0,2}}['\"`])",
         is_coded,
         _NAMES,
     ),

@@ -43,7 +43,8 @@ def masked(text: str, repeated: Repeated | None = None) -> str:
     pieces, at = [], 0
     for start, end, shown in _merged([*_spans(text), *known]):
         secret = text[start:end]
-        if not secret.endswith(MASK):
+        is_rest = len(secret) <= MOST_SHOWN and text.startswith(MASK, end + 1)  # and a quotation mark between them
+        if not secret.endswith(MASK) and not is_rest:
             pieces += [text[at:start], secret[: min(shown, len(secret) // 4)], MASK]
             at = end
     return "".join([*pieces, text[at:]])
@@ -110,7 +111,8 @@ def _key_lines(text: str, start: int, end: int, *, is_whole: bool) -> Iterator[S
 
 _ASSIGNED = re.compile(
     r"(?:secret|passw(?:or)?d|passphrase|pwd|api_?key|access_?key|secret_?key)"
-    r"(?:\s{0,9}:\s{0,9}[A-Za-z_][\w.\[\]| ]{0,40}?)?\s{0,9}=\s{0,9}[bnru]{0,2}(['\"])([^'\"\s]{4,}+)\1",
+    r"(?:\s{0,9}:\s{0,9}[A-Za-z_][\w.\[\]| ]{0,40}?)?\s{0,9}=\s{0,9}[bnru]{0,2}(['\"])"
+    r"((?:[^'\"\s]|(?<=[^\s'\"=(,])(?:\\?['\"]|''|\"\")(?=[\w!@#$^~][^\s'\"]{0,200}['\"])){4,}+)\1",
     re.IGNORECASE,
 )
 """As Python writes it: with a type, or as bytes."""

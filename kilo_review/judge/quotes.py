@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SHORTEST_SUBSTRING = 6
 """Characters without white space; `x` or `);` occurs everywhere."""
+SHORTEST_AT_NUMBER = 3
+"""The same of what is looked for in one line alone."""
 NEAR = 3
 """Lines by which a model's number is off, and tells a line from the same one in another hunk all the same."""
 LONGEST_QUOTE = 20
@@ -65,7 +67,7 @@ def places(claim: Claim, named: Sequence[Piece], pieces: Sequence[Piece]) -> lis
     """
     whole = _whole(claim, named) or _only_place(claim, pieces)
     if not whole:
-        return _part(claim, named)
+        return _part(claim, named) or _numbered_short_part(claim, named)
     own = {id(piece) for piece in named}
     if any(id(place.piece) in own and _off(place, claim.line) <= NEAR * (place.kind != " ") for place in whole):
         return whole
@@ -77,9 +79,18 @@ def _numbered_part(claim: Claim, named: Sequence[Piece]) -> list[Place]:
     quotes = _quote_lines(claim.code)
     if claim.line is None or not quotes:
         return []
-    sign = _sign(quotes)
+    sign = _sign(quotes, named)
     parts = [place for piece in named for place in _containing(piece, quotes[0])]
     return _near_change([each for each in parts if not sign or each.kind == sign], claim.line, sign, frozenset())
+
+
+def _numbered_short_part(claim: Claim, named: Sequence[Piece]) -> list[Place]:
+    """Return the changed line at the model's very number that holds a quote which is too short to be told elsewhere."""
+    quotes = _quote_lines(claim.code)
+    if claim.line is None or len(quotes) != 1:
+        return []
+    parts = [place for piece in named for place in _containing(piece, quotes[0], SHORTEST_AT_NUMBER)]
+    return [place for place in parts if place.kind != " " and not _off(place, claim.line)][:1]
 
 
 def spoken_of(file: str, pieces: Sequence[Piece]) -> Sequence[Piece]:
@@ -121,7 +132,7 @@ def _part(claim: Claim, pieces: Sequence[Piece]) -> list[Place]:
     parts = [place for piece in pieces for place in _containing(piece, quotes[0])]
     parts = parts or _longest_contained(pieces, quotes[0])
     places = _standing(parts, parts)
-    return [] if len(places) > 1 and claim.line is None else _meant(places, places, claim.line, _sign(quotes))
+    return [] if len(places) > 1 and claim.line is None else _meant(places, places, claim.line, _sign(quotes, pieces))
 
 
 def _longest_run(claim: Claim, pieces: Sequence[Piece], quotes: Sequence[str]) -> list[Place]:
@@ -166,7 +177,7 @@ def _nearest_run(claim: Claim, pieces: Sequence[Piece], wanted: Sequence[str]) -
     exact, folded = (
         [place for piece in pieces for place in _runs(piece, wanted, exactly=exactly)] for exactly in (True, False)
     )
-    return _meant(_standing(exact or folded, folded), _standing(folded, folded), claim.line, _sign(wanted))
+    return _meant(_standing(exact or folded, folded), _standing(folded, folded), claim.line, _sign(wanted, pieces))
 
 
 def _only_place(claim: Claim, pieces: Sequence[Piece]) -> list[Place]:
@@ -179,7 +190,8 @@ def _only_place(claim: Claim, pieces: Sequence[Piece]) -> list[Place]:
         return []
     places = [place for piece in pieces for place in _runs(piece, quotes)]
     places = _standing(places, places)
-    signed = [place for place in places if place.kind == _sign(quotes)]
+    sign = _sign(quotes, pieces)
+    signed = [place for place in places if place.kind == sign]
     kinds = [[place for place in signed or places if place.kind == kind] for kind in "+- "]
     if any(len(of_kind) > 1 for of_kind in kinds[:2]):
         return []
@@ -280,10 +292,10 @@ def _runs(piece: Piece, quotes: Sequence[str], *, exactly: bool = False) -> list
     return found
 
 
-def _containing(piece: Piece, quote: str) -> list[Place]:
-    """Return the lines that a quote is a part of."""
+def _containing(piece: Piece, quote: str, shortest: int = SHORTEST_SUBSTRING) -> list[Place]:
+    """Return the lines that a quote is a part of, if it is not too short."""
     wanted = _fold(re.sub(GUTTER, "", quote))
-    if len(wanted) < SHORTEST_SUBSTRING:
+    if len(wanted) < shortest:
         return []
     folded = ((index, _folded(line.text)) for index, line in enumerate(piece.lines))
     return [Place(piece, index, index) for index, texts in folded if any(wanted in text for text in texts)]
@@ -302,10 +314,17 @@ def _longest_contained(pieces: Sequence[Piece], quote: str) -> list[Place]:
     return [place for size, place in found if size == longest]
 
 
-def _sign(quotes: Sequence[str]) -> str:
-    """Return the sign of the gutter that a model copied along with its first line; "" if there is none."""
+def _sign(quotes: Sequence[str], pieces: Sequence[Piece]) -> str:
+    """Return the sign of the gutter that a model copied along with its first line; "" if there is none.
+
+    A line of code can begin like a gutter, such as an item of a list in YAML: then it is none.
+    """
     gutter = re.match(GUTTER, quotes[0])
-    return gutter[0].strip()[-1] if gutter else ""
+    if not gutter:
+        return ""
+    own = _fold(quotes[0])
+    is_code = any(own in _folded(line.text) for piece in pieces for line in piece.lines)
+    return "" if is_code else gutter[0].strip()[-1]
 
 
 def _meant(places: Sequence[Place], alike: Sequence[Place], line: int | None, sign: str) -> list[Place]:

@@ -45,10 +45,16 @@ _TO_TOOLS = r"\s*(?:#(?!\[)|//|/?\*|--|;|%|<!--|\{-).*(?:[@:<{+=]|-\*-|\buse\b)"
 _HAS_DIRECTIVES = frozenset({"c", "cpp", "csharp", "swift"})
 _DIRECTIVE = r"#|%:|\?\?="
 """In these languages it may begin a line that switches code off wherever it stands, another function included."""
+_UNNAMED = (
+    "toString|valueOf|toJSON|then|equals|hashCode|compareTo|close|finalize|ToString|Equals|GetHashCode|CompareTo|Dispose"
+    "|to_s|to_str|to_a|to_ary|to_h|to_hash|to_proc|coerce|inspect|respond_to_missing|each|hash|eql|callAsFunction|invoke"
+)
+"""Methods that languages call without their names being said: to make a text of an object, or to compare it."""
 _OF_THE_FILE = (
     r"\b(?:global|nonlocal|globals|globalThis|window|GLOBALS|_G|_ENV|sys\.modules|exec|eval|setattr|__dict__)\b"
     r"|\boperator\b|\b(?:func|def)\s+(?:self\.)?[^\w\s(]|\bmethod_missing\b"
-    r"|\b__(?!(?:init|name|file|doc|main|repr|str|post_init|version)__)\w+__"
+    r"|\b__(?!(?:init|name|file|doc|main|post_init|version)__)\w+__|\bfunction\s+__\w"
+    rf"|^\s*(?:[\w<>\[\]?]+\s+){{0,4}}(?:{_UNNAMED})\s*(?:[(={{:]|$)|\bSymbol\.\w"
     "|[\r\x0b\x0c\x85\u2028\u2029]."
 )
 """Words by which a function sets names outside of it, or is called without its name being said, such as operators; and

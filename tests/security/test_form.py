@@ -186,6 +186,22 @@ def test_a_move_to_where_attributes_leave_files_out_is_not_called_clean(
     assert (done.code, states(done)[new]) == (3 if state == "not_reviewed" else 0, state)
 
 
+@pytest.mark.parametrize("name", ["static/app.min.js", "node_modules/lib/index.js", "api/x_pb2.py", "yarn.lock"])
+def test_a_program_in_the_place_of_a_link_is_reviewed_whatever_its_name(proposal: Proposal, name: str) -> None:
+    proposal.base({"other.js": "f();\n"})
+    (proposal.hub.path / name).parent.mkdir(parents=True, exist_ok=True)
+    (proposal.hub.path / name).symlink_to("/nowhere")
+    proposal.hub.git("add", "--force", name)
+    proposal.hub.commit("a link")
+    proposal.hub.git("checkout", "-q", "-b", "filled")
+    (proposal.hub.path / name).unlink()
+    proposal.hub.stage(name, "evil(input);\n")
+    proposal.hub.commit("filled")
+    proposal.hub.git("checkout", "-q", "main")
+    done = proposal.review({}, begin="filled")
+    assert (done.code, states(done)[name]) == (0, "reviewed")
+
+
 def test_what_was_minified_is_reviewed_once_it_is_readable(proposal: Proposal) -> None:
     proposal.base({"app.js": "x" * 9000 + "\n"})
     done = proposal.review({"app.js": EVIL})
@@ -422,9 +438,24 @@ def test_a_script_is_not_shown_as_letters_that_no_program_reads(
         ("etc/a.npmrc", "etc/.npmrc"),
         ("docs/eslintrc.js", ".eslintrc.js"),
         ("tests/data/w.yml", ".github/workflows/w.yml"),
+        (".github/disabled/w.yml", ".github/workflows/w.yml"),
+        (".drafts.yml", ".gitlab-ci.yml"),
+        ("docs/a.json", "package.json"),
+        ("docs/cm.txt", "CMakeLists.txt"),
         ("plugins/login.py", "vendor/login.py"),
     ],
-    ids=["another kind", "a dotfile", "a dotfile beside", "settings of a tool", "a workflow", "out of the review"],
+    ids=[
+        "another kind",
+        "a dotfile",
+        "a dotfile beside",
+        "settings of a tool",
+        "a workflow",
+        "a workflow again",
+        "a pipeline",
+        "a package",
+        "a build",
+        "out of the review",
+    ],
 )
 def test_a_file_that_means_something_else_under_its_new_name_is_not_called_clean(
     proposal: Proposal, old: str, new: str
@@ -440,12 +471,13 @@ def test_a_file_that_means_something_else_under_its_new_name_is_not_called_clean
     [
         ("docs/notes.txt", "deploy.sh", (3, "not_reviewed")),
         ("docs/notes", ".github/workflows/x.yml", (3, "not_reviewed")),
-        ("docs/a.json", "package.json", (0, "reviewed")),
+        ("docs/a.json", "data/b.json", (0, "reviewed")),
+        ("docs/a.json", "package.json", (3, "not_reviewed")),
         ("docs/notes.txt", "setup", (3, "not_reviewed")),
         ("README", "README.md", (0, "reviewed")),
         ("src/a.js", "src/a.ts", (0, "reviewed")),
     ],
-    ids=["a program", "a workflow", "the same ending", "no ending", "prose", "another language"],
+    ids=["a program", "a workflow", "the same ending", "a package", "no ending", "prose", "another language"],
 )
 def test_a_line_more_does_not_make_a_program_of_prose(
     proposal: Proposal, old: str, new: str, expected: tuple[int, str]

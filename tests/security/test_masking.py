@@ -35,6 +35,17 @@ if TYPE_CHECKING:
     Run = Callable[..., Result]
 
 PUT = [
+    # A quotation mark within a literal does not end it.
+    """password = "«Xk4'vB9qLmT2zR7w»\"""",
+    """const password = '«Xk4"vB9qLmT2zR7w»';""",
+    r'''password = "«Xk4\"vB9qLmT2zR7w»"''',
+    "password: '«Xk4''vB9qLmT2zR7w»'",
+    """curl -u "me:«Xk4'vB9qLmT2zR7w»" https://x.example""",
+    """deploy --password='«Xk4"vB9qLmT2zR7w»' now""",
+    """mysql -p"«Xk4'vB9qLmT2zR7w»" db""",
+    """.auth("user", "«Xk4'vB9qLmT2zR7w»")""",
+    r"$password = '«it\'sXk4vB9qLmT2zR7w»';",
+    'pw = os.getenv("DB_PASSWORD", default="«Xk4vB9qLmT2zR7w»")',
     "SET PASSWORD FOR 'app'@'db' = '«hunter2secret»';",
     "ALTER USER scott IDENTIFIED BY «hunter2secret»;",
     'let r = c.get(u).basic_auth("user", Some("«hunter2secret»")).send()?;',

@@ -267,6 +267,21 @@ DRAWN_AWAY: dict[str, tuple[dict[str, list[str]], dict[str, Any], list[tuple[str
         {"line": 2},
         [("a.js", 2), ("b.js", 10)],
     ),
+    "a line that begins like a copied sign": (
+        {"a.js": ["-- run: exec(cmd);", *REST_OF_FILE, "+  - run: exec(cmd);"]},
+        {"line": 10, "code": "- run: exec(cmd);"},
+        [("a.js", 10)],
+    ),
+    "a removed line that begins like a copied sign": (
+        {"a.js": ["-  + exec(cmd);", *REST_OF_FILE, "+  + exec(cmd);"]},
+        {"line": 1, "code": "+ exec(cmd);"},
+        [("a.js", 10)],  # both are in one hunk: the question names both
+    ),
+    "a short quote of a line with a comment": (
+        {"a.js": [*REST_OF_FILE, "+y=1/n  // never zero"]},
+        {"line": 10, "code": "y=1/n"},
+        [("a.js", 10)],
+    ),
     "an unchanged line at the number, and a changed one elsewhere": (
         {"a.js": [" exec(cmd);", *REST_OF_FILE, "+exec(cmd);"]},
         {"line": 1},
@@ -279,7 +294,7 @@ DRAWN_AWAY: dict[str, tuple[dict[str, list[str]], dict[str, Any], list[tuple[str
 def test_a_finding_is_not_drawn_away_from_the_line_that_the_model_names(
     rows: dict[str, list[str]], says: dict[str, Any], expected: list[tuple[str, int]]
 ) -> None:
-    claims = parse(json.dumps({"findings": [claim("a.js", "exec(cmd);", **says)]}))
+    claims = parse(json.dumps({"findings": [claim("a.js", **{"code": "exec(cmd);", **says})]}))
     assert sorted((each.finding.path, each.finding.line) for each in anchor(claims, files(rows))) == expected
 
 

@@ -85,6 +85,22 @@ REACHING = {
         CLASSES,
         CLASSES.replace("    def get(self):", "    def __eq__(self, o):", 1),
     ),
+    "what makes a text of an object": (
+        "a.php",
+        PHP,
+        PHP + "class U {\n  function __toString() {\n    return 'x';\n  }\n}\n",
+    ),
+    "a method by which objects are compared": (
+        "a.java",
+        JAVA,
+        JAVA.replace("  void rows", "  public boolean equals(Object o) {\n    return true;\n  }\n\n  void rows"),
+    ),
+    "a method of JavaScript that is called unnamed": (
+        "a.js",
+        JS,
+        JS + "class U {\n  toString() {\n    return 3;\n  }\n}\n",
+    ),
+    "a method of Ruby that is called unnamed": ("a.rb", RUBY, RUBY + "\ndef to_s\n  3\nend\n"),
     "the methods of a trait": ("a.rs", RUST, "use evil::Ext;\n" + RUST),
     "a comment to the compiler": ("a.rb", RUBY, "# a\n# b\n# frozen_string_literal: true\n" + RUBY),
     "a pragma": ("a.jsx", "// a\n// b\n" + JS[17:], "// a\n// b\n/** @jsx raw */\n" + JS[17:]),
