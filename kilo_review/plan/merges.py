@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from kilo_review.source.diff import Diff, Hunk
+    from kilo_review.source.diff import Diff, Hunk, Line
 
     Region = tuple[int, int]
 
@@ -44,18 +44,37 @@ EVERYTHING = (0, 1 << 62)
 
 
 def _regions(diff: Diff, hunk: Hunk) -> Iterator[Region]:
-    """Runs of changed lines on the new side, in halves of lines, so that a removal has a place between two lines."""
+    """Yield runs of changed lines on the new side, in halves of lines, so that a removal has a place between two lines.
+
+    Among equal lines git could have put a run elsewhere, and does so where another change is near: a run has all places
+    that it can slide to.
+    """
     diff.check()
-    last, begin, is_run = hunk.new_start - 1, 0, False
-    for line in diff.lines(hunk):
-        if line.kind != " " and not is_run:
-            begin, is_run = last, True
-        if line.kind == " " and is_run:
-            yield 2 * begin + 1, 2 * last + 1
-            is_run = False
-        last = line.new or last
-    if is_run:
-        yield 2 * begin + 1, 2 * last + 1
+    lines = diff.lines(hunk)
+    first = 0
+    while first < len(lines):
+        if lines[first].kind == " ":
+            first += 1
+            continue
+        end = next((at for at in range(first, len(lines)) if lines[at].kind == " "), len(lines))
+        above = next((line.new for line in reversed(lines[:first]) if line.new), hunk.new_start - 1)
+        last = next((line.new for line in reversed(lines[first:end]) if line.new), above)
+        own = {line.text for line in lines[first:end]}
+        yield (
+            2 * above + 1 - _slide(reversed(lines[:first]), own),
+            2 * last + 1 + _slide(lines[end:], own),
+        )
+        first = end
+
+
+def _slide(beside: Iterable[Line], own: set[str]) -> int:
+    """Return by how many halves of lines a run can slide at most over the lines beside it, nearest first."""
+    steps = 0
+    for line in beside:
+        if line.kind != "-" and line.text not in own:
+            return steps
+        steps += 2
+    return EVERYTHING[1]  # what follows is not in the hunk
 
 
 def _touch(some: Sequence[Region], others: Sequence[Region]) -> bool:

@@ -494,3 +494,33 @@ def test_a_file_that_leaves_what_is_reviewed_is_not_called_clean(proposal: Propo
     proposal.base({"plugins/login.py": content, ".kilo-review.toml": 'exclude = ["docs/"]\n'})
     done = proposal.review({"docs/login.py": content.replace("step(3)", "step(4)")}, gone=("plugins/login.py",))
     assert (done.code, states(done)["docs/login.py"]) == (3, "not_reviewed")
+
+
+COPY = "    pay(user, 1)\n    log(user)\n"
+
+
+@pytest.mark.parametrize("change", ["above", "below"])
+def test_a_copy_that_only_a_merge_brings_is_reviewed_wherever_git_puts_it(
+    kilo: Runner, repo: Repo, change: str
+) -> None:
+    """Among equal lines git's differences from the two parents show it in two places."""
+
+    def written(first: str, copies: int, last: str) -> str:
+        return f"def f(user):\n    {first}()\n{COPY * copies}    {last}()\n"
+
+    repo.stage("a.py", written("begin", 2, "end"))
+    repo.commit("base")
+    repo.git("checkout", "-q", "-b", "side")
+    repo.stage("b.py", "x = 1\n")
+    repo.commit("side")
+    repo.git("checkout", "-q", "main")
+    ends = ("start", "end") if change == "above" else ("begin", "stop")
+    repo.stage("a.py", written(ends[0], 2, ends[1]))
+    repo.commit("main")
+    repo.git("merge", "-q", "--no-commit", "--no-ff", "side")
+    repo.stage("a.py", written(ends[0], 3, ends[1]))
+    report = kilo(*kilo.scripted({"findings": []}), "--format", "json").json()
+    assert {row["path"]: row["state"] for row in report["coverage"]["entries"]} == {
+        "a.py": "reviewed",
+        "b.py": "skipped",
+    }
