@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from kilo_review.display import kubernetes
 from kilo_review.display.literals import is_bare, is_coded, is_literal, is_mixed, is_placeholder
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def found(text: str) -> Iterator[tuple[int, int]]:
     starts = [name.start() for name in _NAME_STARTS.finditer(text)]
     for place in _AFTER_NAMES:
         yield from _spans(place, filter(None, (place.pattern.match(text, start) for start in starts)))
-    yield from _data_of_secrets(text, lowered)
+    yield from kubernetes.found(text, lowered)
 
 
 def _spans(place: _Place, matches: Iterable[re.Match[str]]) -> Iterator[tuple[int, int]]:
@@ -436,17 +437,3 @@ _NAME_STARTS = re.compile(
     re.IGNORECASE,
 )
 """Where `_ANY` may begin: looked for once, as there are several patterns that begin with it."""
-
-_KIND_SECRET = re.compile(r"kind['\"]?:\s{0,9}['\"]?Secret\b")
-_DATUM = re.compile(
-    r"^[ \t+-]++['\"]?[\w.-]{1,100}['\"]?:[ \t]{1,9}['\"]?([A-Za-z0-9+/]{4,}+={0,2})['\"]?[ \t,]*+$", re.MULTILINE
-)
-_OF_ALL_KINDS = frozenset({"Opaque", "Secret"})
-
-
-def _data_of_secrets(text: str, lowered: str) -> Iterator[tuple[int, int]]:
-    """The data of a Secret of Kubernetes, which is in base64 and may have any name."""
-    if "secret" in lowered and _KIND_SECRET.search(text):
-        for datum in _DATUM.finditer(text):
-            if len(datum[1]) % 4 == 0 and datum[1] not in _OF_ALL_KINDS:
-                yield datum.span(1)
