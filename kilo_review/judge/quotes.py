@@ -85,9 +85,12 @@ def _numbered_part(claim: Claim, named: Sequence[Piece]) -> list[Place]:
 
 
 def _numbered_short_part(claim: Claim, named: Sequence[Piece]) -> list[Place]:
-    """Return the changed line at the model's very number that holds a quote which is too short to be told elsewhere."""
+    """Return the changed line at the model's very number that holds a quote which is too short to be told elsewhere.
+
+    A word alone is none: it tells nothing of the line.
+    """
     quotes = _quote_lines(claim.code)
-    if claim.line is None or len(quotes) != 1:
+    if claim.line is None or len(quotes) != 1 or re.fullmatch(r"[\w\s]*", quotes[0]):
         return []
     parts = [place for piece in named for place in _containing(piece, quotes[0], SHORTEST_AT_NUMBER)]
     return [place for place in parts if place.kind != " " and not _off(place, claim.line)][:1]
