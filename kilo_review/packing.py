@@ -231,7 +231,7 @@ class Packer:
         return [each for _, each in sorted(ranked, key=lambda each: each[0])]
 
     def pieces(self, file: FileChange, hunk: Hunk) -> list[Piece]:
-        """The pieces of one hunk; those of the last one are kept, since several findings may stand in it.
+        """Return the pieces of one hunk; those of the last one are kept, since several findings may stand in it.
 
         Raises:
             PromptTooLongError: it cannot be cut small enough.

@@ -84,8 +84,6 @@ class Verifier:
         Raises:
             NotLocalError: the answer came from another machine.
         """
-        if self.has_given_up:
-            return unverified(finding, self.left)
         try:
             asker = self._ready()
             return self._remembered(finding, piece, key, asker) or self._asked(finding, piece, key, rules, asker)

@@ -124,7 +124,7 @@ def commits(repository: Repository, since: str | None) -> Iterator[Commit]:
     for part in output.decode("utf-8", "surrogateescape").split(separator)[1:]:
         oid, parents, subject, message, rest = part.split("\0", 4)
         files = {}
-        for row in rest.strip().split("\n") if rest.strip() else ():
+        for row in filter(None, rest.split("\n")):
             added, removed, path = row.split("\t", 2)
             files[path] = -1 if added == "-" else int(added) + int(removed)
         yield Commit(oid, tuple(parents.split()), subject.strip(), message, files)

@@ -112,7 +112,7 @@ def _key_lines(text: str, start: int, end: int, *, is_whole: bool) -> Iterator[S
 _ASSIGNED = re.compile(
     r"(?:secret|passw(?:or)?d|passphrase|pwd|api_?key|access_?key|secret_?key)"
     r"(?:\s{0,9}:\s{0,9}[A-Za-z_][\w.\[\]| ]{0,40}?)?\s{0,9}=\s{0,9}[bnru]{0,2}(['\"])"
-    r"((?:[^'\"\s]|(?<=[^\s'\"=(,])(?:\\?['\"]|''|\"\")(?=[\w!@#$^~][^\s'\"]{0,200}['\"])){4,}+)\1",
+    rf"((?:[^'\"\s]|{places.WITHIN}){{4,}}+)\1",
     re.IGNORECASE,
 )
 """As Python writes it: with a type, or as bytes."""

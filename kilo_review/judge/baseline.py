@@ -91,7 +91,9 @@ def from_bytes(data: bytes, origin: str) -> Baseline:
     except (ValueError, RecursionError) as error:
         conflict = "; it holds a merge conflict" if b"<<<<<<<" in data else ""
         raise ConfigError(f"the baseline {origin} is not valid JSON{conflict}: {error}", hint=restore) from None
-    if not isinstance(content, dict) or type(content.get("version")) is not int or has_large_number(content):
+    if has_large_number(content):
+        raise ConfigError(f"the baseline {origin} is damaged: it has a number of more than 64 bits in it", hint=restore)
+    if not isinstance(content, dict) or type(content.get("version")) is not int:
         raise ConfigError(f"the baseline {origin} is damaged: it has no version", hint=restore)
     if content["version"] != VERSION:
         raise ConfigError(

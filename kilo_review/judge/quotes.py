@@ -242,17 +242,16 @@ def _is_blank(quote: str) -> bool:
     return not re.sub(GUTTER, "", quote).strip()
 
 
-@lru_cache(maxsize=2048)  # more lines than a request has
-def _exact(text: str) -> frozenset[str]:
+def _exact(text: str) -> Iterable[str]:
     """Return a line as it is compared exactly."""
-    return frozenset({printable(text).rstrip()})
+    return (printable(text).rstrip(),)
 
 
 def _quoted_exactly(quote: str) -> Iterable[str]:
     return (quote.rstrip(),)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1 << 14)  # with fewer than a request has lines, each claim would find none of them kept
 def _folded(text: str) -> frozenset[str]:
     """Return a line without white space, as it is and as the model was shown it."""
     line = printable(text)
@@ -267,7 +266,7 @@ def _folds(line: str) -> frozenset[str]:
     return frozenset({_fold(line), _fold(inert(line.rstrip()))} - {""})
 
 
-@lru_cache(maxsize=2048)  # more lines than a request has
+@lru_cache(maxsize=2048)  # quotes, above all: of lines the result is kept
 def _fold(text: str) -> str:
     """Return a text without white space, and with every quote as if it were not escaped: models escape too many."""
     return "".join(printable(text).split()).replace("\\'", "'")
@@ -375,11 +374,11 @@ def _near_change(
 
 def _changed(places: Sequence[Place], alike: Sequence[Place], line: int | None) -> list[Place]:
     """Return the nearest changed line; also that of the other kind in another hunk, however it is indented."""
+    if all(place.kind == " " for place in places):
+        return []
     nearest = {}
     for kind in "+-":
-        of_kind = [place for place in places if place.kind == kind]
-        if of_kind or any(place.kind != " " for place in places):
-            of_kind = of_kind or [place for place in alike if place.kind == kind]
+        of_kind = [place for place in places if place.kind == kind] or [place for place in alike if place.kind == kind]
         if of_kind:
             nearest[kind] = _nearest(of_kind, line)
     added, removed = nearest.get("+"), nearest.get("-")

@@ -66,9 +66,7 @@ _TYPES = frozenset({
     *("object", "of", "readonly", "require", "string", "symbol", "type", "unknown"),
 })  # fmt: skip
 """Types and words of constructs that can be names, too: they are if they are called, or something of them is."""
-_WITH_TYPES = frozenset({"c", "cpp", "go", "java", "javascript", "kotlin", "php", "python", "rust", "swift", "tsx"}) | {
-    "typescript"
-}
+_WITH_TYPES = RESERVED.keys() - {"bash", "csharp", "ruby"}
 _CALLED = r"(?:(?:\.\s*|::\s*|(?<=[\w)\]])->)({0})\b|(?<!\w)({0})\s*(?:[(.\[`!]|::|\?\.))"
 WITHOUT_CASE = frozenset({"php"})
 """In these languages names of functions and classes are the same in small letters and in capitals."""

@@ -97,7 +97,7 @@ class Surroundings:
         for index, line in enumerate(self._lines):
             if not index % PACE:
                 check()
-            self._words |= self._words_in(line.text)
+            self._words |= _words_in(line.text, self._language)
         for index, scope in enumerate(outline):
             if not index % PACE:
                 check()
@@ -135,12 +135,9 @@ class Surroundings:
         """Return the words of some lines that can be names; found out once."""
         if (first, last) not in self._known_words:
             text = "\n".join(self._rows[first - 1 : last])
-            words = self._words_in(text)
+            words = _words_in(text, self._language)
             self._known_words[first, last] = words - no_names(self._language, words, text)
         return self._known_words[first, last]
-
-    def _words_in(self, text: str) -> set[str]:
-        return _words_in(text.casefold() if self._language in WITHOUT_CASE else text)
 
     def _claim(self, function: Scope) -> None:
         """Note the function as the owner of the changed lines that are in it, or that belong to it above it."""
@@ -168,8 +165,10 @@ class Surroundings:
         return pattern is not None and re.fullmatch(pattern, text.strip()) is not None
 
 
-def _words_in(text: str) -> set[str]:
+def _words_in(text: str, language: str | None) -> set[str]:
     """Return the words of a text as compilers compare them: escapes read, and forms of a letter alike."""
+    if language in WITHOUT_CASE:
+        text = text.casefold()
     if "\\u" in text:
         text = re.sub(r"\\u+(?:\{0*([0-9A-Fa-f]{1,6})\}|([0-9A-Fa-f]{4}))", _character, text)
     return set(re.findall(_WORD, text if text.isascii() else unicodedata.normalize("NFKC", text)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from kilo_review.source.diff import Diff, Hunk, Line
 
@@ -41,6 +41,8 @@ def _regions_by_path(diff: Diff, paths: set[str]) -> dict[str, list[Region]]:
 
 EVERYTHING = (0, 1 << 62)
 """For a file that differs without lines, such as in its mode."""
+FURTHEST = 64
+"""Lines that are looked at beside a run; one that can slide further counts as if it could slide anywhere."""
 
 
 def _regions(diff: Diff, hunk: Hunk) -> Iterator[Region]:
@@ -51,30 +53,37 @@ def _regions(diff: Diff, hunk: Hunk) -> Iterator[Region]:
     """
     diff.check()
     lines = diff.lines(hunk)
-    first = 0
+    above, first = hunk.new_start - 1, 0
     while first < len(lines):
         if lines[first].kind == " ":
+            above = lines[first].new or above
             first += 1
             continue
-        end = next((at for at in range(first, len(lines)) if lines[at].kind == " "), len(lines))
-        above = next((line.new for line in reversed(lines[:first]) if line.new), hunk.new_start - 1)
-        last = next((line.new for line in reversed(lines[first:end]) if line.new), above)
-        own = {line.text for line in lines[first:end]}
-        yield (
-            2 * above + 1 - _slide(reversed(lines[:first]), own),
-            2 * last + 1 + _slide(lines[end:], own),
-        )
-        first = end
+        own, last, end = set[str](), above, first
+        while end < len(lines) and lines[end].kind != " ":
+            own.add(lines[end].text)
+            last = lines[end].new or last
+            end += 1
+        yield 2 * above + 1 - _slide(lines, first - 1, -1, own), 2 * last + 1 + _slide(lines, end, 1, own)
+        above, first = last, end
 
 
-def _slide(beside: Iterable[Line], own: set[str]) -> int:
-    """Return by how many halves of lines a run can slide at most over the lines beside it, nearest first."""
-    steps = 0
-    for line in beside:
-        if line.kind != "-" and line.text not in own:
-            return steps
-        steps += 2
-    return EVERYTHING[1]  # what follows is not in the hunk
+def _slide(lines: Sequence[Line], at: int, step: int, own: set[str]) -> int:
+    """Return by how many halves of lines a run can slide at most over the lines beside it.
+
+    Args:
+        lines: of the hunk.
+        at: the nearest of them.
+        step: 1 for those below, -1 for those above.
+        own: the texts of the run's lines.
+    """
+    for steps in range(FURTHEST):
+        if not 0 <= at < len(lines):
+            break  # what follows is not in the hunk
+        if lines[at].kind != "-" and lines[at].text not in own:
+            return 2 * steps
+        at += step
+    return EVERYTHING[1]
 
 
 def _touch(some: Sequence[Region], others: Sequence[Region]) -> bool:

@@ -72,9 +72,9 @@ def remove_leftovers(deadline: Deadline) -> int:
     worktree, where a repository may have brought what looks like ours.
     """
     removed = 0
-    if _is_in_worktree(Path(tempfile.gettempdir())):
-        return removed
     try:
+        if _is_in_worktree(Path(tempfile.gettempdir())):
+            return removed
         with os.scandir(tempfile.gettempdir()) as entries:
             names = [entry.name for entry in islice(entries, MOST_ENTRIES) if re.fullmatch(NAME, entry.name)]
         for name in names:

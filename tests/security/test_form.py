@@ -160,32 +160,6 @@ def test_a_link_of_which_the_target_is_no_text_is_not_reviewed(proposal: Proposa
     assert (done.code, states(done)["auth.py"]) == (3, "not_reviewed")
 
 
-@pytest.mark.parametrize("is_changed", [False, True], ids=["unchanged", "changed"])
-@pytest.mark.parametrize(
-    ("old", "new", "state"),
-    [
-        ("src/auth.py", "third/auth.py", "not_reviewed"),
-        ("src/auth.py", "gen/auth.py", "not_reviewed"),
-        ("third/a.py", "gen/a.py", "skipped"),
-    ],
-)
-def test_a_move_to_where_attributes_leave_files_out_is_not_called_clean(
-    proposal: Proposal, old: str, new: str, state: str, *, is_changed: bool
-) -> None:
-    body = "".join(f"line{number} = {number}\n" for number in range(30))
-    attributes = "third/** linguist-vendored\ngen/** linguist-generated\n"
-    proposal.base({old: body, ".gitattributes": attributes})
-    proposal.hub.git("checkout", "-q", "-b", "moved")
-    (proposal.hub.path / new).parent.mkdir()
-    proposal.hub.git("mv", old, new)
-    if is_changed:
-        proposal.hub.stage(new, f"{body}import os\n")
-    proposal.hub.commit("moved")
-    proposal.hub.git("checkout", "-q", "main")
-    done = proposal.review({}, begin="moved")
-    assert (done.code, states(done)[new]) == (3 if state == "not_reviewed" else 0, state)
-
-
 @pytest.mark.parametrize("name", ["static/app.min.js", "node_modules/lib/index.js", "api/x_pb2.py", "yarn.lock"])
 def test_a_program_in_the_place_of_a_link_is_reviewed_whatever_its_name(proposal: Proposal, name: str) -> None:
     proposal.base({"other.js": "f();\n"})
@@ -313,12 +287,18 @@ REVIEWED = frozenset({"app/auth2.py", "vendor/y.js"})
         ("legacy/auth.py", "legacy/auth2.py", "skipped"),
         ("vendor/x.js", "vendor/y.js", "skipped"),
         ("app/auth.py", "app/auth2.py", "skipped"),
+        ("src/auth.py", "third/auth.py", "not_reviewed"),
+        ("src/auth.py", "marked/auth.py", "not_reviewed"),
+        ("third/a.py", "marked/a.py", "skipped"),
     ],
 )
 def test_a_file_that_is_moved_to_where_it_counts_is_not_called_clean(
     proposal: Proposal, old: str, new: str, state: str, *, is_changed: bool
 ) -> None:
-    rules = {".kilocodeignore": "legacy/\n", ".gitattributes": "marked/** linguist-generated\n"}
+    rules = {
+        ".kilocodeignore": "legacy/\n",
+        ".gitattributes": "marked/** linguist-generated\nthird/** linguist-vendored\n",
+    }
     proposal.base({old: BODY, **rules})
     proposal.hub.git("checkout", "-q", "-b", "moved")
     (proposal.hub.path / new).parent.mkdir(exist_ok=True)

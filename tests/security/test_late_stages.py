@@ -33,7 +33,7 @@ from kilo_review.plan.context import Context
 from kilo_review.plan.syntax import Syntax
 from kilo_review.sieve import Sieve
 from kilo_review.source.change import Change
-from kilo_review.source.diff import Diff, Hunk, parse_diff_tree
+from kilo_review.source.diff import Diff, Hunk, Line, parse_diff_tree
 from kilo_review.source.patch import parse_patch
 from tests.fakes.base import AFFIRMED
 from tests.fakes.ollama import Model, Ollama
@@ -504,6 +504,46 @@ def looked_at(monkeypatch: pytest.MonkeyPatch, rows: int) -> int:
 def test_quotes_are_placed_in_time_that_grows_with_the_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever their own length: 50 findings about 1,100 equal lines took ten seconds."""
     assert looked_at(monkeypatch, 1000) <= 10 * 1000 * 6
+
+
+def test_each_line_of_a_large_request_is_folded_once_for_all_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, counts = 5000, Counter[str]()
+    original = quotes._folds
+
+    def counted(line: str) -> frozenset[str]:
+        counts["lines"] += 1
+        return original(line)
+
+    patch = f"--- a/a.py\n+++ b/a.py\n@@ -0,0 +1,{rows} @@\n" + "".join(f"+a_line_{row}\n" for row in range(rows))
+    diff = parse_patch(patch.encode())
+    ((file, hunk),) = ((file, hunk) for file in diff.files for hunk in file.hunks)
+    pieces = pieces_of(file, hunk, diff.lines(hunk), Context(), TokenMeter(), 10**6)
+    claims = [Claim(f"no_{row}()", "a.py", row, "p", Severity.CRITICAL, "t", Category.BUG) for row in range(10)]
+    monkeypatch.setattr(quotes, "_folds", counted)
+    anchor.anchor(claims, pieces)
+    assert counts["lines"] <= rows
+
+
+class Counting(list[Line]):
+    """Lines that count how often they are looked at."""
+
+    looked_at = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        self.looked_at += 1
+        return super().__getitem__(key)
+
+
+def test_where_runs_of_equal_lines_can_slide_to_takes_time_in_proportion_to_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = 2000
+    patch = f"--- a/a.py\n+++ b/a.py\n@@ -1,{rows} +1,{2 * rows} @@\n" + " x\n+x\n" * rows
+    diff = parse_patch(patch.encode())
+    lines = Counting(diff.lines(diff.files[0].hunks[0]))
+    monkeypatch.setattr(Diff, "lines", lambda *_: lines)
+    assert len(list(merges._regions(diff, diff.files[0].hunks[0]))) == rows
+    assert lines.looked_at <= rows * (4 * merges.FURTHEST + 20)
 
 
 def test_the_code_around_several_findings_of_a_hunk_is_cut_once(

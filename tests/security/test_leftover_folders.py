@@ -115,6 +115,14 @@ def test_another_users_folder_and_other_names_stay(place: Path, monkeypatch: pyt
     assert len(list(place.iterdir())) == 2
 
 
+def test_a_machine_without_a_temporary_folder_is_no_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError("no usable temporary directory")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    assert scratch.remove_leftovers(Deadline()) == 0
+
+
 @pytest.mark.parametrize("git", ["a folder", "a file"])
 def test_what_lies_in_a_worktree_stays(place: Path, git: str) -> None:
     """A repository can bring a folder that looks like ours."""

@@ -24,13 +24,18 @@ def found(body: str, *claims: dict[str, Any], path: str = "app.py") -> list[Find
     """What the program makes of these claims about a hunk, before a model is asked again."""
     lines = body.splitlines()
     old, new = (sum(line[0] in kinds for line in lines) for kinds in ("- ", "+ "))
-    diff = parse_patch((HEAD.format(path, old, new) + body).encode())
-    pieces = [
+    pieces = pieces_of(HEAD.format(path, old, new) + body)
+    return [each.finding for each in anchor(parse(json.dumps({"findings": list(claims)})), pieces)]
+
+
+def pieces_of(patch: str) -> list[Piece]:
+    """A request with the hunks of a patch."""
+    diff = parse_patch(patch.encode())
+    return [
         Piece(change, hunk, tuple(diff.lines(hunk)), Context(), "", len(diff.lines(hunk)))
         for change in diff.files
         for hunk in change.hunks
     ]
-    return [each.finding for each in anchor(parse(json.dumps({"findings": list(claims)})), pieces)]
 
 
 REMOVED = "-    check_admin(user)\n"
@@ -181,12 +186,7 @@ DECOYS = {
 
 def of_hunks(*hunks: str) -> list[Piece]:
     """A request with some hunks of one file."""
-    diff = parse_patch(f"--- a/app.py\n+++ b/app.py\n{''.join(hunks)}".encode())
-    return [
-        Piece(change, hunk, tuple(diff.lines(hunk)), Context(), "", len(diff.lines(hunk)))
-        for change in diff.files
-        for hunk in change.hunks
-    ]
+    return pieces_of(f"--- a/app.py\n+++ b/app.py\n{''.join(hunks)}")
 
 
 @pytest.mark.parametrize("decoy", DECOYS.values(), ids=DECOYS)
@@ -232,12 +232,7 @@ def files(rows: dict[str, list[str]]) -> list[Piece]:
         patch += (
             f"--- a/{path}\n+++ b/{path}\n@@ -{min(old, 1)},{old} +{min(new, 1)},{new} @@\n" + "\n".join(lines) + "\n"
         )
-    diff = parse_patch(patch.encode())
-    return [
-        Piece(change, hunk, tuple(diff.lines(hunk)), Context(), "", len(diff.lines(hunk)))
-        for change in diff.files
-        for hunk in change.hunks
-    ]
+    return pieces_of(patch)
 
 
 REST_OF_FILE = [f" rest({number});" for number in range(9)]
