@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review import prompts, review
 from kilo_review.bench import case, run
-from kilo_review.deadline import Deadline
-from kilo_review.errors import BadReplyError, BrokenStreamError
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import BadReplyError, BrokenStreamError
 from kilo_review.job import Job
 from kilo_review.judge.parse import parse
 from kilo_review.models import connect

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kilo_review import memory, review, sieve
-from kilo_review.finding import Status, fold
+from kilo_review.core.finding import Status, fold
 from kilo_review.judge.baseline import NO_REASON, Accepted, Baseline, accepted, combined, revived
 from kilo_review.source import change as changes
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from kilo_review.core.outcome import Outcome
     from kilo_review.job import Job, Watch
-    from kilo_review.outcome import Outcome
     from kilo_review.session import Session
     from kilo_review.source.repo import Repository
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilo_review.deadline import PACE
+from kilo_review.core.deadline import PACE
+from kilo_review.core.errors import SourceError
 from kilo_review.display import printable
-from kilo_review.errors import SourceError
 from kilo_review.judge.surroundings import ChangedLine, Surroundings
 from kilo_review.plan.context import symbol_at, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
     from kilo_review.plan.syntax import Syntax
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Hunk, Line

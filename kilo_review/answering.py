@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review import poll
-from kilo_review.errors import BadReplyError, BrokenStreamError, CutReplyError, ModelError, PromptTooLongError
+from kilo_review.core.errors import BadReplyError, BrokenStreamError, CutReplyError, ModelError, PromptTooLongError
 from kilo_review.plan.chunk import Chunk
 
 if TYPE_CHECKING:

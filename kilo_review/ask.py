@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kilo_review.errors import (
+from kilo_review.core.errors import (
     BadReplyError,
     CutReplyError,
     ModelError,
@@ -20,13 +20,13 @@ from kilo_review.errors import (
     ServerBusyError,
     ServerFailedError,
 )
+from kilo_review.core.outcome import Usage
 from kilo_review.inert import inert
 from kilo_review.judge.parse import Claim, parse, salvage
 from kilo_review.judge.remedy import Explanation, parse_explanation
 from kilo_review.judge.verify import Ruling, parse_ruling
 from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW
 from kilo_review.models.retry import Patience, Try
-from kilo_review.outcome import Usage
 from kilo_review.plan.chunk import Chunk, TokenMeter
 from kilo_review.plan.rules import blocks
 from kilo_review.prompts import EXPLAIN_SCHEMA, VERIFY_SCHEMA, Message, Prompts, reply_schema
@@ -34,7 +34,7 @@ from kilo_review.prompts import EXPLAIN_SCHEMA, VERIFY_SCHEMA, Message, Prompts,
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
     from kilo_review.models.base import Model, Reply
 Answer = TypeVar("Answer")
 NO_TOOLS = (

@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review import safe_file
 from kilo_review.ask import Asker
+from kilo_review.core import safe_file
+from kilo_review.core.errors import ConfigError, UsageError
+from kilo_review.core.finding import fold
+from kilo_review.core.outcome import Usage
 from kilo_review.display import one_line, printable
-from kilo_review.errors import ConfigError, UsageError
-from kilo_review.finding import fold
 from kilo_review.inert import inert, restored
 from kilo_review.judge.remedy import Explanation, patch
 from kilo_review.models.base import DEFAULT_WINDOW
-from kilo_review.outcome import Usage
 from kilo_review.plan.chunk import TokenMeter, budget
 from kilo_review.source.text_view import as_shown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
     from kilo_review.job import Job, Watch
     from kilo_review.session import Session
 

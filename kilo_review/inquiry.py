@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from kilo_review.answering import Answer, answers_to
 from kilo_review.ask import Asker
-from kilo_review.deadline import Deadline
-from kilo_review.display import printable
-from kilo_review.errors import (
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import (
     BrokenStreamError,
     DeadlineError,
     ModelError,
@@ -18,14 +17,15 @@ from kilo_review.errors import (
     PromptTooLongError,
     SourceError,
 )
-from kilo_review.finding import Status
+from kilo_review.core.finding import Status
+from kilo_review.core.outcome import Entry, State, Usage
+from kilo_review.display import printable
 from kilo_review.judge.anchor import merged
 from kilo_review.judge.statement import rest_in_file
 from kilo_review.judge.verify import holding, unverified
 from kilo_review.lanes import Lanes
 from kilo_review.models.base import DEFAULT_WINDOW, answer_identity
 from kilo_review.models.choose import ALREADY_LOADED
-from kilo_review.outcome import Entry, State, Usage
 from kilo_review.packing import Pace, Packer
 from kilo_review.plan import deletion, long_lines
 from kilo_review.plan.chunk import Chunk, TokenMeter, leave_it_out
@@ -39,14 +39,14 @@ from kilo_review.verifier import Verifier
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Outcome
     from kilo_review.job import Job, Watch
     from kilo_review.judge.anchor import Anchored
     from kilo_review.judge.baseline import Known
     from kilo_review.lanes import Turn
     from kilo_review.ledger.records import Ledger
     from kilo_review.models.base import Model
-    from kilo_review.outcome import Outcome
     from kilo_review.plan.chunk import Piece
     from kilo_review.plan.scope import Selection
     from kilo_review.session import Session

@@ -11,11 +11,11 @@ from kilo_review.plan.rules import Book
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
+    from kilo_review.core.outcome import ModelInfo, Target
     from kilo_review.judge.baseline import Baseline
     from kilo_review.judge.categories import Switch
     from kilo_review.models.base import ModelRequest
-    from kilo_review.outcome import ModelInfo, Target
     from kilo_review.prompts import Prompts
     from kilo_review.source.target import Request
 

@@ -8,9 +8,9 @@ from queue import Empty, SimpleQueue
 from threading import Condition, Event
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from kilo_review.deadline import TICK
-from kilo_review.errors import ModelError, NotLocalError
-from kilo_review.outcome import Usage
+from kilo_review.core.deadline import TICK
+from kilo_review.core.errors import ModelError, NotLocalError
+from kilo_review.core.outcome import Usage
 from kilo_review.throttle import Throttle, Width
 
 if TYPE_CHECKING:

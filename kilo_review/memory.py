@@ -6,21 +6,21 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kilo_review.errors import DeadlineError, SourceError
-from kilo_review.finding import fold
+from kilo_review.core.errors import DeadlineError, SourceError
+from kilo_review.core.finding import fold
+from kilo_review.core.outcome import ModelInfo, Outcome, State, TargetKind
 from kilo_review.judge.baseline import is_current, revived
 from kilo_review.ledger.records import NEXT_COMMIT, Ledger, Receipt
-from kilo_review.outcome import ModelInfo, Outcome, State, TargetKind
 from kilo_review.source.text_view import as_shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kilo_review.deadline import Deadline
-    from kilo_review.finding import Finding
+    from kilo_review.core.deadline import Deadline
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Target
     from kilo_review.job import Job
     from kilo_review.judge.baseline import Known
-    from kilo_review.outcome import Target
     from kilo_review.source.change import Change
 
 FORWARD = frozenset({TargetKind.STAGED, TargetKind.UNCOMMITTED})

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-from kilo_review.errors import ConfigError
+from kilo_review.core.errors import ConfigError
 
 SAFE: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kilo_review.errors import LARGER_WINDOW, PromptTooLongError
+from kilo_review.core.errors import LARGER_WINDOW, PromptTooLongError
 from kilo_review.ledger.calibration import Calibration
 from kilo_review.plan import context, deletion, long_lines, notebooks, risk
 from kilo_review.plan.chunk import ANSWER_TOKENS, Chunk, Piece, TokenMeter, budget, essence, pack, pieces_of, too_small
@@ -15,8 +15,8 @@ from kilo_review.plan.rules import Shelf, blocks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from kilo_review.core.outcome import Usage
     from kilo_review.job import Job
-    from kilo_review.outcome import Usage
     from kilo_review.plan.context import Context
     from kilo_review.plan.long_lines import LeftOut
     from kilo_review.plan.syntax import Syntax

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import BadReplyError, CutReplyError
+from kilo_review.core.errors import BadReplyError, CutReplyError
 from kilo_review.judge.anchor import anchor
 from kilo_review.judge.vote import is_decided, majority
 from kilo_review.models.base import AS_EVER

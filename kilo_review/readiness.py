@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from kilo_review.core.errors import BrokenStreamError, ModelError, ServerBusyError, StalledError, UnreachableError
 from kilo_review.display import for_terminal
-from kilo_review.errors import BrokenStreamError, ModelError, ServerBusyError, StalledError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,14 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kilo_review import memory, sieve
-from kilo_review.deadline import PROCESS_START, Deadline
+from kilo_review.core.deadline import PROCESS_START, Deadline
+from kilo_review.core.errors import DeadlineError, SourceError
+from kilo_review.core.outcome import Outcome, State
 from kilo_review.display import escaped_path
-from kilo_review.errors import DeadlineError, SourceError
 from kilo_review.judge.anchor import merged
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import Ledger
 from kilo_review.models.base import DEFAULT_WINDOW
-from kilo_review.outcome import Outcome, State
 from kilo_review.packing import Packer
 from kilo_review.plan import blanks, deletion, long_lines, merges, scope
 from kilo_review.plan.chunk import TokenMeter, budget
@@ -31,11 +31,11 @@ from kilo_review.source.target import resolve
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Entry
     from kilo_review.inquiry import Inquiry
     from kilo_review.job import Job, Watch
     from kilo_review.judge.baseline import Known
-    from kilo_review.outcome import Entry
     from kilo_review.prompts import Message
     from kilo_review.session import Session
     from kilo_review.source.change import Change

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from kilo_review import models
-from kilo_review.errors import ModelError
+from kilo_review.core.errors import ModelError
 from kilo_review.ledger.records import Ledger
 from kilo_review.plan.syntax import Syntax
 from kilo_review.source.repo import Repository
 
 if TYPE_CHECKING:
-    from kilo_review.deadline import Deadline
-    from kilo_review.errors import NotLocalError
+    from kilo_review.core.deadline import Deadline
+    from kilo_review.core.errors import NotLocalError
+    from kilo_review.core.outcome import Egress
     from kilo_review.models.base import Model, ModelRequest
-    from kilo_review.outcome import Egress
 
 
 IDENTIFY_SECONDS = 2.0

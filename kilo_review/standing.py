@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kilo_review.finding import Finding, Status
+from kilo_review.core.finding import Finding, Status
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import PUSHED
 from kilo_review.series import on_record, receipts_on_record, resolve

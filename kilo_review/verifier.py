@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kilo_review.ask import Asker, Form
-from kilo_review.errors import (
+from kilo_review.core.errors import (
     BadReplyError,
     BrokenStreamError,
     DeadlineError,
@@ -14,10 +14,10 @@ from kilo_review.errors import (
     PromptTooLongError,
     SourceError,
 )
-from kilo_review.finding import Finding, Status
+from kilo_review.core.finding import Finding, Status
+from kilo_review.core.outcome import Usage
 from kilo_review.judge.verify import claim_of, is_due, ruled, unverified
 from kilo_review.models.base import answer_identity
-from kilo_review.outcome import Usage
 
 if TYPE_CHECKING:
     from kilo_review.job import Job

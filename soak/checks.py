@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kilo_review.finding import Category, Severity, Status
+from kilo_review.core.finding import Category, Severity, Status
 from kilo_review.judge.policy import FailOn, Verify
 from soak.changes import MARK
 from soak.plan import COMMIT, HOOK, LIBRARY

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
 from kilo_review import prompts, review
-from kilo_review.deadline import Deadline
-from kilo_review.errors import KiloReviewError, UsageError
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import KiloReviewError, UsageError
 from kilo_review.job import Job
 from kilo_review.judge.policy import OnUnavailable, exit_code
 from kilo_review.ledger import store
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from kilo_review.core.outcome import ModelInfo, Outcome
     from kilo_review.judge.policy import ExitCode
-    from kilo_review.outcome import ModelInfo, Outcome
     from soak.plan import Plan
 
 PATIENCE_SECONDS = 1.0

@@ -17,8 +17,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import kilo_review
-from kilo_review import ask, deadline, review
+from kilo_review import ask, review
 from kilo_review.cli.app import main
+from kilo_review.core import deadline
 from tests.conftest import Result
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from kilo_review.core.outcome import Outcome
     from kilo_review.job import Job, Watch
-    from kilo_review.outcome import Outcome
     from kilo_review.session import Session
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)

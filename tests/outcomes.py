@@ -6,9 +6,9 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.core.finding import Category, Finding, Severity, Status
+from kilo_review.core.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.judge.policy import ExitCode
-from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.report import renderer
 from kilo_review.report.view import View
 from tests.conftest import needs

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
-from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.core.finding import Category, Finding, Severity, Status
+from kilo_review.core.outcome import Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage
 from kilo_review.judge.policy import ExitCode, FailOn, mark_blocking
-from kilo_review.outcome import Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage
 from kilo_review.report.html import render
 from kilo_review.report.view import View
 from kilo_review.source.diff import Diff, FileChange, scan_hunks

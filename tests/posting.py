@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kilo_review import forge
-from kilo_review.finding import Category, Finding, Severity
+from kilo_review.core.finding import Category, Finding, Severity
+from kilo_review.core.outcome import Entry, ModelInfo, Outcome, State, Target, TargetKind
 from kilo_review.forge.wire import Patience
 from kilo_review.judge.policy import ExitCode
-from kilo_review.outcome import Entry, ModelInfo, Outcome, State, Target, TargetKind
 from kilo_review.report.view import View
 from kilo_review.source.ci import Pipeline
 from kilo_review.source.patch import parse_patch

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kilo_review.core.outcome import State
 from kilo_review.judge.policy import ExitCode
 from kilo_review.models import retry
-from kilo_review.outcome import State
 from kilo_review.report import renderer
 from kilo_review.report.view import View
 from tests.fakes.wires import LMSTUDIO, OLLAMA, OPENAI, Wire

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.deadline import Deadline
-from kilo_review.errors import ModelError, NotLocalError, UnreachableError
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import ModelError, NotLocalError, UnreachableError
+from kilo_review.core.outcome import Egress, Usage
 from kilo_review.lanes import Lanes
 from kilo_review.models.base import ModelRequest
 from kilo_review.models.locality import endpoint
 from kilo_review.models.transport import Client
-from kilo_review.outcome import Egress, Usage
 from kilo_review.session import Session
 from kilo_review.throttle import Width
 from tests.fakes.base import Response

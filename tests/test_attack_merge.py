@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review.cli.merge import joined
-from kilo_review.errors import ConfigError, UsageError
+from kilo_review.core.errors import ConfigError, UsageError
 from kilo_review.report.reading import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from kilo_review.outcome import Outcome
+    from kilo_review.core.outcome import Outcome
     from tests.conftest import Repo, Runner
 
 BASE, HEAD = "a" * 40, "b" * 40

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.errors import BadReplyError, ModelNotFoundError, UnreachableError
+from kilo_review.core.errors import BadReplyError, ModelNotFoundError, UnreachableError
 from kilo_review.judge.parse import parse
 from kilo_review.judge.verify import parse_ruling
 from kilo_review.models.choose import Offer, choose

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review import forge
+from kilo_review.core.errors import RefusedPlaceError
+from kilo_review.core.finding import Category, Status
+from kilo_review.core.outcome import Entry, State
 from kilo_review.display.markdown import SEPARATOR, for_markdown
-from kilo_review.errors import RefusedPlaceError
-from kilo_review.finding import Category, Status
 from kilo_review.forge import marks
 from kilo_review.forge.base import Draft, Place, Spot
 from kilo_review.forge.gitea import Gitea
@@ -17,7 +18,6 @@ from kilo_review.forge.places import Places
 from kilo_review.forge.plan import Writer, plan
 from kilo_review.forge.wire import Answer, Patience
 from kilo_review.judge.policy import ExitCode
-from kilo_review.outcome import Entry, State
 from kilo_review.report import FORMATS, renderer
 from kilo_review.report.masking import mask_for, published
 from kilo_review.report.view import View
@@ -30,7 +30,7 @@ from tests.posting import connected, finding, outcome, post, the_diff
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
 
 FIVE = [finding(number) for number in range(1, 6)]
 DOWN = outcome([], state=State.NOT_REVIEWED, reason="the server is down")

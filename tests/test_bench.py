@@ -19,7 +19,7 @@ from kilo_review.bench import report
 from kilo_review.bench.run import chosen
 from kilo_review.bench.score import FEWEST, Result, Share, percentile, score, verdict
 from kilo_review.cli.bench import SHIPPED
-from kilo_review.errors import ConfigError
+from kilo_review.core.errors import ConfigError
 from tests.fakes.base import NOTHING_FOUND, Failure
 from tests.fakes.ollama import Model, Ollama
 from tests.hooked import by_server, chats

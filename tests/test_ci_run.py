@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.outcome import ModelInfo
+from kilo_review.core.outcome import ModelInfo
 from kilo_review.report import progress
 from kilo_review.report.progress import Talk, how_far
 from tests.fakes.base import AFFIRMED

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review import config, options
-from kilo_review.errors import ConfigError
+from kilo_review.core.errors import ConfigError
 from kilo_review.judge.policy import FailOn
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
 from kilo_review.plan.deletion import is_back
 from kilo_review.plan.syntax import Syntax
 from tests.here import run_here

@@ -14,10 +14,10 @@ import pytest
 from kilo_review import __version__, config, options, prompts
 from kilo_review.cli import cli
 from kilo_review.config.values import READERS
-from kilo_review.finding import Category, Severity
+from kilo_review.core.finding import Category, Severity
+from kilo_review.core.outcome import State, TargetKind
 from kilo_review.judge.policy import ExitCode
 from kilo_review.models import PROVIDERS
-from kilo_review.outcome import State, TargetKind
 from kilo_review.report import FORMATS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review import prompts
-from kilo_review.errors import BadReplyError
+from kilo_review.core.errors import BadReplyError
 from kilo_review.judge.remedy import LONGEST, Explanation, parse_explanation, patch
 
 if TYPE_CHECKING:

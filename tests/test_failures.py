@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kilo_review import deadline
 from kilo_review.cli.app import COMMANDS, REVIEWING
-from kilo_review.errors import SourceError
+from kilo_review.core import deadline
+from kilo_review.core.errors import SourceError
 from kilo_review.source.faults import explain
 from tests.here import run_here
 

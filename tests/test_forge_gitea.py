@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from kilo_review import forge
-from kilo_review.errors import RefusedPlaceError
+from kilo_review.core.errors import RefusedPlaceError
 from kilo_review.forge import gitea as client
 from kilo_review.forge.base import Draft
 from kilo_review.forge.places import Places
@@ -30,7 +30,7 @@ from tests.posting import finding, outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
     from kilo_review.forge.apply import Posted
     from kilo_review.forge.base import Forge
     from kilo_review.source.diff import Diff

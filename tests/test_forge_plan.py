@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kilo_review.finding import Finding, Severity, Status
+from kilo_review.core.finding import Finding, Severity, Status
 from kilo_review.forge import marks
 from kilo_review.forge.base import Remark, Spot
 from kilo_review.forge.marks import Mark

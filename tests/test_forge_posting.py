@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kilo_review import forge
+from kilo_review.core.finding import Severity, Status
+from kilo_review.core.outcome import Entry, State
 from kilo_review.display.markdown import SEPARATOR
 from kilo_review.display.secrets import masked
-from kilo_review.finding import Severity, Status
 from kilo_review.forge.base import Spot
 from kilo_review.forge.body import is_clean
 from kilo_review.judge.policy import ExitCode
-from kilo_review.outcome import Entry, State
 from kilo_review.report.view import View
 from tests.fakes.forge import OURS, READS, THEIRS, Fault, refused, with_headers
 from tests.fakes.github import FakeGitHub
@@ -30,7 +30,7 @@ from tests.test_neutral import Page
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
     from kilo_review.forge.apply import Posted
 
 KINDS = (FakeGitHub, FakeGitLab)

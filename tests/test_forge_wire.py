@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from kilo_review import forge
-from kilo_review.errors import ConfigError, ForgeError
+from kilo_review.core.errors import ConfigError, ForgeError
 from kilo_review.forge.gitea import Gitea
 from kilo_review.forge.github import GitHub
 from kilo_review.forge.gitlab import GitLab

@@ -19,9 +19,10 @@ from fuzz.__main__ import read_log
 from fuzz.findings import shrunk
 from fuzz.target import DRAWN, RAW
 from fuzz.targets import PLACES, anchors, displays, fixes, load, patches
-from kilo_review import config, front_matter, inert
+from kilo_review import config, inert
 from kilo_review.bench import case
-from kilo_review.errors import BadReplyError
+from kilo_review.core import front_matter
+from kilo_review.core.errors import BadReplyError
 from kilo_review.judge import baseline, parse, remedy, suppress
 from kilo_review.ledger import codec
 from kilo_review.ledger.records import Ledger

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.deadline import Deadline
-from kilo_review.errors import KiloReviewError, ModelNotFoundError, NotLocalError, WrongServerError
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import KiloReviewError, ModelNotFoundError, NotLocalError, WrongServerError
 from kilo_review.models import auto, survey
 from kilo_review.models.base import ModelRequest
 from kilo_review.prompts import REPLY_SCHEMA

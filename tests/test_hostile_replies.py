@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from kilo_review.errors import SourceError
+from kilo_review.core.errors import SourceError
 from tests.fakes.base import AFFIRMED, Call, Response
 from tests.fakes.ollama import Model, Ollama
 from tests.here import recorded, run_here

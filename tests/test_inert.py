@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
 from kilo_review.inert import inert, restored
 from kilo_review.models.embedded import Engine
 from tests.fakes.ollama import Model, Ollama

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from kilo_review import config
 from kilo_review.config.values import READERS
-from kilo_review.errors import ConfigError
+from kilo_review.core.errors import ConfigError
 from kilo_review.setup import framework, template
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilo_review.errors import BadReplyError
-from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.core.errors import BadReplyError
+from kilo_review.core.finding import Category, Finding, Severity, Status
+from kilo_review.core.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.judge import quotes
 from kilo_review.judge.anchor import UNANCHORED, Anchored, anchor, merged
 from kilo_review.judge.contradict import ALREADY_SO, REPLACED
@@ -21,7 +22,6 @@ from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, exit_code,
 from kilo_review.judge.remedy import parse_explanation
 from kilo_review.judge.statement import LONGEST_BY_SIGNS
 from kilo_review.judge.verify import parse_ruling
-from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.plan.chunk import LEFT_OUT, Piece, TokenMeter, pieces_of
 from kilo_review.plan.context import Context, Heading
 from kilo_review.source.patch import parse_patch

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from kilo_review.errors import ConfigError
-from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.core.errors import ConfigError
+from kilo_review.core.finding import Category, Finding, Severity, Status
+from kilo_review.core.outcome import Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage, summed
 from kilo_review.judge.anchor import Anchored
 from kilo_review.judge.baseline import (
     MOST,
@@ -29,7 +30,6 @@ from kilo_review.judge.policy import ExitCode, FailOn, OnUnavailable, Verify, ex
 from kilo_review.judge.suppress import ignores_for, ignores_in, numbered, targets_of
 from kilo_review.judge.verify import NO_INPUT, NOT_SHOWN, Ruling, claim_of, is_due, ruled
 from kilo_review.judge.vote import is_decided, majority
-from kilo_review.outcome import Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage, summed
 from kilo_review.plan.chunk import TokenMeter, pieces_of
 from kilo_review.plan.context import Context
 from kilo_review.source.diff import Hunk, Line

@@ -20,12 +20,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilo_review.deadline import Deadline
-from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.finding import Category, Finding, Severity, Status
+from kilo_review.core.outcome import Entry, Outcome, State, Target, TargetKind, Usage
 from kilo_review.ledger import codec, store
 from kilo_review.ledger.calibration import Calibration
 from kilo_review.ledger.records import Ledger, Receipt
-from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind, Usage
 from tests.conftest import heed_interrupts
 from tests.fakes.base import NOTHING_FOUND
 from tests.fakes.ollama import Model, Ollama

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kilo_review.outcome import IS_POINTER, State
+from kilo_review.core.outcome import IS_POINTER, State
 from kilo_review.plan import lfs, scope
 from kilo_review.source.diff import FileChange
 from kilo_review.source.patch import parse_patch

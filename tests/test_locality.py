@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.deadline import Deadline
-from kilo_review.errors import (
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import (
     BrokenStreamError,
     ConfigError,
     KiloReviewError,
@@ -19,6 +19,7 @@ from kilo_review.errors import (
     UnreachableError,
     WrongServerError,
 )
+from kilo_review.core.outcome import Egress
 from kilo_review.models import transport
 from kilo_review.models.consent import Consent
 from kilo_review.models.elsewhere import refuse_remote_model, refuse_remote_name
@@ -28,7 +29,6 @@ from kilo_review.models.locality import (
     ollama_url,
 )
 from kilo_review.models.transport import Client
-from kilo_review.outcome import Egress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review import deadline
+from kilo_review.core import deadline
+from kilo_review.core.outcome import LONG_DATA, LONG_MINIFIED, Entry, Outcome, State, Target, TargetKind
 from kilo_review.ledger.codec import entries_from_blob, entries_to_blob
-from kilo_review.outcome import LONG_DATA, LONG_MINIFIED, Entry, Outcome, State, Target, TargetKind
 from kilo_review.plan.chunk import LEFT_OUT
 from kilo_review.report.words import headline
 from tests.here import run_here

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.errors import ConfigError
-from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.core.errors import ConfigError
+from kilo_review.core.finding import Category, Finding, Severity, Status
 from kilo_review.judge.baseline import MOST, Known, accepted, combined, from_bytes, to_text
 from kilo_review.judge.suppress import ignores_in
 from kilo_review.ledger import store

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
 from kilo_review.models import survey
 from kilo_review.models.auto import candidates
 from kilo_review.models.base import ModelRequest

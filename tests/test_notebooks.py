@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.outcome import NOTEBOOK_REST
+from kilo_review.core.outcome import NOTEBOOK_REST
 from kilo_review.source import notebook
 from kilo_review.source.notebook import notebook_of
 from tests.here import run_here

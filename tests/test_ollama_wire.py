@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.deadline import Deadline
-from kilo_review.errors import (
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import (
     BrokenStreamError,
     CrashedError,
     ModelError,
@@ -39,7 +39,7 @@ from tests.fakes.ollama import CLOUD, Model, Ollama, error, nested_overflow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kilo_review.outcome import Egress
+    from kilo_review.core.outcome import Egress
     from tests.conftest import Repo, Runner
 
 CHAT = "/api/chat"

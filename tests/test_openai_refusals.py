@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.deadline import Deadline
-from kilo_review.errors import (
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import (
     BadReplyError,
     BrokenStreamError,
     ModelError,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.deadline import Deadline
-from kilo_review.errors import (
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import (
     BrokenStreamError,
     ModelError,
     ModelNotFoundError,
@@ -38,7 +38,7 @@ from tests.fakes.openai import CHAT, GRAMMAR_REFUSED, VLLM, CompletionServer, Ll
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kilo_review.outcome import Egress
+    from kilo_review.core.outcome import Egress
     from tests.conftest import Repo, Runner
 
     Maker = Callable[[], LlamaServer | VLLM]

@@ -295,7 +295,7 @@ def test_what_an_earlier_range_found_outlives_the_failure_of_a_later_one(
     second = buggy.commit("two", b__py="x = 1\n")
     (tmp_path / "sitecustomize.py").write_text(
         "import kilo_review.review as r\n"
-        "from kilo_review.errors import DeadlineError\n"
+        "from kilo_review.core.errors import DeadlineError\n"
         "real, seen = r.run, []\n"
         "def run(job, *rest):\n"
         "    seen.append(job)\n"

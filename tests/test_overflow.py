@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kilo_review.errors import PromptTooLongError
+from kilo_review.core.errors import PromptTooLongError
 from kilo_review.models.faults import Asked, fault
 from kilo_review.models.overflow import overflow
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilo_review.deadline import Deadline
-from kilo_review.errors import PromptTooLongError
-from kilo_review.outcome import State
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import PromptTooLongError
+from kilo_review.core.outcome import State
 from kilo_review.plan import scope
 from kilo_review.plan.chunk import Chunk, TokenMeter, budget, pack, pieces_of
 from kilo_review.plan.context import Context, Heading, of_hunk, trimmed

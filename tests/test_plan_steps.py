@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review.aliases import Aliases
-from kilo_review.deadline import Deadline
-from kilo_review.errors import SourceError
-from kilo_review.finding import Category, Finding, Severity
-from kilo_review.outcome import BINARY, Entry, State
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import SourceError
+from kilo_review.core.finding import Category, Finding, Severity
+from kilo_review.core.outcome import BINARY, Entry, State
 from kilo_review.plan import binary, merges
 from kilo_review.plan.scope import Selection, none_of
 from kilo_review.plan.syntax import Syntax

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.deadline import Deadline
-from kilo_review.errors import KiloReviewError
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import KiloReviewError
 from kilo_review.proof import record
 from kilo_review.proof.gate import Gate
 from kilo_review.proof.run import prove

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.deadline import Deadline
-from kilo_review.errors import ModelNotFoundError, PromptTooLongError, ServerFailedError
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import ModelNotFoundError, PromptTooLongError, ServerFailedError
 from kilo_review.models import connect
 from kilo_review.models.base import ModelRequest
 from kilo_review.prompts import Message
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from kilo_review.core.outcome import Egress
     from kilo_review.models.base import Model
-    from kilo_review.outcome import Egress
     from tests.conftest import Repo, Runner
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review import errors
-from kilo_review.errors import ModelError
+from kilo_review.core import errors
+from kilo_review.core.errors import ModelError
 from kilo_review.models import draft, retry, transport
 from tests.reliability import cases
 from tests.reliability_table import CATALOGUE, ELSEWHERE, PAGE, PARTS, every_row, lines_elsewhere, lines_of, tables

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.core.finding import Category, Finding, Severity, Status
+from kilo_review.core.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.judge.policy import ExitCode
-from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.report import github
 from kilo_review.report.view import View
 from tests.test_neutral import obeyed

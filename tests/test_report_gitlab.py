@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from kilo_review.finding import Severity, Status
-from kilo_review.outcome import Outcome, State
+from kilo_review.core.finding import Severity, Status
+from kilo_review.core.outcome import Outcome, State
 from tests.outcomes import BYTES, HOSTILE, everything, found, outcome_of, row, shown
 
 if TYPE_CHECKING:

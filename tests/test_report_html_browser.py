@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from kilo_review.finding import Severity, Status
-from kilo_review.outcome import State
+from kilo_review.core.finding import Severity, Status
+from kilo_review.core.outcome import State
 from kilo_review.report.html import render
 from tests.conftest import absent, needs
 from tests.pages import change, finding, large, reviewed, view

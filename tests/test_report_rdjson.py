@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import cmarkgfm
 import pytest
 
-from kilo_review.finding import Severity, Status
+from kilo_review.core.finding import Severity, Status
+from kilo_review.core.outcome import Outcome, State
 from kilo_review.judge.policy import ExitCode
-from kilo_review.outcome import Outcome, State
 from kilo_review.report import renderer
 from kilo_review.report.view import View
 from kilo_review.source import change as changes

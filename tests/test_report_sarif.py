@@ -16,9 +16,9 @@ import jsonschema
 import pytest
 
 from kilo_review import __version__
-from kilo_review.finding import Category, Severity, Status
+from kilo_review.core.finding import Category, Severity, Status
+from kilo_review.core.outcome import Outcome, State
 from kilo_review.judge.policy import ExitCode
-from kilo_review.outcome import Outcome, State
 from kilo_review.report import renderer, upload
 from kilo_review.report.view import View
 from kilo_review.source import change as changes

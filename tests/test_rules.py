@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review import front_matter
-from kilo_review.errors import ConfigError
-from kilo_review.finding import Severity
+from kilo_review.core import front_matter
+from kilo_review.core.errors import ConfigError
+from kilo_review.core.finding import Severity
 from kilo_review.plan.rules import Book, Rule, Shelf, load
 from kilo_review.prompts import REPLY_SCHEMA, reply_schema
 from kilo_review.source import governing

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ruamel.yaml import YAML
 
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
 from kilo_review.models.embedded import Engine
 from tests.conftest import needs
 from tests.engines import free_port, litellm

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilo_review.outcome import Entry, State
+from kilo_review.core.outcome import Entry, State
 from kilo_review.plan.scope import Selection
 from kilo_review.source.diff import FileChange, Hunk
 from tests.fakes.openai import LlamaServer

@@ -20,7 +20,7 @@ STORM = ("--seed", "11", "--temper", "0.4")
 UNTIMED = ("--seed", "3", "--temper", "0.4", "--untimed")
 GULLIBLE = """
 import kilo_review.ask
-from kilo_review.errors import BadReplyError
+from kilo_review.core.errors import BadReplyError
 
 strict = kilo_review.ask.parse
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kilo_review.errors import DiffMismatchError
+from kilo_review.core.errors import DiffMismatchError
 from kilo_review.plan.deletion import TOLD
 from kilo_review.source.diff import Diff, FileChange, parse_diff_tree
 from kilo_review.source.patch import parse_patch

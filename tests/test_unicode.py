@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilo_review.deadline import PACE, Deadline
-from kilo_review.finding import Category, Severity, Status
+from kilo_review.core.deadline import PACE, Deadline
+from kilo_review.core.finding import Category, Severity, Status
 from kilo_review.judge import bidi, invisible
 from kilo_review.judge.categories import Switch, Switchboard
 from kilo_review.judge.places import Row
@@ -27,7 +27,7 @@ from kilo_review.source.diff import Line
 from kilo_review.source.patch import parse_patch
 
 if TYPE_CHECKING:
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
     from tests.conftest import Repo, Runner
 
 CRITICAL, MAJOR, MINOR = Severity.CRITICAL, Severity.MAJOR, Severity.MINOR

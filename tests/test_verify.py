@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review import prompts
-from kilo_review.errors import BadReplyError
-from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.core.errors import BadReplyError
+from kilo_review.core.finding import Category, Finding, Severity, Status
 from kilo_review.judge.policy import FailOn, Verify
 from kilo_review.judge.verify import is_due, parse_ruling
 from tests.fakes.base import AFFIRMED, Failure, asks_again

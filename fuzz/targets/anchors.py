@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from fuzz.changes import edits, halves, patch_of
 from fuzz.strategies import hostile_text
 from fuzz.target import property_of
+from kilo_review.core.errors import PromptTooLongError, SourceError
+from kilo_review.core.finding import Category, Finding, Severity, Status, fold
 from kilo_review.display import escaped_path, printable, shortened
-from kilo_review.errors import PromptTooLongError, SourceError
-from kilo_review.finding import Category, Finding, Severity, Status, fold
 from kilo_review.inert import inert
 from kilo_review.judge.anchor import LONGEST_EVIDENCE, Anchored, anchor, merged
 from kilo_review.judge.parse import Claim

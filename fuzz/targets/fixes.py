@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fuzz.changes import NAMES
 from fuzz.strategies import hostile_text, line_text, one_of_these
 from fuzz.target import property_of
-from kilo_review.finding import fold
+from kilo_review.core.finding import fold
 from kilo_review.judge.remedy import Explanation, patch
 from kilo_review.source.diff import decode_path
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from fuzz.strategies import hostile_text, one_of_these
 from fuzz.target import property_of
 from fuzz.targets.displays import commands
+from kilo_review.core.finding import fold
 from kilo_review.display import for_terminal
-from kilo_review.finding import fold
 from kilo_review.inert import inert, restored
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from fuzz.strategies import any_text, damaged, hostile_text, json_values, numbers
 from fuzz.target import machine_of, property_of
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.finding import Category, Finding, Severity, Status, digest
+from kilo_review.core.outcome import Entry, State
 from kilo_review.display import printable
-from kilo_review.finding import Category, Finding, Severity, Status, digest
 from kilo_review.ledger import codec
 from kilo_review.ledger.records import Ledger, Receipt
-from kilo_review.outcome import Entry, State
 from kilo_review.source.diff import decode_path
 
 if TYPE_CHECKING:

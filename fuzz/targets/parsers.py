@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fuzz.strategies import hostile_text, one_of_these
 from fuzz.target import property_of
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
 from kilo_review.plan.syntax import LANGUAGES, LONGEST_HEADING, Syntax
 from kilo_review.sandbox.limits import MEMORY_BYTES
 from kilo_review.sandbox.process import MOST_STARTS

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fuzz.changes import PLAIN, TRAPS, Edit, Row, counted, counts_of, edits, halves, patch_of, raw_of
 from fuzz.strategies import damaged, shuffled_lines
 from fuzz.target import property_of
-from kilo_review.errors import SourceError
+from kilo_review.core.errors import SourceError
 from kilo_review.source.diff import Diff, Hunk, decode_path, parse_diff_tree
 from kilo_review.source.patch import parse_patch
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fuzz.strategies import hostile_text, json_values, one_of_these
 from fuzz.target import property_of
-from kilo_review.errors import KiloReviewError
+from kilo_review.core.errors import KiloReviewError
 from kilo_review.models import locality
 from kilo_review.models.faults import Asked, fault, message_of
 

@@ -13,7 +13,7 @@ from fuzz.strategies import damaged, hostile_text, numbers, one_of_these
 from fuzz.target import property_of
 from kilo_review import config, options
 from kilo_review.config.values import READERS
-from kilo_review.errors import ConfigError
+from kilo_review.core.errors import ConfigError
 from kilo_review.judge.categories import Switchboard
 from kilo_review.plan.patterns import ignore_list
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from fuzz.strategies import damaged, hostile_text, json_values, numbers, shuffled_lines
 from fuzz.target import property_of
-from kilo_review.deadline import Deadline
-from kilo_review.errors import ModelError, RepetitionError
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import ModelError, RepetitionError
 from kilo_review.models import events, loops, ollama
 from kilo_review.models.faults import Asked
 from kilo_review.models.locality import Endpoint

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from fuzz.changes import NAMES
 from fuzz.strategies import damaged, hostile_text, json_values, line_text, one_of_these
 from fuzz.target import property_of
-from kilo_review import front_matter
 from kilo_review.bench import case as cases
 from kilo_review.bench.case import KINDS, Case, File
+from kilo_review.core import front_matter
+from kilo_review.core.errors import ConfigError
+from kilo_review.core.finding import Category, Finding, Severity
 from kilo_review.display import for_terminal, one_line
-from kilo_review.errors import ConfigError
-from kilo_review.finding import Category, Finding, Severity
 from kilo_review.judge import suppress
 from kilo_review.plan import rules
 from kilo_review.source.diff import decode_path

@@ -11,10 +11,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kilo_review import front_matter
-from kilo_review.atomic_write import is_plain_path
-from kilo_review.errors import ConfigError
-from kilo_review.finding import Category, digest
+from kilo_review.core import front_matter
+from kilo_review.core.atomic_write import is_plain_path
+from kilo_review.core.errors import ConfigError
+from kilo_review.core.finding import Category, digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from kilo_review import review
 from kilo_review.bench.score import Result, judged
-from kilo_review.deadline import TICK, Deadline
-from kilo_review.errors import KiloReviewError, ModelError
-from kilo_review.finding import digest
+from kilo_review.core.deadline import TICK, Deadline
+from kilo_review.core.errors import KiloReviewError, ModelError
+from kilo_review.core.finding import digest
+from kilo_review.core.outcome import Target, TargetKind
 from kilo_review.models.base import answer_identity
-from kilo_review.outcome import Target, TargetKind
 from kilo_review.session import Session
 from kilo_review.source.git import Git
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kilo_review.bench.case import Case
+    from kilo_review.core.outcome import ModelInfo
     from kilo_review.job import Job
     from kilo_review.models.base import Model
-    from kilo_review.outcome import ModelInfo
 
 MOST_FAILURES = 3
 """Cases in a row that the model said nothing about; then it is the server that fails, not the model."""

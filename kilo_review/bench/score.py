@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.finding import Status
+from kilo_review.core.finding import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kilo_review.bench.case import Case
-    from kilo_review.outcome import Outcome
+    from kilo_review.core.outcome import Outcome
 
 Z95 = 1.959963984540054
 """Of the normal distribution: 95 % lie within so many standard deviations."""

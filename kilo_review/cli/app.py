@@ -13,8 +13,8 @@ import click
 from kilo_review import __version__, config
 from kilo_review.cli.options import CONTEXT
 from kilo_review.cli.run import Boundary
+from kilo_review.core.errors import KiloReviewError, UsageError
 from kilo_review.display import for_terminal
-from kilo_review.errors import KiloReviewError, UsageError
 from kilo_review.judge.policy import ExitCode, OnUnavailable
 from kilo_review.report.masking import is_ci
 from kilo_review.report.progress import publish_log, say

@@ -17,9 +17,9 @@ from kilo_review.bench.run import Bench, chosen
 from kilo_review.bench.score import score
 from kilo_review.cli.options import CONTEXT, PATH, VOTES, option, with_options, with_options_but
 from kilo_review.cli.run import prepare
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import KiloReviewError, UsageError
 from kilo_review.display import escaped_path, one_line
-from kilo_review.errors import KiloReviewError, UsageError
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report import deliver
 from kilo_review.report.progress import say
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kilo_review.bench.case import Case
     from kilo_review.bench.score import Score
     from kilo_review.cli.run import Run
-    from kilo_review.outcome import ModelInfo
+    from kilo_review.core.outcome import ModelInfo
 
 SHIPPED = Path(room.__file__).parent / "cases"
 FORMATS = ("text", "json", "html")

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from kilo_review import atomic_write, config, review
+from kilo_review import config, review
 from kilo_review.cli.options import CONTEXT, DRY_RUN, JOBS, PATH, VOTES, option, with_reports
 from kilo_review.cli.publish import choose_format, publisher, with_posting
 from kilo_review.cli.run import Caller, Run, prepare
-from kilo_review.deadline import Deadline
-from kilo_review.errors import ConfigError, DeadlineError, SourceError, UsageError
+from kilo_review.core import atomic_write
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import ConfigError, DeadlineError, SourceError, UsageError
+from kilo_review.core.outcome import MOST_SHARDS, Outcome, Target, TargetKind
 from kilo_review.judge.policy import OnUnavailable
 from kilo_review.ledger.store import FOLDER as LEDGER
-from kilo_review.outcome import MOST_SHARDS, Outcome, Target, TargetKind
 from kilo_review.readiness import wait_for_model
 from kilo_review.report.progress import say
 from kilo_review.source import ci as systems
@@ -29,7 +30,7 @@ from kilo_review.source.target import Request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kilo_review.errors import KiloReviewError
+    from kilo_review.core.errors import KiloReviewError
     from kilo_review.job import Job
     from kilo_review.session import Session
     from kilo_review.source.proposal import Proposal

@@ -25,7 +25,7 @@ from kilo_review.source.target import Request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kilo_review.outcome import Outcome
+    from kilo_review.core.outcome import Outcome
     from kilo_review.session import Session
 
 LONGEST_WAIT = MAX_SECONDS

@@ -13,16 +13,16 @@ from kilo_review.cli.baseline import save
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
 from kilo_review.cli.tell import tell
+from kilo_review.core.errors import KiloReviewError, UsageError
+from kilo_review.core.finding import SHORT_DIGITS, Status
 from kilo_review.display import escaped_path, json_path, one_line
-from kilo_review.errors import KiloReviewError, UsageError
-from kilo_review.finding import SHORT_DIGITS, Status
 from kilo_review.judge.baseline import accepted, combined
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kilo_review.cli.run import Run
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
     from kilo_review.judge.baseline import Accepted
     from kilo_review.ledger.records import Ledger, Shown
     from kilo_review.session import Session

@@ -12,10 +12,10 @@ from kilo_review import config, doctor, models, prompts
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import Run, prepare
 from kilo_review.cli.tell import tell
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import ConfigError, KiloReviewError
 from kilo_review.doctor import here, servers, settings
 from kilo_review.doctor.speed import speed
-from kilo_review.errors import ConfigError, KiloReviewError
 from kilo_review.judge.policy import ExitCode
 from kilo_review.models.survey import look
 from kilo_review.proof import report as proof_report

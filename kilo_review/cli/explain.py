@@ -19,8 +19,8 @@ from kilo_review.source.target import Request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kilo_review.core.finding import Finding
     from kilo_review.explain import Explained
-    from kilo_review.finding import Finding
 
 WIDTH = 100
 SPELLED_OUT = (

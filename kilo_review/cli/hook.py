@@ -12,9 +12,9 @@ from kilo_review.background import Turn
 from kilo_review.cli.options import CONTEXT, with_reports
 from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.cli.trail import LAST_SECONDS, ON_RECORD, Trail, last_commit, next_commit, not_on_record
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import KiloReviewError
 from kilo_review.display import escaped_path, one_line
-from kilo_review.errors import KiloReviewError
 from kilo_review.hooks import post_commit, pre_commit, pre_push
 from kilo_review.judge.policy import ExitCode
 from kilo_review.ledger.records import PUSHED
@@ -25,8 +25,8 @@ from kilo_review.source.target import Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from kilo_review.core.outcome import Outcome
     from kilo_review.hooks.pre_push import Pushed
-    from kilo_review.outcome import Outcome
     from kilo_review.session import Session
     from kilo_review.source.repo import Repository
 

@@ -12,8 +12,8 @@ import click
 
 from kilo_review import config
 from kilo_review.cli.options import CONTEXT
+from kilo_review.core.errors import ConfigError, TargetError, UsageError
 from kilo_review.display import for_terminal
-from kilo_review.errors import ConfigError, TargetError, UsageError
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report import deliver
 from kilo_review.report.progress import say

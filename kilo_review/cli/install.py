@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from kilo_review import atomic_write, config
+from kilo_review import config
 from kilo_review.cli.options import CONTEXT
 from kilo_review.cli.tell import tell
+from kilo_review.core import atomic_write
+from kilo_review.core.errors import ConfigError
 from kilo_review.display import escaped_path
-from kilo_review.errors import ConfigError
 from kilo_review.hooks import install, script
 from kilo_review.hooks.place import Place, place_for_all, place_here
 from kilo_review.judge.policy import ExitCode

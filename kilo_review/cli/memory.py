@@ -13,7 +13,7 @@ import click
 
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
-from kilo_review.errors import KiloReviewError, UsageError
+from kilo_review.core.errors import KiloReviewError, UsageError
 from kilo_review.ledger import stats
 from kilo_review.report import deliver
 

@@ -11,11 +11,11 @@ from kilo_review.cli.ci import PART
 from kilo_review.cli.options import CONTEXT, PATH, with_reports
 from kilo_review.cli.publish import choose_format, publisher, with_posting
 from kilo_review.cli.run import Caller, prepare
-from kilo_review.errors import ConfigError, SourceError, TargetError, UsageError
+from kilo_review.core.errors import ConfigError, SourceError, TargetError, UsageError
+from kilo_review.core.outcome import Outcome, summed
+from kilo_review.core.safe_file import read_bytes
 from kilo_review.judge.policy import mark_blocking
-from kilo_review.outcome import Outcome, summed
 from kilo_review.report.reading import outcome_of
-from kilo_review.safe_file import read_bytes
 from kilo_review.source.ci import detect
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from kilo_review import config, models
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
 from kilo_review.cli.tell import tell
+from kilo_review.core.errors import KiloReviewError
 from kilo_review.display import one_line, printable
-from kilo_review.errors import KiloReviewError
 from kilo_review.judge.policy import ExitCode
 from kilo_review.models.choose import is_usable
 from kilo_review.models.survey import look
@@ -20,10 +20,10 @@ from kilo_review.models.survey import look
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from kilo_review.core.outcome import ModelInfo
     from kilo_review.models.base import ModelRequest, Survey
     from kilo_review.models.choose import Offer
     from kilo_review.models.survey import Look
-    from kilo_review.outcome import ModelInfo
 
 GIGA = 1e9
 

@@ -12,9 +12,9 @@ from kilo_review import review
 from kilo_review.cli.options import BASE, CONTEXT, DRY_RUN, JOBS, SHOW_PROMPT, VOTES, with_reports
 from kilo_review.cli.run import Run, prepare
 from kilo_review.cli.tell import tell
-from kilo_review.errors import UsageError
+from kilo_review.core.errors import UsageError
+from kilo_review.core.outcome import TargetKind
 from kilo_review.judge.policy import ExitCode
-from kilo_review.outcome import TargetKind
 from kilo_review.report.progress import say
 from kilo_review.report.words import NOTHING
 from kilo_review.source.target import PATCH, Request
@@ -22,8 +22,8 @@ from kilo_review.source.target import PATCH, Request
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kilo_review.core.outcome import Outcome
     from kilo_review.job import Job
-    from kilo_review.outcome import Outcome
     from kilo_review.session import Session
 
 ELSEWHERE = "kilo-review uncommitted reviews what is not staged"

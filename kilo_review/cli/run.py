@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kilo_review import config, options, prompts
 from kilo_review.cli.options import API_KEY_VARIABLE, CA_VARIABLE, HOST_VARIABLES, VARIABLES
 from kilo_review.config.values import file, hosts, language
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import DeadlineError, KiloReviewError, SourceError
+from kilo_review.core.outcome import Outcome, TargetKind, summed
 from kilo_review.display import for_terminal
-from kilo_review.errors import DeadlineError, KiloReviewError, SourceError
 from kilo_review.job import Job
 from kilo_review.judge.policy import ExitCode, FailOn, OnNothing, OnUnavailable, Verify, exit_code, selects_nothing
-from kilo_review.outcome import Outcome, TargetKind, summed
 from kilo_review.plan import rules
 from kilo_review.report import deliver, renderer
 from kilo_review.report.logged import for_ci
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from kilo_review.cli.trail import Trail
     from kilo_review.config import Settings
-    from kilo_review.finding import Finding
-    from kilo_review.outcome import Target
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Target
     from kilo_review.source.diff import Diff
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kilo_review import options, safe_file
+from kilo_review import options
 from kilo_review.config import toml
 from kilo_review.config.project import baseline, baseline_path, ignore_lists, is_pull_request, repository_root
 from kilo_review.config.settings import Settings
 from kilo_review.config.values import READERS, api_key
-from kilo_review.errors import ConfigError
+from kilo_review.core import safe_file
+from kilo_review.core.errors import ConfigError
 from kilo_review.models import PROVIDERS
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilo_review import safe_file
-from kilo_review.errors import ConfigError
+from kilo_review.core import safe_file
+from kilo_review.core.errors import ConfigError
 from kilo_review.judge.baseline import FILE as BASELINE_FILE
 from kilo_review.judge.baseline import from_bytes
 from kilo_review.source.ci import is_proposal

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from kilo_review.errors import ConfigError
-from kilo_review.safe_file import has_large_number
+from kilo_review.core.errors import ConfigError
+from kilo_review.core.safe_file import has_large_number
 
 LARGEST = 512 << 10
 """Bytes; half a second of parsing at worst. The largest pyproject.toml of real projects has a fifth of this."""

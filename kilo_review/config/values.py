@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilo_review import options
 from kilo_review.config.settings import Settings
-from kilo_review.errors import ConfigError
+from kilo_review.core.errors import ConfigError
 from kilo_review.judge import categories
 from kilo_review.judge.policy import FailOn, OnNothing, OnUnavailable, Verify
 from kilo_review.models import PROVIDERS

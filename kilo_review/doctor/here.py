@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from kilo_review import doctor, safe_file
+from kilo_review import doctor
+from kilo_review.core import safe_file
+from kilo_review.core.errors import KiloReviewError, TargetError, UsageError
 from kilo_review.display import escaped_path, one_line
-from kilo_review.errors import KiloReviewError, TargetError, UsageError
 from kilo_review.hooks import install
 from kilo_review.hooks.place import Place, place_for_all, place_here
 from kilo_review.ledger import stats

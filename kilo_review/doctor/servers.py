@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kilo_review import doctor
+from kilo_review.core.errors import PromptTooLongError
 from kilo_review.display import one_line
 from kilo_review.doctor import bugs
-from kilo_review.errors import PromptTooLongError
 from kilo_review.models.choose import FAILED, same_name
 from kilo_review.models.listing import SERVERS
 from kilo_review.plan.chunk import ANSWER_TOKENS, TokenMeter, budget
@@ -20,12 +20,12 @@ from kilo_review.plan.chunk import ANSWER_TOKENS, TokenMeter, budget
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from kilo_review.core.errors import KiloReviewError
+    from kilo_review.core.outcome import ModelInfo
     from kilo_review.doctor import Check
-    from kilo_review.errors import KiloReviewError
     from kilo_review.models.base import Survey
     from kilo_review.models.choose import Offer
     from kilo_review.models.survey import Look
-    from kilo_review.outcome import ModelInfo
     from kilo_review.prompts import Prompts
 
 SMALL_ROOM = 1000

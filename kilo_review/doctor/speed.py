@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING
 
 from kilo_review import doctor
-from kilo_review.errors import DeadlineError, ModelError, SchemaRejectedError
+from kilo_review.core.errors import DeadlineError, ModelError, SchemaRejectedError
 from kilo_review.prompts import reply_schema
 
 if TYPE_CHECKING:
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
     from kilo_review.doctor import Check
     from kilo_review.models.base import Model, Reply
     from kilo_review.prompts import Prompts

@@ -10,22 +10,22 @@ from contextlib import closing
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import ForgeError
-from kilo_review.finding import Status, digest
+from kilo_review.core.errors import ForgeError
+from kilo_review.core.finding import Status, digest
+from kilo_review.core.outcome import State
 from kilo_review.forge import body, marks
 from kilo_review.forge.apply import Posted, SummaryPlan, apply
 from kilo_review.forge.place import place_of
 from kilo_review.forge.places import Places
 from kilo_review.forge.plan import Writer, plan
 from kilo_review.forge.wire import Patience
-from kilo_review.outcome import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Entry, Outcome
     from kilo_review.forge.base import Forge, Remark, Spot, Standing, Summary
-    from kilo_review.outcome import Entry, Outcome
     from kilo_review.report.view import View
     from kilo_review.source.ci import Pipeline
     from kilo_review.source.diff import Diff

@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kilo_review.errors import ForgeError, MissingError, RefusedPlaceError, UnsureError
+from kilo_review.core.errors import ForgeError, MissingError, RefusedPlaceError, UnsureError
 from kilo_review.forge import body
 from kilo_review.forge.marks import same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
     from kilo_review.forge.base import Draft, Forge, Remark, Summary
     from kilo_review.forge.body import Digest
     from kilo_review.forge.plan import Edit, Plan

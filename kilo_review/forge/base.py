@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
 
 
 @dataclass(frozen=True, slots=True)

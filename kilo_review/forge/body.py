@@ -8,20 +8,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from kilo_review.core.finding import Status
+from kilo_review.core.outcome import State
 from kilo_review.display import escaped_path, for_terminal
 from kilo_review.display.markdown import code_block, code_span, for_markdown
-from kilo_review.finding import Status
 from kilo_review.forge.marks import Mark, SummaryMark, unmarked
-from kilo_review.outcome import State
 from kilo_review.report.wording import general_gaps
 from kilo_review.report.words import amount, headline, left_out_words, marked_words, place_of, skipped_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Outcome
     from kilo_review.forge.base import Remark, Spot
-    from kilo_review.outcome import Outcome
 
 MOST_PLACES = 20
 """Of lines that were not reviewed, for one reason."""

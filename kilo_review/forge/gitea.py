@@ -10,7 +10,7 @@ from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import ForgeError, MissingError, RefusedPlaceError
+from kilo_review.core.errors import ForgeError, MissingError, RefusedPlaceError
 from kilo_review.forge import marks
 from kilo_review.forge.base import Draft, Place, Remark, Spot, Standing, Summary
 from kilo_review.forge.facts import number, text

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from kilo_review.errors import ForgeError, RefusedPlaceError
+from kilo_review.core.errors import ForgeError, RefusedPlaceError
 from kilo_review.forge import marks
 from kilo_review.forge.base import Draft, Place, Remark, Spot, Standing, Summary
 from kilo_review.forge.facts import inside, number, rows, text

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from kilo_review.finding import FINGERPRINT
+from kilo_review.core.finding import FINGERPRINT
 
 _REMARK = re.compile(rf"<!-- kilo-review: ({FINGERPRINT})( settled)? -->")
 _SUMMARY = re.compile(r"<!-- kilo-review: summary ([0-9a-f]{0,64}) (\d{1,6}) -->")

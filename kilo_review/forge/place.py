@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from kilo_review.errors import ConfigError
+from kilo_review.core.errors import ConfigError
 from kilo_review.forge.base import Place
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilo_review.errors import DiffMismatchError
-from kilo_review.finding import fold
+from kilo_review.core.errors import DiffMismatchError
+from kilo_review.core.finding import fold
 from kilo_review.forge.base import Spot
 
 if TYPE_CHECKING:
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
     from kilo_review.source.diff import Diff, FileChange, Hunk, Line
 
 CONTEXT = 3

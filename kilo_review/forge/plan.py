@@ -6,14 +6,14 @@ from collections import defaultdict
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.finding import Status
+from kilo_review.core.finding import Status
 from kilo_review.forge.base import Draft, Remark, Spot
 from kilo_review.forge.marks import same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
 
 DOUBTFUL = frozenset({Status.UNVERIFIED, Status.UNANCHORED})
 """They are told of and do not count: no reason for a comment, nor for taking one back."""

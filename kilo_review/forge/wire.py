@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from kilo_review.core.errors import ForgeError, MissingError, UnsureError
 from kilo_review.display import one_line, shortened, without_credentials
-from kilo_review.errors import ForgeError, MissingError, UnsureError
 from kilo_review.forge.waits import BUSY_SECONDS, FAILING, limited_for
 
 if TYPE_CHECKING:

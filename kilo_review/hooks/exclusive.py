@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kilo_review.core.errors import ConfigError
 from kilo_review.display import escaped_path
-from kilo_review.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

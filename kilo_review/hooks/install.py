@@ -7,8 +7,8 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from kilo_review.core.errors import ConfigError, KiloReviewError
 from kilo_review.display import escaped_path
-from kilo_review.errors import ConfigError, KiloReviewError
 from kilo_review.hooks import exclusive, script
 from kilo_review.hooks.place import refuse_committed
 from kilo_review.hooks.saved import SavedHooks, is_ours

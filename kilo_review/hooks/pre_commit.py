@@ -10,7 +10,7 @@ from kilo_review.source.layout import Located
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
 
 MAX_SECONDS = 20.0
 """Short, since the pre-commit framework loses edits made while its hooks run (docs/hooks.md)."""

@@ -8,15 +8,15 @@ import select
 import time
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from kilo_review.core.errors import SourceError, TargetError
+from kilo_review.core.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.display import escaped_path
-from kilo_review.errors import SourceError, TargetError
-from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.source import history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
     from kilo_review.source.history import Series
     from kilo_review.source.repo import Repository
 

@@ -12,8 +12,8 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from kilo_review.core.errors import ConfigError
 from kilo_review.display import escaped_path
-from kilo_review.errors import ConfigError
 from kilo_review.hooks import exclusive, script
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from kilo_review.core.finding import Finding, Status, say_the_same
 from kilo_review.display import printable, shortened
-from kilo_review.finding import Finding, Status, say_the_same
 from kilo_review.judge.contradict import contradiction, doubt
 from kilo_review.judge.quotes import GUTTER, new_side, places, spoken_of
 from kilo_review.judge.statement import LONGEST_BY_SIGNS, rest_by_signs

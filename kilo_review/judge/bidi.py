@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.finding import Severity
+from kilo_review.core.finding import Severity
 from kilo_review.judge.codepoints import BIDI, Deceit, named
 from kilo_review.judge.places import Place
 

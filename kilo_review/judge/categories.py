@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.errors import ConfigError
-from kilo_review.finding import Category, Severity
+from kilo_review.core.errors import ConfigError
+from kilo_review.core.finding import Category, Severity
 from kilo_review.plan.patterns import ignore_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
 
 NITS = "nits"
 """Minor remarks on maintainability that no rule of the project asks for."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kilo_review.finding import Severity
+    from kilo_review.core.finding import Severity
 
 BIDI = r"\u202a-\u202e\u2066-\u2069"
 MARKS = r"\u061c\u200e\u200f"

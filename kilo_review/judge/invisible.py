@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from kilo_review.finding import Severity
+from kilo_review.core.finding import Severity
 from kilo_review.judge.codepoints import (
     FILLERS,
     INVISIBLE,

@@ -12,14 +12,14 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.finding import Severity
+from kilo_review.core.finding import Severity
 from kilo_review.judge.codepoints import Deceit, named, spelt
 from kilo_review.judge.places import MATHEMATICAL, TEMPLATES, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
     from kilo_review.judge.places import Row
     from kilo_review.source.diff import Line
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kilo_review.core.errors import BadReplyError
+from kilo_review.core.finding import Category, Severity
 from kilo_review.display import shortened
-from kilo_review.errors import BadReplyError
-from kilo_review.finding import Category, Severity
 from kilo_review.judge import loose_json
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
-from kilo_review.finding import Finding, Severity, Status
-from kilo_review.outcome import State
+from kilo_review.core.finding import Finding, Severity, Status
+from kilo_review.core.outcome import State
 
 if TYPE_CHECKING:
-    from kilo_review.outcome import Outcome
+    from kilo_review.core.outcome import Outcome
 
 
 class FailOn(StrEnum):

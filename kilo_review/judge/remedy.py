@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from kilo_review.core.errors import BadReplyError
+from kilo_review.core.finding import fold
 from kilo_review.display import for_terminal, printable
-from kilo_review.errors import BadReplyError
-from kilo_review.finding import fold
 from kilo_review.judge.parse import object_with
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from kilo_review.finding import digest
+from kilo_review.core.finding import digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

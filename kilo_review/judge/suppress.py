@@ -11,13 +11,13 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
+from kilo_review.core.finding import Category
 from kilo_review.display import one_line, printable
-from kilo_review.finding import Category
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
 
 WORD = "kilo-review:"
 LONGEST_REASON = 200

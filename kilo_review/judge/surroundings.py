@@ -13,7 +13,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.deadline import PACE
+from kilo_review.core.deadline import PACE
 from kilo_review.judge.reserved import WITHOUT_CASE, no_names
 from kilo_review.plan.syntax import language_of
 from kilo_review.source.diff import has_between

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
+from kilo_review.core.errors import BadReplyError
+from kilo_review.core.finding import Finding, Status
 from kilo_review.display import one_line, printable, shortened
-from kilo_review.errors import BadReplyError
-from kilo_review.finding import Finding, Status
 from kilo_review.inert import inert
 from kilo_review.judge.parse import answer_of, object_with
 from kilo_review.judge.policy import FailOn, Verify, blocks

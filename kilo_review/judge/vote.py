@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.finding import Status, say_the_same
+from kilo_review.core.finding import Status, say_the_same
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
     from kilo_review.judge.anchor import Anchored
 
     Sample = Sequence[Anchored]

@@ -6,8 +6,8 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.finding import Category, Finding, Severity, Status
-from kilo_review.outcome import Entry, State
+from kilo_review.core.finding import Category, Finding, Severity, Status
+from kilo_review.core.outcome import Entry, State
 
 if TYPE_CHECKING:
     import types

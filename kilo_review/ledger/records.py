@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.finding import Status
+from kilo_review.core.outcome import State
 from kilo_review.display import json_path, printable
-from kilo_review.finding import Status
 from kilo_review.ledger.calibration import Calibration
 from kilo_review.ledger.codec import (
     UNREADABLE,
@@ -18,14 +19,13 @@ from kilo_review.ledger.codec import (
     findings_to_text,
 )
 from kilo_review.ledger.store import Store
-from kilo_review.outcome import State
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from kilo_review.finding import Finding
-    from kilo_review.outcome import Entry, Outcome
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Entry, Outcome
 
 MOST_VALUES = 500
 """Values in one query; SQLite takes 999 in its oldest builds."""

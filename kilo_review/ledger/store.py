@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
 
     Result = TypeVar("Result")
 

@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
+    from kilo_review.core.outcome import Egress
     from kilo_review.models.base import Model, ModelRequest
-    from kilo_review.outcome import Egress
 
 PROVIDERS = ("auto", "ollama", "lmstudio", "openai", "embedded", "scripted")
 """Each is a module of this folder with a function `connect`, loaded when it is asked for (start-up is a feature)."""

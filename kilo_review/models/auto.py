@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review import models
-from kilo_review.errors import (
+from kilo_review.core.errors import (
     DeadlineError,
     ModelError,
     ModelNotFoundError,
@@ -20,9 +20,9 @@ from kilo_review.models import embedded, lmstudio, locality, ollama, openai
 from kilo_review.models.choose import REASONS
 
 if TYPE_CHECKING:
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
+    from kilo_review.core.outcome import Egress, ModelInfo
     from kilo_review.models.base import Model, ModelRequest
-    from kilo_review.outcome import Egress, ModelInfo
 
 OLLAMA = "ollama"
 PROBE_SECONDS = 0.4

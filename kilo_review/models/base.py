@@ -12,9 +12,9 @@ from kilo_review.throttle import Width
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
+    from kilo_review.core.outcome import ModelInfo
     from kilo_review.models.choose import Offer
-    from kilo_review.outcome import ModelInfo
     from kilo_review.prompts import Message
 
 DEFAULT_WINDOW = 8192

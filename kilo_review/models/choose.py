@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kilo_review.core.errors import ModelNotFoundError
 from kilo_review.display import one_line
-from kilo_review.errors import ModelNotFoundError
 from kilo_review.models.elsewhere import remote
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import time
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
-from kilo_review.errors import ModelError, ServerFailedError
+from kilo_review.core.errors import ModelError, ServerFailedError
 from kilo_review.models import litellm
 from kilo_review.models.base import AS_EVER, ONE_AT_A_TIME, Remarks
 from kilo_review.models.events import has_thought, read_events
@@ -16,10 +16,10 @@ from kilo_review.models.fields import NEEDS, SWITCH, refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
+    from kilo_review.core.outcome import ModelInfo
     from kilo_review.models.base import Reply
     from kilo_review.models.transport import Client
-    from kilo_review.outcome import ModelInfo
     from kilo_review.prompts import Message
 
 OLLAMA = "library"

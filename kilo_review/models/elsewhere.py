@@ -13,8 +13,8 @@ import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from kilo_review.core.errors import NotLocalError
 from kilo_review.display import shortened
-from kilo_review.errors import NotLocalError
 from kilo_review.models.consent import NO_CONSENT, Consent, plain_name
 from kilo_review.models.locality import is_loopback
 

@@ -18,7 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from kilo_review.errors import DeadlineError, ModelNotFoundError, ServerFailedError, UnreachableError
+from kilo_review.core.errors import DeadlineError, ModelNotFoundError, ServerFailedError, UnreachableError
+from kilo_review.core.outcome import ModelInfo
 from kilo_review.models import locality
 from kilo_review.models.base import AS_EVER, ONE_AT_A_TIME, Remarks, Survey
 from kilo_review.models.choose import Offer
@@ -26,14 +27,13 @@ from kilo_review.models.completions import PENALTY, OpenAIModel
 from kilo_review.models.faults import Asked
 from kilo_review.models.openai import with_v1
 from kilo_review.models.transport import FIRST_BYTE_SECONDS, Client
-from kilo_review.outcome import ModelInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
+    from kilo_review.core.outcome import Egress
     from kilo_review.models.base import ModelRequest, Reply
-    from kilo_review.outcome import Egress
     from kilo_review.prompts import Message
 
 ENGINE = "xllamacpp"

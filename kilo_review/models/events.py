@@ -7,8 +7,8 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from kilo_review.core.errors import BadReplyError, BrokenStreamError, ModelError, WrongServerError
 from kilo_review.display import one_line, shortened
-from kilo_review.errors import BadReplyError, BrokenStreamError, ModelError, WrongServerError
 from kilo_review.models.base import Reply, count_of, seconds_of
 from kilo_review.models.draft import Draft, text_in, thought_in, tool_in
 from kilo_review.models.elsewhere import ANY_HINT, refuse_remote_model

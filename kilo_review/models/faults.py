@@ -12,8 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.display import one_line, shortened
-from kilo_review.errors import (
+from kilo_review.core.errors import (
     LARGER_WINDOW,
     BrokenStreamError,
     CrashedError,
@@ -26,6 +25,7 @@ from kilo_review.errors import (
     ServerFailedError,
     WrongServerError,
 )
+from kilo_review.display import one_line, shortened
 from kilo_review.models.overflow import LONGEST_READ, Overflow, overflow, words_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from kilo_review.errors import WrongServerError
+from kilo_review.core.errors import WrongServerError
 from kilo_review.models.base import count_of, objects_in
 from kilo_review.models.choose import FAILED, LOADED, LOADING, SLEEPING, UNLOADED, Offer
 from kilo_review.models.elsewhere import OLLAMA_CLOUD, is_cloud_name, place_in

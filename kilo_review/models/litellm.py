@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from kilo_review.errors import NotLocalError
+from kilo_review.core.errors import NotLocalError
 from kilo_review.models.base import count_of
 from kilo_review.models.consent import plain_name
 from kilo_review.models.elsewhere import is_cloud_name

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import ModelNotFoundError, UnreachableError, WrongServerError
+from kilo_review.core.errors import ModelNotFoundError, UnreachableError, WrongServerError
+from kilo_review.core.outcome import ModelInfo
 from kilo_review.models import locality
 from kilo_review.models.base import AS_EVER, Survey, count_of, objects_in
 from kilo_review.models.choose import Offer, choose
@@ -16,15 +17,14 @@ from kilo_review.models.elsewhere import place_in, remote
 from kilo_review.models.faults import Asked, fault, message_of
 from kilo_review.models.openai import OK, refuse_cloud, with_v1
 from kilo_review.models.transport import Client
-from kilo_review.outcome import ModelInfo
 from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
+    from kilo_review.core.outcome import Egress
     from kilo_review.models.base import ModelRequest, Reply
-    from kilo_review.outcome import Egress
     from kilo_review.prompts import Message
 
 DEFAULT_URL = "http://127.0.0.1:1234/v1"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from kilo_review.core.errors import ConfigError, NotLocalError, UnreachableError
 from kilo_review.display import without_credentials
-from kilo_review.errors import ConfigError, NotLocalError, UnreachableError
 from kilo_review.models.consent import NO_CONSENT, Consent, plain_name
 
 HIGHEST_PORT = 65535

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilo_review.errors import RepetitionError
+from kilo_review.core.errors import RepetitionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

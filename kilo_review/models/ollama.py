@@ -14,7 +14,7 @@ from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import (
+from kilo_review.core.errors import (
     BrokenStreamError,
     ModelNotFoundError,
     ServerBusyError,
@@ -22,6 +22,7 @@ from kilo_review.errors import (
     UnreachableError,
     WrongServerError,
 )
+from kilo_review.core.outcome import ModelInfo
 from kilo_review.models import listing, locality
 from kilo_review.models.base import (
     AS_EVER,
@@ -39,15 +40,14 @@ from kilo_review.models.draft import Draft, text_in, tool_in
 from kilo_review.models.elsewhere import OLLAMA_CLOUD, is_cloud_name, place_in, refuse_remote_model, refuse_remote_name
 from kilo_review.models.faults import Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
-from kilo_review.outcome import ModelInfo
 from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
+    from kilo_review.core.outcome import Egress
     from kilo_review.models.base import ModelRequest
-    from kilo_review.outcome import Egress
     from kilo_review.prompts import Message
 
 DEFAULT_URL = "http://127.0.0.1:11434"

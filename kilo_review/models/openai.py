@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from kilo_review.errors import ModelError, NotLocalError, ServerFailedError, UnreachableError, WrongServerError
+from kilo_review.core.errors import ModelError, NotLocalError, ServerFailedError, UnreachableError, WrongServerError
+from kilo_review.core.outcome import ModelInfo
 from kilo_review.models import listing, litellm, locality
 from kilo_review.models.base import DEFAULT_WINDOW, Survey, count_of
 from kilo_review.models.choose import Offer, choose
@@ -18,15 +19,14 @@ from kilo_review.models.completions import PENALTY, OpenAIModel
 from kilo_review.models.elsewhere import ANY_HINT, refuse_remote_model, refuse_remote_name, remote
 from kilo_review.models.faults import ANY_SERVER, Asked, fault, leaves_open
 from kilo_review.models.transport import Client
-from kilo_review.outcome import ModelInfo
 from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
+    from kilo_review.core.outcome import Egress
     from kilo_review.models.base import ModelRequest
-    from kilo_review.outcome import Egress
 
 DEFAULT_URLS = ("http://127.0.0.1:8080/v1", "http://127.0.0.1:9931/v1", "http://127.0.0.1:8000/v1")
 """llama-server (both its ports: it is moving), then vLLM."""

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kilo_review.errors import BrokenStreamError, CrashedError, RepetitionError, ServerBusyError
+from kilo_review.core.errors import BrokenStreamError, CrashedError, RepetitionError, ServerBusyError
 from kilo_review.models.base import AS_EVER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kilo_review.errors import ModelError
+    from kilo_review.core.errors import ModelError
 
 BUSY_SECONDS = (1.0, 2.0, 4.0)
 """Before the second, third and fourth try at a server whose queue is full."""

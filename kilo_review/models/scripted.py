@@ -16,16 +16,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import ConfigError, ServerFailedError
+from kilo_review.core.errors import ConfigError, ServerFailedError
+from kilo_review.core.outcome import ModelInfo
 from kilo_review.models.base import AS_EVER, DEFAULT_WINDOW, ONE_AT_A_TIME, Remarks, Reply
-from kilo_review.outcome import ModelInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
+    from kilo_review.core.outcome import Egress
     from kilo_review.models.base import ModelRequest
-    from kilo_review.outcome import Egress
     from kilo_review.prompts import Message
 
 REPLY_KEYS = {"when", "findings", "text", "error", "cut", "confirmed", "evidence"}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.errors import ConfigError, KiloReviewError, UnreachableError, WrongServerError
+from kilo_review.core.errors import ConfigError, KiloReviewError, UnreachableError, WrongServerError
 from kilo_review.models import embedded, lmstudio, ollama, openai
 from kilo_review.models.auto import candidates
 
 if TYPE_CHECKING:
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
+    from kilo_review.core.outcome import Egress
     from kilo_review.models.base import ModelRequest, Survey
-    from kilo_review.outcome import Egress
 
 SURVEYS = {"ollama": ollama.survey, "lmstudio": lmstudio.survey, "openai": openai.survey}
 LONGEST = 5.0

@@ -16,8 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.display import without_credentials
-from kilo_review.errors import (
+from kilo_review.core.errors import (
     BrokenStreamError,
     ConfigError,
     DeadlineError,
@@ -25,9 +24,10 @@ from kilo_review.errors import (
     UnreachableError,
     WrongServerError,
 )
+from kilo_review.core.outcome import Egress
+from kilo_review.display import without_credentials
 from kilo_review.models.elsewhere import refuse_headers
 from kilo_review.models.faults import flood
-from kilo_review.outcome import Egress
 
 if TYPE_CHECKING:
     import ssl
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
     from kilo_review.models.locality import Endpoint
 
 CONNECT_SECONDS = 3.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from kilo_review.outcome import BINARY, State
+from kilo_review.core.outcome import BINARY, State
 from kilo_review.source.text_view import SNIFF_BYTES
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import PromptTooLongError
 from kilo_review.display import escaped_path, printable
-from kilo_review.errors import PromptTooLongError
 from kilo_review.inert import inert
 from kilo_review.plan.context import Context, trimmed
 from kilo_review.source.diff import Line

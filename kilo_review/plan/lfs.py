@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from kilo_review.outcome import IS_POINTER, State
+from kilo_review.core.outcome import IS_POINTER, State
 from kilo_review.plan.binary import DATA, EXECUTABLE
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.outcome import LONG_DATA, LONG_MINIFIED, NOTEBOOK_REST, Entry, State
+from kilo_review.core.outcome import LONG_DATA, LONG_MINIFIED, NOTEBOOK_REST, Entry, State
 from kilo_review.plan.chunk import Unshown, does_not_fit, head, row
 
 if TYPE_CHECKING:

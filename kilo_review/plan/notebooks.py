@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from kilo_review.outcome import NOTEBOOK_REST
+from kilo_review.core.outcome import NOTEBOOK_REST
 from kilo_review.plan.long_lines import Cut, LeftOut
 from kilo_review.source.diff import Line
 

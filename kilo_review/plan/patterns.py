@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.deadline import Deadline
-from kilo_review.errors import ConfigError
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -11,11 +11,11 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kilo_review import front_matter, safe_file
-from kilo_review.deadline import Deadline
+from kilo_review.core import front_matter, safe_file
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import ConfigError
+from kilo_review.core.finding import Severity
 from kilo_review.display import escaped_path, one_line
-from kilo_review.errors import ConfigError
-from kilo_review.finding import Severity
 from kilo_review.inert import inert
 from kilo_review.plan.patterns import ignore_list
 from kilo_review.plan.syntax import LANGUAGES

@@ -6,8 +6,8 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review import outcome
-from kilo_review.outcome import Entry, State
+from kilo_review.core import outcome
+from kilo_review.core.outcome import Entry, State
 from kilo_review.plan import binary, lfs, long_lines
 from kilo_review.source.diff import SUBMODULE, SYMLINK, FileChange, Hunk
 from kilo_review.source.notebook import is_named

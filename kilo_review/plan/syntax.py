@@ -17,7 +17,7 @@ from kilo_review.sandbox.process import Helper
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
 
 LARGEST_PARSED = 300_000
 """Characters; a larger file keeps git's hunk heading, since parsing it would be felt."""

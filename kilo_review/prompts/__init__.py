@@ -11,7 +11,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kilo_review.errors import ConfigError
+from kilo_review.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from kilo_review.core.outcome import Egress
 from kilo_review.hooks.post_commit import REPOSITORY_VARIABLES
-from kilo_review.outcome import Egress
 from kilo_review.proof import change
 from kilo_review.proof.verdict import Proof, Reviewed
 from kilo_review.proof.watch import Surroundings, watch
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
 
 
 def prove(arguments: Sequence[str], deadline: Deadline, environment: Mapping[str, str]) -> Proof:

@@ -14,7 +14,7 @@ from kilo_review.proof.record import Row
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kilo_review.outcome import Egress
+    from kilo_review.core.outcome import Egress
     from kilo_review.proof.watch import Watched
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from kilo_review.errors import KiloReviewError
+from kilo_review.core.errors import KiloReviewError
 from kilo_review.proof import record
 from kilo_review.proof.child import NONE, RECORD_LOST
 from kilo_review.proof.gate import Gate
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
     from kilo_review.proof.gate import Counted, Place
     from kilo_review.proof.record import Record
 

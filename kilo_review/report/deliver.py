@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kilo_review import atomic_write
+from kilo_review.core import atomic_write
 from kilo_review.display import for_terminal
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.progress import say

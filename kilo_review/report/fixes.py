@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from kilo_review.core.finding import Status
 from kilo_review.display import for_terminal
-from kilo_review.finding import Status
 
 if TYPE_CHECKING:
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
     from kilo_review.report.view import View
     from kilo_review.source.diff import Diff
 

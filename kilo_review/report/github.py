@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from kilo_review.core.finding import Severity, Status
 from kilo_review.display import json_path, one_line
 from kilo_review.display.workflow import command_data, command_property, for_log
-from kilo_review.finding import Severity, Status
 from kilo_review.report import text
 from kilo_review.report.words import amount, place_of, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from kilo_review.finding import Finding
-    from kilo_review.outcome import Entry, Outcome
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Entry, Outcome
     from kilo_review.report.view import View
 
 MOST_OF_A_KIND = 10

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from kilo_review.core.finding import Status, digest
 from kilo_review.display import json_path
-from kilo_review.finding import Status, digest
 from kilo_review.report.rows import json_rows
 from kilo_review.report.wording import NOT_REVIEWED, claim, gap, gaps, general_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kilo_review.finding import Finding
-    from kilo_review.outcome import Entry
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Entry
     from kilo_review.report.view import View
 
 REPOSITORY = "."

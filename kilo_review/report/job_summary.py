@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from kilo_review import atomic_write
+from kilo_review.core import atomic_write
 from kilo_review.report import markdown
 from kilo_review.source import worktree
 

@@ -7,15 +7,15 @@ from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from kilo_review.core.outcome import State
 from kilo_review.display import json_path, printable
-from kilo_review.outcome import State
 from kilo_review.report.rows import json_array, json_object, json_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kilo_review.finding import Finding
-    from kilo_review.outcome import Entry, Outcome
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Entry, Outcome
     from kilo_review.report.view import View
 
 VERSION = 1

@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
+from kilo_review.core.finding import Status
+from kilo_review.core.outcome import State
 from kilo_review.display import escaped_path
 from kilo_review.display.markdown import code_block, code_span, for_markdown
-from kilo_review.finding import Status
 from kilo_review.judge.policy import ExitCode
-from kilo_review.outcome import State
 from kilo_review.report.words import (
     amount,
     cost,
@@ -29,8 +29,8 @@ from kilo_review.report.words import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from kilo_review.finding import Finding
-    from kilo_review.outcome import Entry, ModelInfo, Outcome
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Entry, ModelInfo, Outcome
     from kilo_review.report.view import View
 
 MOST_OPEN = 20

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from kilo_review.finding import Finding
-    from kilo_review.outcome import Outcome
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Outcome
 
 SECRETS = "kilo_review.display.secrets"
 """Loaded where it is needed: its patterns take 5 ms to compile, which no commit need pay."""

@@ -16,7 +16,7 @@ from kilo_review.display.workflow import without_commands
 from kilo_review.report.masking import mask_for
 
 if TYPE_CHECKING:
-    from kilo_review.outcome import ModelInfo
+    from kilo_review.core.outcome import ModelInfo
 
 
 LOG_SECONDS = 30.0

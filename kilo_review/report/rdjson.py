@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from kilo_review.core.finding import Severity, Status
 from kilo_review.display import escaped_path, json_path
 from kilo_review.display.markdown import code_span, for_markdown
 from kilo_review.display.workflow import for_log
-from kilo_review.finding import Severity, Status
 from kilo_review.report.fixes import Fixes
 from kilo_review.report.rows import json_object, json_rows
 from kilo_review.report.wording import NOT_REVIEWED, TOOL, at_a_glance, claim, gap, gaps, general_gaps
@@ -19,8 +19,8 @@ from kilo_review.report.wording import NOT_REVIEWED, TOOL, at_a_glance, claim, g
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kilo_review.finding import Finding
-    from kilo_review.outcome import Entry
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Entry
     from kilo_review.report.view import View
 
 SEVERITIES = {Severity.CRITICAL: "ERROR", Severity.MAJOR: "WARNING", Severity.MINOR: "INFO"}

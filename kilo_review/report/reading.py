@@ -7,10 +7,10 @@ import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kilo_review.errors import ConfigError
-from kilo_review.finding import FINGERPRINT, Category, Finding, Severity, Status
+from kilo_review.core.errors import ConfigError
+from kilo_review.core.finding import FINGERPRINT, Category, Finding, Severity, Status
+from kilo_review.core.outcome import MOST_SHARDS, Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage
 from kilo_review.judge.policy import ExitCode
-from kilo_review.outcome import MOST_SHARDS, Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage
 from kilo_review.report.json import VERSION
 
 if TYPE_CHECKING:

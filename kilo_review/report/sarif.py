@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kilo_review import __version__
+from kilo_review.core.finding import Category, Severity, Status
+from kilo_review.core.outcome import State
 from kilo_review.display import for_terminal, one_line
-from kilo_review.finding import Category, Severity, Status
-from kilo_review.outcome import State
 from kilo_review.report import upload
 from kilo_review.report.fixes import Fixes
 from kilo_review.report.rows import json_array, json_object, json_rows
@@ -22,8 +22,8 @@ from kilo_review.report.wording import NOT_REVIEWED, TOOL, claim, gap, gaps, gen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kilo_review.finding import Finding
-    from kilo_review.outcome import Entry, Outcome
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Entry, Outcome
     from kilo_review.report.view import View
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

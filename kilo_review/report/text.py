@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from kilo_review.core.finding import Severity, Status
+from kilo_review.core.outcome import State
 from kilo_review.display import escaped_path, for_terminal, one_line
-from kilo_review.finding import Severity, Status
-from kilo_review.outcome import State
 from kilo_review.report.words import amount, cost, headline, left_out_words, marked_words, place_of, sent, skipped_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from kilo_review.finding import Finding
-    from kilo_review.outcome import Entry, Outcome
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Entry, Outcome
     from kilo_review.report.view import View
 
 STYLES = {

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kilo_review.core.outcome import Outcome
     from kilo_review.judge.policy import ExitCode
-    from kilo_review.outcome import Outcome
     from kilo_review.source.diff import Diff
 
 

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review import atomic_write
-from kilo_review.errors import ConfigError, UsageError
+from kilo_review.core import atomic_write
+from kilo_review.core.errors import ConfigError, UsageError
 from kilo_review.report import FORMATS
 from kilo_review.source import worktree
 

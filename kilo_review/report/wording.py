@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kilo_review.core.finding import Status
+from kilo_review.core.outcome import State
 from kilo_review.display import escaped_path, one_line
-from kilo_review.finding import Status
-from kilo_review.outcome import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kilo_review.finding import Finding
-    from kilo_review.outcome import Entry, Outcome
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Entry, Outcome
 
 TOOL = "kilo-review"
 NOT_REVIEWED = "not-reviewed"

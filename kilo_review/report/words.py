@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kilo_review.core.finding import Severity, Status
+from kilo_review.core.outcome import FORMS, State, TargetKind
 from kilo_review.display import escaped_path, one_line
-from kilo_review.finding import Severity, Status
-from kilo_review.outcome import FORMS, State, TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kilo_review.outcome import Egress, Entry, Outcome, Usage
+    from kilo_review.core.outcome import Egress, Entry, Outcome, Usage
 
 MOST_NAMED = 5
 """Files that are named in one line."""

@@ -19,7 +19,7 @@ from kilo_review.source.environment import for_loader
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
 
 MOST_STARTS = 32
 """Of one helper in a run: each of the others takes the place of one that a hostile file has ended."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import ConfigError
-from kilo_review.front_matter import UNEXPECTED
+from kilo_review.core.errors import ConfigError
+from kilo_review.core.front_matter import UNEXPECTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.errors import SourceError
+from kilo_review.core.errors import SourceError
 from kilo_review.source.pipeline import Pipeline
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.outcome import Target, TargetKind
+from kilo_review.core.outcome import Target, TargetKind
 from kilo_review.source.diff import Diff, FileChange, Hunk, Line, parse_diff_tree
 from kilo_review.source.notebook import Notebooks
 from kilo_review.source.patch import parse_patch

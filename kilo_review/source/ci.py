@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kilo_review.errors import SourceError
+from kilo_review.core.errors import SourceError
 from kilo_review.source import actions
 from kilo_review.source.actions import branch_of, tag_of, wrong
 from kilo_review.source.pipeline import Pipeline

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from kilo_review.errors import SourceError
+from kilo_review.core.errors import SourceError
 from kilo_review.source.diff import decode_path
 from kilo_review.source.layout import Located
 

@@ -11,7 +11,7 @@ import re
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.errors import DiffMismatchError
+from kilo_review.core.errors import DiffMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

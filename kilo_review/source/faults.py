@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from kilo_review.errors import SourceError, TargetError
+from kilo_review.core.errors import SourceError, TargetError
 
 MISSING_GIT = SourceError("git was not found on PATH", hint="Install git, or put its folder on PATH")
 

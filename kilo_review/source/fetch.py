@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilo_review.errors import SourceError
+from kilo_review.core.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

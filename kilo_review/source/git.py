@@ -17,7 +17,7 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
-from kilo_review.errors import DeadlineError, SourceError
+from kilo_review.core.errors import DeadlineError, SourceError
 from kilo_review.source.faults import MISSING_GIT, explain, too_slow
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from git.cmd import Git as Runner
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
 
 PINNED_CONFIG = (
     "core.fsmonitor=false",  # a command that git would start, even for `write-tree`

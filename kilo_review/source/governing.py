@@ -10,15 +10,15 @@ import posixpath
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from kilo_review.atomic_write import is_plain_path
-from kilo_review.errors import SourceError
+from kilo_review.core.atomic_write import is_plain_path
+from kilo_review.core.errors import SourceError
 from kilo_review.source.diff import SYMLINK, decode_path
 from kilo_review.source.layout import Located
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
     from kilo_review.source.diff import FileChange
     from kilo_review.source.repo import Repository
 

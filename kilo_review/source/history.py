@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.outcome import Target, TargetKind, changed_from
+from kilo_review.core.outcome import Target, TargetKind, changed_from
 from kilo_review.source.diff import decode_path
 
 if TYPE_CHECKING:

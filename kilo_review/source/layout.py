@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.errors import SourceError
+from kilo_review.core.errors import SourceError
 from kilo_review.source.git import Git
 
 if TYPE_CHECKING:
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
 
 DOT_GIT = ".git"
 """The one name that git lets no commit bring, in any spelling."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.errors import DiffMismatchError
+from kilo_review.core.errors import DiffMismatchError
 from kilo_review.source.diff import NO_MODE, Diff, FileChange, Hunk, decode_path, scan_hunks
 from kilo_review.source.prefixes import LENGTH, Prefixes, Sides, are_known, has_schemes
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.errors import SourceError, TargetError
-from kilo_review.outcome import Target, TargetKind
+from kilo_review.core.errors import SourceError, TargetError
+from kilo_review.core.outcome import Target, TargetKind
 from kilo_review.source import mainline
 from kilo_review.source.ci import ABBREVIATING
 from kilo_review.source.mainline import Mainline

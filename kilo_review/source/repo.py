@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.deadline import Deadline
-from kilo_review.errors import SourceError
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import SourceError
 from kilo_review.source.commits import Commits, oid_in
 from kilo_review.source.faults import explain, too_slow
 from kilo_review.source.git import REACHING, drained, end
@@ -20,7 +20,7 @@ from kilo_review.source.unread import add_all
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kilo_review.outcome import Entry
+    from kilo_review.core.outcome import Entry
 
 DIFF_FLAGS = (
     *("-r", "-z", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),

@@ -13,12 +13,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilo_review.errors import DeadlineError
+from kilo_review.core.errors import DeadlineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kilo_review.deadline import Deadline
+    from kilo_review.core.deadline import Deadline
 
 PREFIX = "kilo-review-"
 NAME = rf"{PREFIX}\w{{8}}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.errors import SourceError, TargetError
-from kilo_review.outcome import Target, TargetKind
+from kilo_review.core.errors import SourceError, TargetError
+from kilo_review.core.outcome import Target, TargetKind
 from kilo_review.source import mainline, underway
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Protocol
 
-from kilo_review.outcome import Entry, State
+from kilo_review.core.outcome import Entry, State
 from kilo_review.source.diff import decode_path
 from kilo_review.source.faults import explain
 

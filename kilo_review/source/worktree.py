@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilo_review.atomic_write import GIT, Guard
-from kilo_review.deadline import Deadline
-from kilo_review.errors import SourceError, TargetError
+from kilo_review.core.atomic_write import GIT, Guard
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import SourceError, TargetError
 from kilo_review.source.git import Git
 from kilo_review.source.layout import Located
 

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kilo_review import models
-from kilo_review.deadline import Deadline
-from kilo_review.errors import ModelError, SchemaRejectedError
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import ModelError, SchemaRejectedError
 from kilo_review.models.base import ModelRequest
 from kilo_review.prompts import REPLY_SCHEMA, Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kilo_review.core.outcome import Egress, ModelInfo
     from kilo_review.models.base import Model, Reply
-    from kilo_review.outcome import Egress, ModelInfo
 
 QUESTION = [Message("system", "You review changes."), Message("user", "+    return a / b  # größer\u2028")]
 PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.errors import SourceError
+from kilo_review.core.errors import SourceError
 from kilo_review.source.fetch import Fetcher
 from kilo_review.source.git import Git
 from kilo_review.source.repo import Repository

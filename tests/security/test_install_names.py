@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kilo_review.errors import UsageError
+from kilo_review.core.errors import UsageError
 from kilo_review.hooks import install
 from kilo_review.hooks.place import place_for_all
 from kilo_review.hooks.script import HOOKS, SAVED

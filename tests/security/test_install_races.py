@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.errors import KiloReviewError
+from kilo_review.core.errors import KiloReviewError
 from kilo_review.hooks import exclusive, install
 from kilo_review.hooks.place import Place
 from kilo_review.hooks.script import HOOKS, MARKER, SAVED

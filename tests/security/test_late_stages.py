@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import kilo_review.deadline
+import kilo_review.core.deadline
 import kilo_review.memory
 import kilo_review.packing
 import kilo_review.review
 import kilo_review.source.diff
 from kilo_review.aliases import Aliases
-from kilo_review.deadline import PACE, Deadline
-from kilo_review.errors import DeadlineError, PromptTooLongError, SourceError
-from kilo_review.finding import Category, Finding, Severity, Status
+from kilo_review.core.deadline import PACE, Deadline
+from kilo_review.core.errors import DeadlineError, PromptTooLongError, SourceError
+from kilo_review.core.finding import Category, Finding, Severity, Status
+from kilo_review.core.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.inert import inert as neutral
 from kilo_review.inquiry import Inquiry
 from kilo_review.judge import anchor, quotes, unicode
 from kilo_review.judge.baseline import Known
 from kilo_review.judge.parse import Claim
 from kilo_review.ledger.records import Ledger
-from kilo_review.outcome import Entry, Outcome, State, Target, TargetKind
 from kilo_review.packing import Packer
 from kilo_review.plan import chunk, context, merges, risk, scope
 from kilo_review.plan.chunk import TokenMeter, essence, pieces_of
@@ -53,10 +53,10 @@ CYRILLIC_A = "\u0430"
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A new clock; when called, all time is used up."""
-    monkeypatch.setattr(kilo_review.deadline, "PROCESS_START", time.monotonic())
+    monkeypatch.setattr(kilo_review.core.deadline, "PROCESS_START", time.monotonic())
 
     def use_up() -> None:
-        monkeypatch.setattr(kilo_review.deadline, "PROCESS_START", time.monotonic() - 1e6)
+        monkeypatch.setattr(kilo_review.core.deadline, "PROCESS_START", time.monotonic() - 1e6)
 
     return use_up
 

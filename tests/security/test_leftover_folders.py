@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import kilo_review.deadline
-from kilo_review.deadline import Deadline
-from kilo_review.errors import DeadlineError
+import kilo_review.core.deadline
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import DeadlineError
 from kilo_review.source import scratch
 from tests.here import run_here
 
@@ -36,7 +36,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made.mkdir()
     monkeypatch.setenv("TMPDIR", str(made))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(kilo_review.deadline, "PROCESS_START", time.monotonic())
+    monkeypatch.setattr(kilo_review.core.deadline, "PROCESS_START", time.monotonic())
     return made
 
 

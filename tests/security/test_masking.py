@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review.cli.app import main
+from kilo_review.core.errors import ConfigError
+from kilo_review.core.finding import Status
+from kilo_review.core.outcome import State
 from kilo_review.display import shortened, without_credentials
 from kilo_review.display.repeated import Repeated
 from kilo_review.display.secrets import MASK, masked, seen_in
-from kilo_review.errors import ConfigError
-from kilo_review.finding import Status
 from kilo_review.forge import body
 from kilo_review.judge import parse, verify
 from kilo_review.judge.policy import ExitCode
 from kilo_review.models.faults import message_of
 from kilo_review.models.locality import endpoint
-from kilo_review.outcome import State
 from kilo_review.report import FORMATS, renderer
 from kilo_review.report.masking import is_ci, mask_for, published
 from kilo_review.report.view import View

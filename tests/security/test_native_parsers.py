@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
 from kilo_review.plan import syntax as plan_syntax
 from kilo_review.plan.context import Heading, of_hunk, symbol_at
 from kilo_review.plan.syntax import MOST_OPEN_BRACKETS, Syntax
@@ -325,7 +325,7 @@ def test_it_has_no_secret_no_folder_and_no_way_out(
 
 PARENT = """
 import sys
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
 from kilo_review.plan.syntax import Syntax
 syntax = Syntax(Deadline())
 assert syntax.scopes("a.py", "x = 1", 1) == []

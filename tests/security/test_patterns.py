@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kilo_review.deadline import Deadline
-from kilo_review.errors import ConfigError, DeadlineError
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import ConfigError, DeadlineError
 from kilo_review.judge.categories import Switch, Switchboard
 from kilo_review.plan import patterns
 from kilo_review.plan.patterns import ignore_list

@@ -15,7 +15,7 @@ from kilo_review.source.patch import parse_patch
 from tests.proposals import Proposal, claim
 
 if TYPE_CHECKING:
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
 
 HEAD = "diff --git a/{0} b/{0}\n--- a/{0}\n+++ b/{0}\n@@ -1,{1} +1,{2} @@\n"
 

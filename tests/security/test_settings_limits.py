@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review import config, front_matter, safe_file
+from kilo_review import config
 from kilo_review.config import project, toml
-from kilo_review.deadline import Deadline
-from kilo_review.errors import ConfigError, DeadlineError
+from kilo_review.core import front_matter, safe_file
+from kilo_review.core.deadline import Deadline
+from kilo_review.core.errors import ConfigError, DeadlineError
 from kilo_review.judge import baseline, categories, parse, quotes, suppress
 from kilo_review.plan import patterns, rules
 from kilo_review.plan.rules import Book, Rule, Shelf

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
 from kilo_review.judge.surroundings import ChangedLine, Surroundings
 from kilo_review.plan.syntax import Syntax
 

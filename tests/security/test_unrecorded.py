@@ -16,7 +16,7 @@ import pytest
 import kilo_review.cli.hook
 import kilo_review.cli.run
 import kilo_review.config
-import kilo_review.deadline
+import kilo_review.core.deadline
 import kilo_review.hooks.post_commit
 import kilo_review.hooks.pre_push
 import kilo_review.inquiry
@@ -30,7 +30,7 @@ import kilo_review.source.history
 import kilo_review.source.repo
 import kilo_review.source.target
 import kilo_review.source.underway
-from kilo_review.errors import DeadlineError, ModelError, SourceError
+from kilo_review.core.errors import DeadlineError, ModelError, SourceError
 from kilo_review.source.commits import Commits
 from kilo_review.source.repo import Repository
 from tests.here import run_here
@@ -102,7 +102,7 @@ def pushed(repo: Repo, make_repo: Callable[..., Repo], monkeypatch: pytest.Monke
     repo.git("push", "-q", "-u", "origin", "main")
     monkeypatch.chdir(repo.path)
     monkeypatch.setenv("KILO_REVIEW_PROVIDER", "scripted")
-    monkeypatch.setattr(kilo_review.deadline, "PROCESS_START", time.monotonic())  # each test has its own time
+    monkeypatch.setattr(kilo_review.core.deadline, "PROCESS_START", time.monotonic())  # each test has its own time
     with Path(os.devnull).open() as nothing:
         monkeypatch.setattr(sys, "stdin", nothing)
         yield repo

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from kilo_review.finding import Finding
-    from kilo_review.outcome import Entry, Outcome
+    from kilo_review.core.finding import Finding
+    from kilo_review.core.outcome import Entry, Outcome
     from kilo_review.source.diff import Diff, FileChange, Hunk
 
 Row = TypeVar("Row", "Entry", "Finding")

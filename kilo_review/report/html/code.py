@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Self
 
-from kilo_review.deadline import Deadline
+from kilo_review.core.deadline import Deadline
 from kilo_review.display import for_terminal
 from kilo_review.sandbox.limits import WALL_SECONDS
 from kilo_review.sandbox.process import Helper

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from kilo_review.errors import DiffMismatchError
-from kilo_review.finding import Severity, Status
-from kilo_review.outcome import State
+from kilo_review.core.errors import DiffMismatchError
+from kilo_review.core.finding import Severity, Status
+from kilo_review.core.outcome import State
 from kilo_review.report.html.limits import allowances, is_skipped, length
 from kilo_review.report.html.rows import html_rows, is_quoted, table
 from kilo_review.report.html.words import path_words, plural
@@ -15,7 +15,7 @@ from kilo_review.report.html.words import path_words, plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
     from kilo_review.report.html.arrange import Block, File
     from kilo_review.report.html.code import Painter
     from kilo_review.report.html.findings import Articles

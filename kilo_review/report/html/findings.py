@@ -5,13 +5,13 @@ from __future__ import annotations
 from textwrap import dedent
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.finding import Status
+from kilo_review.core.finding import Status
 from kilo_review.report.html.words import path_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
     from kilo_review.report.html.words import Words
 
 STATUSES = {

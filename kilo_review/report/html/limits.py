@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilo_review.outcome import State
+from kilo_review.core.outcome import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
+from kilo_review.core.finding import Status
 from kilo_review.display import printable
-from kilo_review.finding import Status
 from kilo_review.report.html.code import changed_parts, html_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from kilo_review.finding import Finding
+    from kilo_review.core.finding import Finding
     from kilo_review.report.html.code import Painter, Token
     from kilo_review.source.diff import Line
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from kilo_review.finding import Severity, Status
-from kilo_review.outcome import State
+from kilo_review.core.finding import Severity, Status
+from kilo_review.core.outcome import State
 from kilo_review.report.html.files import STATES
 from kilo_review.report.html.findings import STATUSES
 from kilo_review.report.html.words import plural
@@ -16,7 +16,7 @@ from kilo_review.report.words import NOTHING, amount, left_out_words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from kilo_review.outcome import Egress, Outcome
+    from kilo_review.core.outcome import Egress, Outcome
     from kilo_review.report.html.words import Words
     from kilo_review.report.view import View
 

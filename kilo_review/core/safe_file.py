@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from kilo_review.errors import ConfigError
+from kilo_review.core.errors import ConfigError
 
 LARGEST = 1 << 20
 """Bytes."""

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from kilo_review.errors import DeadlineError
+from kilo_review.core.errors import DeadlineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

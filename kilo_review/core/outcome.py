@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.finding import Finding, Status
+from kilo_review.core.finding import Finding, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

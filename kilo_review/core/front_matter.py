@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kilo_review.errors import ConfigError
-from kilo_review.safe_file import has_large_number
+from kilo_review.core.errors import ConfigError
+from kilo_review.core.safe_file import has_large_number
 
 LONGEST = 8192
 """Characters of a head; no honest one is longer. Aliases, by which little becomes gigabytes, are refused."""
