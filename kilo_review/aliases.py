@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from kilo_review.core.deadline import PACE
 from kilo_review.core.errors import SourceError
-from kilo_review.display import printable
 from kilo_review.judge.surroundings import ChangedLine, Surroundings
 from kilo_review.plan.context import symbol_at, text_of
+from kilo_review.sanitize.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -21,7 +21,6 @@ from kilo_review.core.errors import (
     ServerFailedError,
 )
 from kilo_review.core.outcome import Usage
-from kilo_review.inert import inert
 from kilo_review.judge.parse import Claim, parse, salvage
 from kilo_review.judge.remedy import Explanation, parse_explanation
 from kilo_review.judge.verify import Ruling, parse_ruling
@@ -30,6 +29,7 @@ from kilo_review.models.retry import Patience, Try
 from kilo_review.plan.chunk import Chunk, TokenMeter
 from kilo_review.plan.rules import blocks
 from kilo_review.prompts import EXPLAIN_SCHEMA, VERIFY_SCHEMA, Message, Prompts, reply_schema
+from kilo_review.sanitize.model_input import inert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

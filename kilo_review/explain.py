@@ -10,11 +10,11 @@ from kilo_review.core import safe_file
 from kilo_review.core.errors import ConfigError, UsageError
 from kilo_review.core.finding import fold
 from kilo_review.core.outcome import Usage
-from kilo_review.display import one_line, printable
-from kilo_review.inert import inert, restored
 from kilo_review.judge.remedy import Explanation, patch
 from kilo_review.models.base import DEFAULT_WINDOW
 from kilo_review.plan.chunk import TokenMeter, budget
+from kilo_review.sanitize.model_input import inert, restored
+from kilo_review.sanitize.terminal import one_line, printable
 from kilo_review.source.text_view import as_shown
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from kilo_review.core.errors import (
 )
 from kilo_review.core.finding import Status
 from kilo_review.core.outcome import Entry, State, Usage
-from kilo_review.display import printable
 from kilo_review.judge.anchor import merged
 from kilo_review.judge.statement import rest_in_file
 from kilo_review.judge.verify import holding, unverified
@@ -32,6 +31,7 @@ from kilo_review.plan.chunk import Chunk, TokenMeter, leave_it_out
 from kilo_review.plan.context import symbol_at, text_of
 from kilo_review.plan.long_lines import LeftOut
 from kilo_review.plan.rules import blocks
+from kilo_review.sanitize.terminal import printable
 from kilo_review.sieve import Sieve
 from kilo_review.throttle import Width
 from kilo_review.verifier import Verifier

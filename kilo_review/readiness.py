@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kilo_review.core.errors import BrokenStreamError, ModelError, ServerBusyError, StalledError, UnreachableError
-from kilo_review.display import for_terminal
+from kilo_review.sanitize.terminal import for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

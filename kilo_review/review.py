@@ -13,7 +13,6 @@ from kilo_review import memory, sieve
 from kilo_review.core.deadline import PROCESS_START, Deadline
 from kilo_review.core.errors import DeadlineError, SourceError
 from kilo_review.core.outcome import Outcome, State
-from kilo_review.display import escaped_path
 from kilo_review.judge.anchor import merged
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import Ledger
@@ -23,6 +22,7 @@ from kilo_review.plan import blanks, deletion, long_lines, merges, scope
 from kilo_review.plan.chunk import TokenMeter, budget
 from kilo_review.plan.patterns import ignore_list, is_within_limits
 from kilo_review.plan.rules import blocks
+from kilo_review.sanitize.terminal import escaped_path
 from kilo_review.source import change as changes
 from kilo_review.source import governing, scratch
 from kilo_review.source.notebook import is_named

@@ -11,12 +11,12 @@ from kilo_review import memory, review, sieve
 from kilo_review.core.errors import DeadlineError, ModelError, SourceError
 from kilo_review.core.finding import Category, Finding, Status, fold
 from kilo_review.core.outcome import Outcome, State
-from kilo_review.display import printable
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import NEXT_COMMIT
 from kilo_review.models.base import answer_identity
 from kilo_review.plan.context import symbol_at
 from kilo_review.plan.deletion import DELETED, is_back
+from kilo_review.sanitize.terminal import printable
 from kilo_review.source import history
 from kilo_review.source.text_view import as_shown
 

@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parent.parent / "kilo_review"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-GROUND = ("core", "display", "inert")
+GROUND = ("core", "sanitize")
 PIPELINE = ("inquiry", "job", "memory", "packing", "session", "sieve", "verifier")
 LAYERS = {
     # A room may import the rooms to its right, and itself.
-    "display": (),
+    "sanitize": (),
     "throttle": (),
-    "inert": ("display",),
     "core": (),
     "source": GROUND,
     "prompts": GROUND,
@@ -160,7 +159,7 @@ ONE_HOME: dict[str, str | tuple[str, ...]] = {
     "httpcore": "models/transport.py",
     "ast_grep_py": "sandbox/syntax.py",
     "confusable_homoglyphs": "judge/lookalike.py",
-    "detect_secrets": "display/detectors.py",
+    "detect_secrets": "sanitize/detectors.py",
     "platformdirs": "config/__init__.py",
     "pygments": "sandbox/coloring.py",
     "ruamel": ("setup/framework.py", "core/front_matter.py"),  # one writes, one only reads

@@ -10,7 +10,6 @@ from kilo_review import forge
 from kilo_review.core.errors import RefusedPlaceError
 from kilo_review.core.finding import Category, Status
 from kilo_review.core.outcome import Entry, State
-from kilo_review.display.markdown import SEPARATOR, for_markdown
 from kilo_review.forge import marks
 from kilo_review.forge.base import Draft, Place, Spot
 from kilo_review.forge.gitea import Gitea
@@ -21,6 +20,7 @@ from kilo_review.judge.policy import ExitCode
 from kilo_review.report import FORMATS, renderer
 from kilo_review.report.masking import mask_for, published
 from kilo_review.report.view import View
+from kilo_review.sanitize.markdown import SEPARATOR, for_markdown
 from kilo_review.source.patch import parse_patch
 from tests.fakes.forge import Fault, refused
 from tests.fakes.github import FakeGitHub

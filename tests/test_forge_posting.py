@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from kilo_review import forge
 from kilo_review.core.finding import Severity, Status
 from kilo_review.core.outcome import Entry, State
-from kilo_review.display.markdown import SEPARATOR
-from kilo_review.display.secrets import masked
 from kilo_review.forge.base import Spot
 from kilo_review.forge.body import is_clean
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.view import View
+from kilo_review.sanitize.markdown import SEPARATOR
+from kilo_review.sanitize.secrets import masked
 from tests.fakes.forge import OURS, READS, THEIRS, Fault, refused, with_headers
 from tests.fakes.github import FakeGitHub
 from tests.fakes.gitlab import FakeGitLab

@@ -19,7 +19,7 @@ from fuzz.__main__ import read_log
 from fuzz.findings import shrunk
 from fuzz.target import DRAWN, RAW
 from fuzz.targets import PLACES, anchors, displays, fixes, load, patches
-from kilo_review import config, inert
+from kilo_review import config
 from kilo_review.bench import case
 from kilo_review.core import front_matter
 from kilo_review.core.errors import BadReplyError
@@ -29,6 +29,7 @@ from kilo_review.ledger.records import Ledger
 from kilo_review.models import events, faults, locality, ollama
 from kilo_review.plan import rules
 from kilo_review.plan.syntax import Syntax
+from kilo_review.sanitize import model_input
 from kilo_review.source import diff, notebook, patch
 from tests.conftest import ROOT
 
@@ -69,7 +70,7 @@ DEFECTS = [
     ("fix", fixes, "patch", lambda *given: remedy.patch(*given).replace(b"\n+", b"\n+ ")),
     ("head", front_matter, "_mapping", lambda _head, _origin: {1: 2}),
     ("ignore", suppress, "targets_of", lambda ignores: {line: line - 1 for line in ignores}),
-    ("inert", inert, "_TOKEN", r"(?=(<\|))."),
+    ("inert", model_input, "_TOKEN", r"(?=(<\|))."),
     ("known", baseline.Known, "mark", lambda _known, finding: finding),
     ("ledger", Ledger, "verdict", lambda _ledger, _key, _begin: []),
     ("ledger-rows", codec, "_check", lambda _values, _kinds: None),
@@ -125,7 +126,7 @@ def fuzz(clone: Path, *arguments: str) -> tuple[int, str]:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.long
 def test_a_defect_is_told_with_the_input_that_shows_it_until_it_is_mended(clone: Path, way: tuple[str, ...]) -> None:
-    place = clone / "kilo_review" / "inert.py"
+    place = clone / "kilo_review" / "sanitize" / "model_input.py"
     right = place.read_text()
     place.write_text(right.replace("return _broken(for_terminal(", "return str(for_terminal("))
     asked = ("--target", "inert", "--target", "display", "--seconds", "2", "--seed", "5", *way)
@@ -146,7 +147,7 @@ def test_a_defect_is_told_with_the_input_that_shows_it_until_it_is_mended(clone:
 
 @pytest.mark.long
 def test_a_fuzzer_that_does_not_run_is_no_clean_result(clone: Path) -> None:
-    (clone / "kilo_review" / "inert.py").write_text("raise OSError('no such thing')\n")
+    (clone / "kilo_review" / "sanitize" / "model_input.py").write_text("raise OSError('no such thing')\n")
     code, said = fuzz(clone, "--target", "inert", "--seconds", "1", "--seed", "5")
     assert code == 1
     assert "the fuzzer itself ended with 1: OSError: no such thing" in said

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kilo_review.core.deadline import Deadline
-from kilo_review.inert import inert, restored
 from kilo_review.models.embedded import Engine
+from kilo_review.sanitize.model_input import inert, restored
 from tests.fakes.ollama import Model, Ollama
 
 if TYPE_CHECKING:

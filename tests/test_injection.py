@@ -10,8 +10,8 @@ import pytest
 
 from kilo_review import prompts
 from kilo_review.cli.app import main
-from kilo_review.display import escaped_path, json_path
-from kilo_review.inert import inert
+from kilo_review.sanitize.model_input import inert
+from kilo_review.sanitize.terminal import escaped_path, json_path
 from tests.fakes.base import AFFIRMED, asks_again
 from tests.fakes.ollama import Model, Ollama
 from tests.injections import HIDING, TOKENS, Injection, corpus, plant

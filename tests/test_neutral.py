@@ -16,10 +16,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from kilo_review.display import for_terminal, one_line
-from kilo_review.display.html import for_html
-from kilo_review.display.markdown import SEPARATOR, code_block, code_span, for_markdown
-from kilo_review.display.workflow import command_data, command_property, for_log
+from kilo_review.sanitize.html import for_html
+from kilo_review.sanitize.markdown import SEPARATOR, code_block, code_span, for_markdown
+from kilo_review.sanitize.terminal import for_terminal, one_line
+from kilo_review.sanitize.workflow_commands import command_data, command_property, for_log
 from tests.hostile import ALL_MARKDOWN, TEXT
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilo_review.display import escaped_path, for_terminal, one_line, printable
+from kilo_review.sanitize.terminal import escaped_path, for_terminal, one_line, printable
 
 if TYPE_CHECKING:
     from tests.conftest import Repo, Runner

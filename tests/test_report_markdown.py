@@ -11,10 +11,10 @@ import pytest
 
 from kilo_review.core.finding import Category, Finding, Severity, Status
 from kilo_review.core.outcome import Egress, Entry, ModelInfo, Outcome, State, Target, TargetKind, Usage
-from kilo_review.display import one_line
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report import job_summary, markdown
 from kilo_review.report.view import View
+from kilo_review.sanitize.terminal import one_line
 from tests.hostile import ALL_MARKDOWN
 from tests.test_neutral import ACTIVE, RENDERERS, Page, github
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kilo_review.display.detectors import is_worth_a_look, look
-from kilo_review.display.secrets import MASK, masked, seen_in
+from kilo_review.sanitize.detectors import is_worth_a_look, look
+from kilo_review.sanitize.secrets import MASK, masked, seen_in
 from tests.hostile import TEXT
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ INNOCENT = [
     'ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"',
     'DIGITS = "0123456789abcdef0123"',
     '"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7 user@host"',
-    "from kilo_review.display.secrets import masked",
+    "from kilo_review.sanitize.secrets import masked",
     'open("src/main/java/com/example/FooBar2/AbstractSingletonProxyFactoryBean.java")',
     'name = "AbstractSingletonProxyFactoryBean2"',
     'script = "/static/js/main.8f3b2c1a.chunk.js"',
@@ -277,7 +277,7 @@ def test_no_text_makes_it_slow(unit: str) -> None:
     """Some of detect-secrets' patterns take cubic time: six seconds for 1000 spaces after `key`."""
     text = "secret'" + unit * (60_000 // len(unit)) + "'"
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; from kilo_review.display.secrets import masked; masked(sys.stdin.read())"],
+        [sys.executable, "-c", "import sys; from kilo_review.sanitize.secrets import masked; masked(sys.stdin.read())"],
         input=text.encode(),
         timeout=60,
     )
@@ -286,7 +286,7 @@ def test_no_text_makes_it_slow(unit: str) -> None:
 
 WATCHED = """
 import sys
-from kilo_review.display.secrets import masked
+from kilo_review.sanitize.secrets import masked
 masked("password = 'hunter2'")  # the detectors are loaded
 events = []
 sys.addaudithook(lambda event, arguments: events.append((event, str(arguments)[:200])))
@@ -309,15 +309,15 @@ def test_nobody_is_asked_whether_it_is_valid_and_no_file_is_read(tmp_path: Path)
     ["def mean(items):\n    return sum(items) / len(items)\n", 'x = d["key"]', "test_that_a_long_name_costs_nothing()"],
 )
 def test_code_without_a_trace_of_a_secret_loads_no_detector(text: str) -> None:
-    program = f"import sys; from kilo_review.display.secrets import masked; masked({text!r}); print('detect_secrets' in sys.modules)"
+    program = f"import sys; from kilo_review.sanitize.secrets import masked; masked({text!r}); print('detect_secrets' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True)
     assert done.stdout.strip() == b"False"
 
 
 def test_the_ground_of_display_loads_nothing_more_than_it_did() -> None:
-    program = "import __future__, re, sys; before = set(sys.modules); import kilo_review.display; print(sorted(set(sys.modules) - before))"
+    program = "import __future__, re, sys; before = set(sys.modules); import kilo_review.sanitize.terminal; print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True)
-    assert done.stdout.strip() == b"['kilo_review', 'kilo_review.display']"
+    assert done.stdout.strip() == b"['kilo_review', 'kilo_review.sanitize', 'kilo_review.sanitize.terminal']"
 
 
 # In a report

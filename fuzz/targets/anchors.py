@@ -12,12 +12,12 @@ from fuzz.strategies import hostile_text
 from fuzz.target import property_of
 from kilo_review.core.errors import PromptTooLongError, SourceError
 from kilo_review.core.finding import Category, Finding, Severity, Status, fold
-from kilo_review.display import escaped_path, printable, shortened
-from kilo_review.inert import inert
 from kilo_review.judge.anchor import LONGEST_EVIDENCE, Anchored, anchor, merged
 from kilo_review.judge.parse import Claim
 from kilo_review.plan.chunk import Piece, TokenMeter, pieces_of
 from kilo_review.plan.context import Context, Heading
+from kilo_review.sanitize.model_input import inert
+from kilo_review.sanitize.terminal import escaped_path, printable, shortened
 from kilo_review.source.patch import parse_patch
 
 if TYPE_CHECKING:

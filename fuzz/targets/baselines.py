@@ -12,9 +12,9 @@ from fuzz.strategies import damaged, hostile_text, json_values, one_of_these
 from fuzz.target import machine_of, property_of
 from kilo_review.core.errors import ConfigError
 from kilo_review.core.finding import Category, Finding, Severity, Status, digest
-from kilo_review.display import printable
 from kilo_review.judge import baseline
 from kilo_review.judge.baseline import COUNTED, Accepted, Baseline, Known, accepted
+from kilo_review.sanitize.terminal import printable
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy

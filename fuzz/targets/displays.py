@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fuzz.strategies import hostile_text
 from fuzz.target import property_of
-from kilo_review.display import escaped_path, for_terminal, one_line
+from kilo_review.sanitize.terminal import escaped_path, for_terminal, one_line
 from kilo_review.source.diff import decode_path
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from fuzz.strategies import hostile_text, one_of_these
 from fuzz.target import property_of
 from fuzz.targets.displays import commands
 from kilo_review.core.finding import fold
-from kilo_review.display import for_terminal
-from kilo_review.inert import inert, restored
+from kilo_review.sanitize.model_input import inert, restored
+from kilo_review.sanitize.terminal import for_terminal
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

@@ -19,9 +19,9 @@ from fuzz.target import machine_of, property_of
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.finding import Category, Finding, Severity, Status, digest
 from kilo_review.core.outcome import Entry, State
-from kilo_review.display import printable
 from kilo_review.ledger import codec
 from kilo_review.ledger.records import Ledger, Receipt
+from kilo_review.sanitize.terminal import printable
 from kilo_review.source.diff import decode_path
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from fuzz.strategies import hostile_text, json_values, numbers
 from fuzz.target import property_of
 from kilo_review.core.errors import BadReplyError
 from kilo_review.core.finding import Category, Severity
-from kilo_review.display import one_line, shortened
 from kilo_review.judge import parse as reading
 from kilo_review.judge import remedy, verify
+from kilo_review.sanitize.terminal import one_line, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,9 +19,9 @@ from kilo_review.bench.case import KINDS, Case, File
 from kilo_review.core import front_matter
 from kilo_review.core.errors import ConfigError
 from kilo_review.core.finding import Category, Finding, Severity
-from kilo_review.display import for_terminal, one_line
 from kilo_review.judge import suppress
 from kilo_review.plan import rules
+from kilo_review.sanitize.terminal import for_terminal, one_line
 from kilo_review.source.diff import decode_path
 
 if TYPE_CHECKING:

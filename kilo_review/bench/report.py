@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.bench.score import MOST_UNANSWERED, TO_ADVISE, TO_BLOCK, verdict
-from kilo_review.display import one_line
+from kilo_review.sanitize.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,10 +14,10 @@ from kilo_review import __version__, config
 from kilo_review.cli.options import CONTEXT
 from kilo_review.cli.run import Boundary
 from kilo_review.core.errors import KiloReviewError, UsageError
-from kilo_review.display import for_terminal
 from kilo_review.judge.policy import ExitCode, OnUnavailable
 from kilo_review.report.masking import is_ci
 from kilo_review.report.progress import publish_log, say
+from kilo_review.sanitize.terminal import for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

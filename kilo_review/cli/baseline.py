@@ -12,11 +12,11 @@ from kilo_review.cli.run import prepare
 from kilo_review.cli.tell import tell
 from kilo_review.core.errors import ConfigError, UsageError
 from kilo_review.core.outcome import State
-from kilo_review.display import escaped_path, one_line
 from kilo_review.judge.baseline import to_text
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report import deliver
 from kilo_review.report.progress import say
+from kilo_review.sanitize.terminal import escaped_path, one_line
 from kilo_review.source.target import PATCH, Request
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from kilo_review.cli.options import CONTEXT, PATH, VOTES, option, with_options, 
 from kilo_review.cli.run import prepare
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import KiloReviewError, UsageError
-from kilo_review.display import escaped_path, one_line
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report import deliver
 from kilo_review.report.progress import say
+from kilo_review.sanitize.terminal import escaped_path, one_line
 from kilo_review.source import scratch
 from kilo_review.source.target import Request
 

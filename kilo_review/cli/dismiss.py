@@ -15,8 +15,8 @@ from kilo_review.cli.run import prepare
 from kilo_review.cli.tell import tell
 from kilo_review.core.errors import KiloReviewError, UsageError
 from kilo_review.core.finding import SHORT_DIGITS, Status
-from kilo_review.display import escaped_path, json_path, one_line
 from kilo_review.judge.baseline import accepted, combined
+from kilo_review.sanitize.terminal import escaped_path, json_path, one_line
 
 if TYPE_CHECKING:
     from pathlib import Path

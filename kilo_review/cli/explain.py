@@ -13,7 +13,7 @@ from kilo_review.cli.dismiss import ID, shown
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
 from kilo_review.cli.tell import tell
-from kilo_review.display import escaped_path, for_terminal, one_line
+from kilo_review.sanitize.terminal import escaped_path, for_terminal, one_line
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:

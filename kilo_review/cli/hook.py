@@ -14,11 +14,11 @@ from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.cli.trail import LAST_SECONDS, ON_RECORD, Trail, last_commit, next_commit, not_on_record
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import KiloReviewError
-from kilo_review.display import escaped_path, one_line
 from kilo_review.hooks import post_commit, pre_commit, pre_push
 from kilo_review.judge.policy import ExitCode
 from kilo_review.ledger.records import PUSHED
 from kilo_review.report.progress import say
+from kilo_review.sanitize.terminal import escaped_path, one_line
 from kilo_review.source import underway
 from kilo_review.source.target import Request
 

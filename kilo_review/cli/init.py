@@ -13,10 +13,10 @@ import click
 from kilo_review import config
 from kilo_review.cli.options import CONTEXT
 from kilo_review.core.errors import ConfigError, TargetError, UsageError
-from kilo_review.display import for_terminal
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report import deliver
 from kilo_review.report.progress import say
+from kilo_review.sanitize.terminal import for_terminal
 from kilo_review.setup import framework, template
 
 MISSPELT = ".pre-commit-config.yml"

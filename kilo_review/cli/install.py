@@ -11,11 +11,11 @@ from kilo_review.cli.options import CONTEXT
 from kilo_review.cli.tell import tell
 from kilo_review.core import atomic_write
 from kilo_review.core.errors import ConfigError
-from kilo_review.display import escaped_path
 from kilo_review.hooks import install, script
 from kilo_review.hooks.place import Place, place_for_all, place_here
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.progress import say
+from kilo_review.sanitize.terminal import escaped_path
 from kilo_review.source import worktree
 
 FOR_ALL = click.option("--global", "for_all", is_flag=True, help="For all your repositories, by core.hooksPath.")

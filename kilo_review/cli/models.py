@@ -12,10 +12,10 @@ from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
 from kilo_review.cli.tell import tell
 from kilo_review.core.errors import KiloReviewError
-from kilo_review.display import one_line, printable
 from kilo_review.judge.policy import ExitCode
 from kilo_review.models.choose import is_usable
 from kilo_review.models.survey import look
+from kilo_review.sanitize.terminal import one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

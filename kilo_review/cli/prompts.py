@@ -10,11 +10,11 @@ from kilo_review import prompts as room
 from kilo_review.cli.options import CONTEXT, PATH, with_options
 from kilo_review.cli.run import prepare
 from kilo_review.core.errors import UsageError
-from kilo_review.display import escaped_path
 from kilo_review.judge.policy import ExitCode
 from kilo_review.plan.chunk import TokenMeter
 from kilo_review.prompts import check as checks
 from kilo_review.report import deliver
+from kilo_review.sanitize.terminal import escaped_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,10 +10,10 @@ import click
 from kilo_review import forge
 from kilo_review.cli.options import option
 from kilo_review.core.errors import ConfigError
-from kilo_review.display.workflow import for_log
 from kilo_review.forge import text
 from kilo_review.report import job_summary
 from kilo_review.report.progress import say
+from kilo_review.sanitize.workflow_commands import for_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

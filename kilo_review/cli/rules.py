@@ -10,10 +10,10 @@ import click
 
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
-from kilo_review.display import escaped_path, one_line
 from kilo_review.plan.chunk import TokenMeter
 from kilo_review.plan.rules import Shelf
 from kilo_review.report import deliver
+from kilo_review.sanitize.terminal import escaped_path, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,7 +15,6 @@ from kilo_review.config.values import file, hosts, language
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import DeadlineError, KiloReviewError, SourceError
 from kilo_review.core.outcome import Outcome, TargetKind, summed
-from kilo_review.display import for_terminal
 from kilo_review.job import Job
 from kilo_review.judge.policy import ExitCode, FailOn, OnNothing, OnUnavailable, Verify, exit_code, selects_nothing
 from kilo_review.plan import rules
@@ -25,6 +24,7 @@ from kilo_review.report.masking import is_ci, mask_for, published
 from kilo_review.report.progress import Talk, publish_log, say
 from kilo_review.report.view import View
 from kilo_review.report.wanted import Wanted, check, wanted
+from kilo_review.sanitize.terminal import for_terminal
 from kilo_review.session import Session
 from kilo_review.source import change as changes
 from kilo_review.source import governing

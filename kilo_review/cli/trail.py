@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import KiloReviewError
-from kilo_review.display import one_line
 from kilo_review.ledger.records import NEXT_COMMIT, SWITCHED_OFF, Ledger
+from kilo_review.sanitize.terminal import one_line
 from kilo_review.source import history, underway
 from kilo_review.source.repo import Repository
 

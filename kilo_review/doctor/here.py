@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from kilo_review import doctor
 from kilo_review.core import safe_file
 from kilo_review.core.errors import KiloReviewError, TargetError, UsageError
-from kilo_review.display import escaped_path, one_line
 from kilo_review.hooks import install
 from kilo_review.hooks.place import Place, place_for_all, place_here
 from kilo_review.ledger import stats
+from kilo_review.sanitize.terminal import escaped_path, one_line
 from kilo_review.setup import framework
 from kilo_review.source.git import Git
 

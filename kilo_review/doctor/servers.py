@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from kilo_review import doctor
 from kilo_review.core.errors import PromptTooLongError
-from kilo_review.display import one_line
 from kilo_review.doctor import bugs
 from kilo_review.models.choose import FAILED, same_name
 from kilo_review.models.listing import SERVERS
 from kilo_review.plan.chunk import ANSWER_TOKENS, TokenMeter, budget
+from kilo_review.sanitize.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

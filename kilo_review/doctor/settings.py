@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kilo_review import doctor
-from kilo_review.display import one_line, shortened, without_credentials
+from kilo_review.sanitize.terminal import one_line, shortened, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.core.finding import Status
 from kilo_review.core.outcome import State
-from kilo_review.display import escaped_path, for_terminal
-from kilo_review.display.markdown import code_block, code_span, for_markdown
 from kilo_review.forge.marks import Mark, SummaryMark, unmarked
 from kilo_review.report.wording import general_gaps
 from kilo_review.report.words import amount, headline, left_out_words, marked_words, place_of, skipped_words
+from kilo_review.sanitize.markdown import code_block, code_span, for_markdown
+from kilo_review.sanitize.terminal import escaped_path, for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilo_review.display import escaped_path
-from kilo_review.display.workflow import for_log
 from kilo_review.report.wording import at_a_glance
+from kilo_review.sanitize.terminal import escaped_path
+from kilo_review.sanitize.workflow_commands import for_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

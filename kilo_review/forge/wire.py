@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from kilo_review.core.errors import ForgeError, MissingError, UnsureError
-from kilo_review.display import one_line, shortened, without_credentials
 from kilo_review.forge.waits import BUSY_SECONDS, FAILING, limited_for
+from kilo_review.sanitize.terminal import one_line, shortened, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

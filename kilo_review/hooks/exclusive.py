@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kilo_review.core.errors import ConfigError
-from kilo_review.display import escaped_path
+from kilo_review.sanitize.terminal import escaped_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

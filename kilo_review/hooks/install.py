@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from kilo_review.core.errors import ConfigError, KiloReviewError
-from kilo_review.display import escaped_path
 from kilo_review.hooks import exclusive, script
 from kilo_review.hooks.place import refuse_committed
 from kilo_review.hooks.saved import SavedHooks, is_ours
 from kilo_review.hooks.script import HOOKS
+from kilo_review.sanitize.terminal import escaped_path
 from kilo_review.source.git import Git
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.core.errors import UsageError
-from kilo_review.display import escaped_path
 from kilo_review.hooks.script import HOOKS
+from kilo_review.sanitize.terminal import escaped_path
 from kilo_review.source.git import Git
 from kilo_review.source.layout import Located
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from kilo_review.core.errors import SourceError, TargetError
 from kilo_review.core.outcome import Entry, Outcome, State, Target, TargetKind
-from kilo_review.display import escaped_path
+from kilo_review.sanitize.terminal import escaped_path
 from kilo_review.source import history
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kilo_review.core.errors import ConfigError
-from kilo_review.display import escaped_path
 from kilo_review.hooks import exclusive, script
+from kilo_review.sanitize.terminal import escaped_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.core.finding import Finding, Status, say_the_same
-from kilo_review.display import printable, shortened
 from kilo_review.judge.contradict import contradiction, doubt
 from kilo_review.judge.quotes import GUTTER, new_side, places, spoken_of
 from kilo_review.judge.statement import LONGEST_BY_SIGNS, rest_by_signs
 from kilo_review.plan.chunk import LEFT_OUT, Unshown
+from kilo_review.sanitize.terminal import printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kilo_review.core.errors import ConfigError
 from kilo_review.core.finding import Category, Finding, Status
 from kilo_review.core.safe_file import has_large_number
-from kilo_review.display import json_path, printable
+from kilo_review.sanitize.terminal import json_path, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

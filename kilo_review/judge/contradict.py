@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from kilo_review.display import printable
+from kilo_review.sanitize.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kilo_review.core.errors import BadReplyError
 from kilo_review.core.finding import Category, Severity
-from kilo_review.display import shortened
 from kilo_review.judge import loose_json
+from kilo_review.sanitize.terminal import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -9,8 +9,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.display import escaped_path, printable
-from kilo_review.inert import inert
+from kilo_review.sanitize.model_input import inert
+from kilo_review.sanitize.terminal import escaped_path, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.core.errors import BadReplyError
 from kilo_review.core.finding import fold
-from kilo_review.display import for_terminal, printable
 from kilo_review.judge.parse import object_with
+from kilo_review.sanitize.terminal import for_terminal, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

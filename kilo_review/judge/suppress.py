@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.core.finding import Category
-from kilo_review.display import one_line, printable
+from kilo_review.sanitize.terminal import one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.finding import Category, Finding
-from kilo_review.display import printable
 from kilo_review.judge import bidi, invisible, lookalike
 from kilo_review.judge.codepoints import BIDI, INVISIBLE, PRIVATE, SPACES
 from kilo_review.judge.places import Page
+from kilo_review.sanitize.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

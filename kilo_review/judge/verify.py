@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.core.errors import BadReplyError
 from kilo_review.core.finding import Finding, Status
-from kilo_review.display import one_line, printable, shortened
-from kilo_review.inert import inert
 from kilo_review.judge.parse import answer_of, object_with
 from kilo_review.judge.policy import FailOn, Verify, blocks
+from kilo_review.sanitize.model_input import inert
+from kilo_review.sanitize.terminal import one_line, printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

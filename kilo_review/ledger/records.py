@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.finding import Status
 from kilo_review.core.outcome import State
-from kilo_review.display import json_path, printable
 from kilo_review.ledger.calibration import Calibration
 from kilo_review.ledger.codec import (
     UNREADABLE,
@@ -19,6 +18,7 @@ from kilo_review.ledger.codec import (
     findings_to_text,
 )
 from kilo_review.ledger.store import Store
+from kilo_review.sanitize.terminal import json_path, printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kilo_review.core.errors import ModelNotFoundError
-from kilo_review.display import one_line
 from kilo_review.models.elsewhere import remote
+from kilo_review.sanitize.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

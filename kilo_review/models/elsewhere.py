@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kilo_review.core.errors import NotLocalError
-from kilo_review.display import shortened
 from kilo_review.models.consent import NO_CONSENT, Consent, plain_name
 from kilo_review.models.locality import is_loopback
+from kilo_review.sanitize.terminal import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

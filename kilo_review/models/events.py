@@ -8,11 +8,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.core.errors import BadReplyError, BrokenStreamError, ModelError, WrongServerError
-from kilo_review.display import one_line, shortened
 from kilo_review.models.base import Reply, count_of, seconds_of
 from kilo_review.models.draft import Draft, text_in, thought_in, tool_in
 from kilo_review.models.elsewhere import ANY_HINT, refuse_remote_model
 from kilo_review.models.faults import LONGEST_QUOTE, OK, Asked, fault, not_json
+from kilo_review.sanitize.terminal import one_line, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

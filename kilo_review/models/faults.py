@@ -25,8 +25,8 @@ from kilo_review.core.errors import (
     ServerFailedError,
     WrongServerError,
 )
-from kilo_review.display import one_line, shortened
 from kilo_review.models.overflow import LONGEST_READ, Overflow, overflow, words_of
+from kilo_review.sanitize.terminal import one_line, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kilo_review.core.errors import ConfigError, NotLocalError, UnreachableError
-from kilo_review.display import without_credentials
 from kilo_review.models.consent import NO_CONSENT, Consent, plain_name
+from kilo_review.sanitize.terminal import without_credentials
 
 HIGHEST_PORT = 65535
 RESOLVE_SECONDS = 3.0

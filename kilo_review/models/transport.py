@@ -25,9 +25,9 @@ from kilo_review.core.errors import (
     WrongServerError,
 )
 from kilo_review.core.outcome import Egress
-from kilo_review.display import without_credentials
 from kilo_review.models.elsewhere import refuse_headers
 from kilo_review.models.faults import flood
+from kilo_review.sanitize.terminal import without_credentials
 
 if TYPE_CHECKING:
     import ssl

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import PromptTooLongError
-from kilo_review.display import escaped_path, printable
-from kilo_review.inert import inert
 from kilo_review.plan.context import Context, trimmed
+from kilo_review.sanitize.model_input import inert
+from kilo_review.sanitize.terminal import escaped_path, printable
 from kilo_review.source.diff import Line
 
 if TYPE_CHECKING:

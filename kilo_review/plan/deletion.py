@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilo_review.display import printable
+from kilo_review.sanitize.terminal import printable
 from kilo_review.source.diff import Line
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from kilo_review.core import front_matter, safe_file
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import ConfigError
 from kilo_review.core.finding import Severity
-from kilo_review.display import escaped_path, one_line
-from kilo_review.inert import inert
 from kilo_review.plan.patterns import ignore_list
 from kilo_review.plan.syntax import LANGUAGES
+from kilo_review.sanitize.model_input import inert
+from kilo_review.sanitize.terminal import escaped_path, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.core import atomic_write
-from kilo_review.display import for_terminal
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.progress import say
+from kilo_review.sanitize.terminal import for_terminal
 from kilo_review.source import worktree
 
 if TYPE_CHECKING:

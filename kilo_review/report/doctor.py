@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from kilo_review.display import one_line, printable
 from kilo_review.doctor import Level, has_problem
+from kilo_review.sanitize.terminal import one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

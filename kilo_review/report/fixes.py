@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kilo_review.core.finding import Status
-from kilo_review.display import for_terminal
+from kilo_review.sanitize.terminal import for_terminal
 
 if TYPE_CHECKING:
     from kilo_review.core.finding import Finding

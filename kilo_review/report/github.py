@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.core.finding import Severity, Status
-from kilo_review.display import json_path, one_line
-from kilo_review.display.workflow import command_data, command_property, for_log
 from kilo_review.report import text
 from kilo_review.report.words import amount, place_of, plural
+from kilo_review.sanitize.terminal import json_path, one_line
+from kilo_review.sanitize.workflow_commands import command_data, command_property, for_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -6,9 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.core.finding import Status, digest
-from kilo_review.display import json_path
 from kilo_review.report.rows import json_rows
 from kilo_review.report.wording import NOT_REVIEWED, claim, gap, gaps, general_gaps
+from kilo_review.sanitize.terminal import json_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -8,8 +8,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.core.outcome import State
-from kilo_review.display import json_path, printable
 from kilo_review.report.rows import json_array, json_object, json_rows
+from kilo_review.sanitize.terminal import json_path, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kilo_review.display.workflow import without_commands
+from kilo_review.sanitize.workflow_commands import without_commands
 
 ENCODED = frozenset({"json", "sarif", "rdjson", "gitlab"})
 """Formats that are JSON, in which a character can be written as an escape."""

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.core.finding import Status
 from kilo_review.core.outcome import State
-from kilo_review.display import escaped_path
-from kilo_review.display.markdown import code_block, code_span, for_markdown
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.words import (
     amount,
@@ -25,6 +23,8 @@ from kilo_review.report.words import (
     sent,
     skipped_words,
 )
+from kilo_review.sanitize.markdown import code_block, code_span, for_markdown
+from kilo_review.sanitize.terminal import escaped_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kilo_review.core.finding import Finding
     from kilo_review.core.outcome import Outcome
 
-SECRETS = "kilo_review.display.secrets"
+SECRETS = "kilo_review.sanitize.secrets"
 """Loaded where it is needed: its patterns take 5 ms to compile, which no commit need pay."""
 
 CI_SYSTEMS = ("TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID", "GITHUB_ACTIONS", "GITLAB_CI")

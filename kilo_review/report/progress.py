@@ -11,9 +11,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.display import one_line
-from kilo_review.display.workflow import without_commands
 from kilo_review.report.masking import mask_for
+from kilo_review.sanitize.terminal import one_line
+from kilo_review.sanitize.workflow_commands import without_commands
 
 if TYPE_CHECKING:
     from kilo_review.core.outcome import ModelInfo

@@ -9,12 +9,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.core.finding import Severity, Status
-from kilo_review.display import escaped_path, json_path
-from kilo_review.display.markdown import code_span, for_markdown
-from kilo_review.display.workflow import for_log
 from kilo_review.report.fixes import Fixes
 from kilo_review.report.rows import json_object, json_rows
 from kilo_review.report.wording import NOT_REVIEWED, TOOL, at_a_glance, claim, gap, gaps, general_gaps
+from kilo_review.sanitize.markdown import code_span, for_markdown
+from kilo_review.sanitize.terminal import escaped_path, json_path
+from kilo_review.sanitize.workflow_commands import for_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,11 +13,11 @@ from urllib.parse import quote
 from kilo_review import __version__
 from kilo_review.core.finding import Category, Severity, Status
 from kilo_review.core.outcome import State
-from kilo_review.display import for_terminal, one_line
 from kilo_review.report import upload
 from kilo_review.report.fixes import Fixes
 from kilo_review.report.rows import json_array, json_object, json_rows
 from kilo_review.report.wording import NOT_REVIEWED, TOOL, claim, gap, gaps, general_gaps
+from kilo_review.sanitize.terminal import for_terminal, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

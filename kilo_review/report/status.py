@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from kilo_review.display import escaped_path, one_line, shortened
+from kilo_review.sanitize.terminal import escaped_path, one_line, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.core.finding import Severity, Status
 from kilo_review.core.outcome import State
-from kilo_review.display import escaped_path, for_terminal, one_line
 from kilo_review.report.words import amount, cost, headline, left_out_words, marked_words, place_of, sent, skipped_words
+from kilo_review.sanitize.terminal import escaped_path, for_terminal, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kilo_review.core.finding import Severity, Status
 from kilo_review.core.outcome import FORMS, State, TargetKind
-from kilo_review.display import escaped_path, one_line
+from kilo_review.sanitize.terminal import escaped_path, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

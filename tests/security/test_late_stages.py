@@ -20,7 +20,6 @@ from kilo_review.core.deadline import PACE, Deadline
 from kilo_review.core.errors import DeadlineError, PromptTooLongError, SourceError
 from kilo_review.core.finding import Category, Finding, Severity, Status
 from kilo_review.core.outcome import Entry, Outcome, State, Target, TargetKind
-from kilo_review.inert import inert as neutral
 from kilo_review.inquiry import Inquiry
 from kilo_review.judge import anchor, quotes, unicode
 from kilo_review.judge.baseline import Known
@@ -31,6 +30,7 @@ from kilo_review.plan import chunk, context, merges, risk, scope
 from kilo_review.plan.chunk import TokenMeter, essence, pieces_of
 from kilo_review.plan.context import Context
 from kilo_review.plan.syntax import Syntax
+from kilo_review.sanitize.model_input import inert as neutral
 from kilo_review.sieve import Sieve
 from kilo_review.source.change import Change
 from kilo_review.source.diff import Diff, Hunk, Line, parse_diff_tree

@@ -13,9 +13,6 @@ from kilo_review.cli.app import main
 from kilo_review.core.errors import ConfigError
 from kilo_review.core.finding import Status
 from kilo_review.core.outcome import State
-from kilo_review.display import shortened, without_credentials
-from kilo_review.display.repeated import Repeated
-from kilo_review.display.secrets import MASK, masked, seen_in
 from kilo_review.forge import body
 from kilo_review.judge import parse, verify
 from kilo_review.judge.policy import ExitCode
@@ -24,6 +21,9 @@ from kilo_review.models.locality import endpoint
 from kilo_review.report import FORMATS, renderer
 from kilo_review.report.masking import is_ci, mask_for, published
 from kilo_review.report.view import View
+from kilo_review.sanitize.repeated import Repeated
+from kilo_review.sanitize.secrets import MASK, masked, seen_in
+from kilo_review.sanitize.terminal import shortened, without_credentials
 from tests.here import run_here
 from tests.posting import finding, outcome
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from kilo_review.display.html import for_html
 from kilo_review.report.html.arrange import arrange
 from kilo_review.report.html.code import Painter
 from kilo_review.report.html.files import Sections, others
 from kilo_review.report.html.findings import Articles, anchors
 from kilo_review.report.html.summary import filters, headline, summary
 from kilo_review.report.html.words import Words
+from kilo_review.sanitize.html import for_html
 
 if TYPE_CHECKING:
     from kilo_review.report.view import View

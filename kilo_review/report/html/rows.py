@@ -6,8 +6,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.core.finding import Status
-from kilo_review.display import printable
 from kilo_review.report.html.code import changed_parts, html_of
+from kilo_review.sanitize.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.display import escaped_path
-from kilo_review.display.html import for_html
+from kilo_review.sanitize.html import for_html
+from kilo_review.sanitize.terminal import escaped_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

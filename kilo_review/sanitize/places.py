@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.display import kubernetes
-from kilo_review.display.literals import is_bare, is_coded, is_literal, is_mixed, is_placeholder
+from kilo_review.sanitize import kubernetes
+from kilo_review.sanitize.literals import is_bare, is_coded, is_literal, is_mixed, is_placeholder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from kilo_review.display import for_terminal
+from kilo_review.sanitize.terminal import for_terminal
 
 
 def for_html(text: str) -> str:

@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.display.literals import is_identifier, is_literal, is_mixed
+from kilo_review.sanitize.literals import is_identifier, is_literal, is_mixed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,6 @@
-"""Text from the change, the repository or the model, made fit to be shown or sent.
+"""Text from the change, the repository or the model, made fit for a terminal, a log, JSON or a prompt.
 
-Everything that comes from outside is hostile: a terminal must not obey it, and no encoder must choke on it. The other
-output languages have a module each, imported by those who write them: `html`, `markdown`, `workflow`; `secrets` masks.
+Everything that comes from outside is hostile: a terminal must not obey it, and no encoder must choke on it.
 """
 
 from __future__ import annotations

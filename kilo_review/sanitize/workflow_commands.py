@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from kilo_review.display import for_terminal
+from kilo_review.sanitize.terminal import for_terminal
 
 # Texts, since `re` compiles and keeps them when they are first used.
 _AT_LINE_START = r"(?m)^([^\S\n]*)(?=::)"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from kilo_review.display import for_terminal
+from kilo_review.sanitize.terminal import for_terminal
 
 _ANGLE = (
     # Any vocabulary's <|im_start|>, Gemma's <|turn> and <turn|>, DeepSeek's with wide bars.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from kilo_review.display import for_terminal, one_line
+from kilo_review.sanitize.terminal import for_terminal, one_line
 
 SEPARATOR = "<!-- -->"
 LONGEST_HEX = 6

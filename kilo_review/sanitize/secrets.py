@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.display import detectors, places
-from kilo_review.display.literals import is_bare, is_literal, is_mixed
-from kilo_review.display.repeated import SHORTEST, Repeated
+from kilo_review.sanitize import detectors, places
+from kilo_review.sanitize.literals import is_bare, is_literal, is_mixed
+from kilo_review.sanitize.repeated import SHORTEST, Repeated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
