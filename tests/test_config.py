@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review import config, options
+from kilo_review import config
+from kilo_review.config import model_options
 from kilo_review.core.errors import ConfigError
 from kilo_review.judge.policy import FailOn
 
@@ -184,7 +185,7 @@ def test_a_missing_profile_or_file_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_options_of_the_command_line(text: str, expected: tuple[str, Any]) -> None:
-    assert options.parse(text) == expected
+    assert model_options.parse(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -203,12 +204,12 @@ def test_options_of_the_command_line(text: str, expected: tuple[str, Any]) -> No
 )
 def test_bad_options_of_the_command_line(text: str) -> None:
     with pytest.raises(ConfigError):
-        options.parse(text)
+        model_options.parse(text)
 
 
 def test_a_list_that_is_not_closed_is_told_with_its_own_example() -> None:
     with pytest.raises(ConfigError, match="the value of 'stop' is not JSON") as caught:
-        options.parse('stop=["a"')
+        model_options.parse('stop=["a"')
     assert "'stop=[" in caught.value.hint
 
 

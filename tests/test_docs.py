@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from kilo_review import __version__, config, options, prompts
+from kilo_review import __version__, config, prompts
 from kilo_review.cli import cli
+from kilo_review.config import model_options
 from kilo_review.config.values import READERS
 from kilo_review.core.finding import Category, Severity
 from kilo_review.core.outcome import State, TargetKind
@@ -86,7 +87,7 @@ def test_usage_names_every_option_and_key() -> None:
         assert f"`{option}" in text or f"`{option}`" in text.replace(", ", "`, `"), option
     for key in READERS:
         assert re.search(rf"^\[?(?:model\.)?{key}\b|\[profiles\.\w+\.{key}\]", text, re.MULTILINE), key
-    for name in options.SAFE:
+    for name in model_options.SAFE:
         assert f"`{name}`" in text
     for kind in ("staged", "uncommitted", "branch", "A..B", "A...B", "-"):
         assert f"| `{kind}`" in text

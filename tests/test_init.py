@@ -16,9 +16,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from kilo_review import config
+from kilo_review.config import template
 from kilo_review.config.values import READERS
 from kilo_review.core.errors import ConfigError
-from kilo_review.setup import framework, template
+from kilo_review.setup import framework
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from fuzz.strategies import damaged, hostile_text, numbers, one_of_these
 from fuzz.target import property_of
-from kilo_review import config, options
+from kilo_review import config
+from kilo_review.config import model_options
 from kilo_review.config.values import READERS
 from kilo_review.core.errors import ConfigError
 from kilo_review.judge.categories import Switchboard
@@ -192,7 +193,7 @@ def _compare(together: Settings, alone: Settings, root: Path) -> None:
         assert together.baseline.is_relative_to(root)
         assert ".." not in together.baseline.parts
     for name in together.options:
-        assert name in alone.options or name in options.SAFE
+        assert name in alone.options or name in model_options.SAFE
     for mine, theirs in ((together.model, alone.model), (together.verify_model, alone.verify_model)):
         if mine != theirs:
             assert mine is not None

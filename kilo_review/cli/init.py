@@ -12,12 +12,13 @@ import click
 
 from kilo_review import config
 from kilo_review.cli.options import CONTEXT
+from kilo_review.config import template
 from kilo_review.core.errors import ConfigError, TargetError, UsageError
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report import deliver
 from kilo_review.report.progress import say
 from kilo_review.sanitize.terminal import for_terminal
-from kilo_review.setup import framework, template
+from kilo_review.setup import framework
 
 MISSPELT = ".pre-commit-config.yml"
 TYPES_STEP = "Then: pre-commit install --hook-type pre-commit --hook-type pre-push"

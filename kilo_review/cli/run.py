@@ -9,8 +9,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kilo_review import config, options, prompts
+from kilo_review import config, prompts
 from kilo_review.cli.options import API_KEY_VARIABLE, CA_VARIABLE, HOST_VARIABLES, VARIABLES
+from kilo_review.config import model_options
 from kilo_review.config.values import file, hosts, language
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import DeadlineError, KiloReviewError, SourceError
@@ -303,7 +304,7 @@ def _settings_from(flags: dict[str, Any], environment: Any) -> dict[str, Any]:  
     if flags["language"]:
         given |= language("language", flags["language"], "--language")
     given["verify"] = Verify(flags["verify"]) if flags["verify"] else None
-    given["options"] = dict(options.parse(text) for text in flags["options"]) or None
+    given["options"] = dict(model_options.parse(text) for text in flags["options"]) or None
     given["exclude"] = flags["exclude"] or None
     given["cache"] = False if flags["no_cache"] else None
     return given

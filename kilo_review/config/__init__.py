@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kilo_review import options
-from kilo_review.config import toml
+from kilo_review.config import model_options, toml
 from kilo_review.config.project import baseline, baseline_path, ignore_lists, is_pull_request, repository_root
 from kilo_review.config.settings import Settings
 from kilo_review.config.values import READERS, api_key
@@ -207,7 +206,7 @@ def _check_repository(layer: _Layer) -> None:
     provider = layer.values.get("provider")
     if provider is not None and provider not in REPOSITORY_PROVIDERS:
         raise ConfigError(f"{layer.origin}: the repository may not set the provider to {provider!a}")
-    foreign = [name for name in layer.values.get("options", {}) if name not in options.SAFE]
+    foreign = [name for name in layer.values.get("options", {}) if name not in model_options.SAFE]
     if foreign:
         raise ConfigError(
             f"{layer.origin}: the repository may not set the model option {foreign[0]!a}",

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilo_review import options
+from kilo_review.config import model_options
 from kilo_review.config.settings import Settings
 from kilo_review.core.errors import ConfigError
 from kilo_review.judge import categories
@@ -123,7 +123,7 @@ def _options(name: str, value: object, origin: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{origin}: {name!a} must be a table of model parameters")
     for key, each in value.items():
-        options.check(str(key), each, origin)
+        model_options.check(str(key), each, origin)
     return {"options": dict(value)}
 
 
