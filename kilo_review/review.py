@@ -24,7 +24,7 @@ from kilo_review.plan.patterns import ignore_list, is_within_limits
 from kilo_review.plan.rules import blocks
 from kilo_review.sanitize.terminal import escaped_path
 from kilo_review.source import change as changes
-from kilo_review.source import governing, scratch
+from kilo_review.source import policy_files, scratch
 from kilo_review.source.notebook import is_named
 from kilo_review.source.target import resolve
 
@@ -259,7 +259,7 @@ def _not_honoured(job: Job, change: Change) -> list[str]:
     assert change.repo
     assert base
     assert head
-    paths = governing.touched(change.diff.files, job.request.governing, change.repo, base, head)
+    paths = policy_files.touched(change.diff.files, job.request.governing, change.repo, base, head)
     named = ", ".join(escaped_path(path) for path in paths)
     return [f"the change touches what governs its review, as which it does not count here: {named}"] if paths else []
 

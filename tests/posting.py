@@ -10,7 +10,7 @@ from kilo_review.core.outcome import Entry, ModelInfo, Outcome, State, Target, T
 from kilo_review.forge.wire import Patience
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.view import View
-from kilo_review.source.ci import Pipeline
+from kilo_review.source.ci_environment import Pipeline
 from kilo_review.source.patch import parse_patch
 from tests.fakes.forge import BASE, HEAD, OURS
 from tests.fakes.github import FakeGitHub

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review.plan.risk import Risk, rank
+from kilo_review.source.git_state import amends
 from kilo_review.source.patch import parse_patch
-from kilo_review.source.underway import amends
 from tests.conftest import heed_interrupts
 from tests.fakes import base
 from tests.fakes.base import NOTHING_FOUND, Failure, NoAnswer

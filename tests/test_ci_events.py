@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.source import actions, ci
+from kilo_review.source import actions, ci_environment
 from kilo_review.source.change import of_repository
 from kilo_review.source.repo import Repository
 from kilo_review.source.target import Request
@@ -254,7 +254,7 @@ def test_an_event_about_a_commit_is_for_what_the_default_branch_has_not(forge: F
     environment = forge.event(event, {}, GITHUB_REF="", GITHUB_SHA=forge.at("topic"))
     made = forge.clone(checkout="topic")
     assert paths(plan(kilo, made, environment)) == OWN
-    assert ci.is_proposal(environment)
+    assert ci_environment.is_proposal(environment)
 
 
 @pytest.mark.parametrize("event", sorted(actions.OF_A_COMMIT))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review import config
-from kilo_review.source import ci
+from kilo_review.source import ci_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ def test_events_of_actions(tmp_path: Path, mark: str, name: str, facts: dict[str
     path = tmp_path / "event.json"
     path.write_text(json.dumps(facts))
     environment = {mark: "true", "GITHUB_EVENT_NAME": name, "GITHUB_EVENT_PATH": str(path)}
-    assert ci.detect(environment).is_proposal is is_one
+    assert ci_environment.detect(environment).is_proposal is is_one
     assert config.is_pull_request(environment) is is_one
 
 
@@ -147,7 +147,7 @@ RUNS: dict[str, tuple[dict[str, str], bool]] = {
 
 @pytest.mark.parametrize(("environment", "is_one"), RUNS.values(), ids=RUNS)
 def test_other_systems(environment: dict[str, str], is_one: bool) -> None:
-    assert ci.detect(environment).is_proposal is is_one
+    assert ci_environment.detect(environment).is_proposal is is_one
     assert config.is_pull_request(environment) is is_one
 
 
@@ -165,12 +165,12 @@ def test_a_run_that_cannot_be_told_may_be_for_a_proposal(tmp_path: Path, content
     [("CHANGE_ID", "7"), ("GITHUB_PR_NUMBER", "7"), ("BITBUCKET_PULL_REQUEST_ID", ""), ("gitlabMergeRequestId", "")],
 )
 def test_a_number_of_another_forge_is_not_posted_to(name: str, number: str) -> None:
-    assert ci.detect(JENKINS | {name: "7"}).number == number
+    assert ci_environment.detect(JENKINS | {name: "7"}).number == number
 
 
 def test_the_last_build_counts_only_where_a_branch_is_named() -> None:
     """It may have been for an earlier commit of what is proposed, whose rules would count."""
     last = JENKINS | {"GIT_PREVIOUS_SUCCESSFUL_COMMIT": "1" * 40}
     for branch in ("", "detached", "origin/pr/7/head"):
-        assert ci.detect(last | {"GIT_BRANCH": branch}).base == ""
-    assert ci.detect(last | {"GIT_BRANCH": "origin/topic"}).base == "1" * 40
+        assert ci_environment.detect(last | {"GIT_BRANCH": branch}).base == ""
+    assert ci_environment.detect(last | {"GIT_BRANCH": "origin/topic"}).base == "1" * 40

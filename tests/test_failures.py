@@ -12,7 +12,7 @@ import pytest
 from kilo_review.cli.app import COMMANDS, REVIEWING
 from kilo_review.core import deadline
 from kilo_review.core.errors import SourceError
-from kilo_review.source.faults import explain
+from kilo_review.source.git_errors import explain
 from tests.here import run_here
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from kilo_review.forge.places import Places
 from kilo_review.forge.wire import Patience
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.view import View
-from kilo_review.source import ci
+from kilo_review.source import ci_environment
 from kilo_review.source.patch import parse_patch
 from tests import posting
 from tests.conftest import needs
@@ -105,7 +105,7 @@ class Request(NamedTuple):
 
     def client(self, token: str = "") -> Forge:
         environment = self.environment(token or self.server.bot)
-        pipeline = ci.detect(environment)._replace(is_proposal=True, number="1")
+        pipeline = ci_environment.detect(environment)._replace(is_proposal=True, number="1")
         return forge.connect(environment, pipeline, self.head)
 
     def post(self, findings: Sequence[Finding], most: int = 3, token: str = "") -> Posted:

@@ -23,7 +23,7 @@ from kilo_review.forge.waits import limited_for
 from kilo_review.forge.wire import Patience, Wire, trusted
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.view import View
-from kilo_review.source.ci import Pipeline
+from kilo_review.source.ci_environment import Pipeline
 from tests.fakes.base import Call, Decoy, Fake, Response, as_json
 from tests.fakes.clients import PROXY_VARIABLES
 from tests.fakes.forge import OURS, Fault, with_headers

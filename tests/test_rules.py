@@ -13,7 +13,7 @@ from kilo_review.core.errors import ConfigError
 from kilo_review.core.finding import Severity
 from kilo_review.plan.rules import Book, Rule, Shelf, load
 from kilo_review.prompts import REPLY_SCHEMA, reply_schema
-from kilo_review.source import governing
+from kilo_review.source import policy_files
 from tests.fakes.ollama import Model, Ollama
 from tests.here import recorded, run_here
 from tests.hooked import chats, claims_tested
@@ -318,14 +318,14 @@ def test_the_limits_of_rules_are_those_of_folders_too(repo: Repo, tmp_path: Path
     folder.mkdir()
     (folder / "AGENTS.md").symlink_to(tmp_path / "outside" / "AGENTS.md")
     with pytest.raises(ConfigError, match="leads elsewhere"):
-        _ = load(repo.path, find=governing.agents_below).every
+        _ = load(repo.path, find=policy_files.agents_below).every
     (folder / "AGENTS.md").unlink()
     (folder / "AGENTS.md").symlink_to("nowhere")
-    assert load(repo.path, find=governing.agents_below).every == ()
+    assert load(repo.path, find=policy_files.agents_below).every == ()
     (folder / "AGENTS.md").unlink()
     (folder / "AGENTS.md").symlink_to("../REVIEW.md")
     repo.write("REVIEW.md", "Review\n")
-    assert [rule.text for rule in load(repo.path, find=governing.agents_below).every] == ["Review\n", "Review\n"]
+    assert [rule.text for rule in load(repo.path, find=policy_files.agents_below).every] == ["Review\n", "Review\n"]
     (folder / "AGENTS.md").unlink()
     folder.rmdir()
     folder.symlink_to(tmp_path / "outside")
@@ -334,7 +334,7 @@ def test_the_limits_of_rules_are_those_of_folders_too(repo: Repo, tmp_path: Path
     for number in range(501):
         repo.write(f"f{number}/AGENTS.md", "x")
     with pytest.raises(ConfigError, match="500 are the limit"):
-        _ = load(repo.path, find=governing.agents_below).every
+        _ = load(repo.path, find=policy_files.agents_below).every
 
 
 def test_without_anything_to_review_no_folder_is_looked_through(

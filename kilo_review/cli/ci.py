@@ -20,9 +20,9 @@ from kilo_review.judge.policy import OnUnavailable
 from kilo_review.ledger.store import FOLDER as LEDGER
 from kilo_review.readiness import wait_for_model
 from kilo_review.report.progress import say
-from kilo_review.source import ci as systems
-from kilo_review.source import governing, proposal, scratch, worktree
-from kilo_review.source.ci import Pipeline
+from kilo_review.source import ci_environment as systems
+from kilo_review.source import ci_range, policy_files, scratch, worktree
+from kilo_review.source.ci_environment import Pipeline
 from kilo_review.source.fetch import Fetcher
 from kilo_review.source.repo import Repository
 from kilo_review.source.target import Request
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kilo_review.core.errors import KiloReviewError
     from kilo_review.job import Job
     from kilo_review.session import Session
-    from kilo_review.source.proposal import Proposal
+    from kilo_review.source.ci_range import Proposal
 
 CI = Caller("ci", is_public=True)
 GOVERNING_FLAGS = ("config", "prompts", "baseline")
@@ -156,13 +156,13 @@ def _on_trial(base: str | None, seconds: float | None, *, may_fetch: bool) -> It
         Repository(Path.cwd(), Deadline(seconds or None)) as repo,
         scratch.folder() as folder,
     ):
-        found = proposal.find(pipeline, repo, Fetcher(repo, is_allowed=may_fetch), base)
+        found = ci_range.find(pipeline, repo, Fetcher(repo, is_allowed=may_fetch), base)
         if not pipeline.is_proposal:
             yield Trial(pipeline, found, repo, repo.top())
             return
         tree = repo.tree(found.base)
-        places = (*governing.FILES, *governing.FOLDERS, *governing.agents_in(repo, tree))
-        governing.lay_out(repo, tree, folder, places)
+        places = (*policy_files.FILES, *policy_files.FOLDERS, *policy_files.agents_in(repo, tree))
+        policy_files.lay_out(repo, tree, folder, places)
         repo.stand_apart(tree)
         yield Trial(pipeline, found, repo, folder)
 
@@ -188,10 +188,10 @@ def _prepared(ctx: click.Context, flags: dict[str, Any], trial: Trial) -> Run:
 
 def _of_the_base(path: Path, trial: Trial, option_name: str) -> Path:
     """A file of the checkout as the base has it; any other as it is."""
-    inside = next(iter(governing.places(trial.repo, path)), "")
+    inside = next(iter(policy_files.places(trial.repo, path)), "")
     if not inside:
         return path
-    if inside == governing.TOP:
+    if inside == policy_files.TOP:
         raise UsageError(
             f"{option_name} names the whole checkout", hint="Keep what it is to name in a folder of its own"
         )
@@ -205,7 +205,7 @@ def _of_the_base(path: Path, trial: Trial, option_name: str) -> Path:
 
 
 def _lay_out_also(path: str, trial: Trial) -> None:
-    governing.lay_out(trial.repo, trial.repo.tree(trial.proposal.base), trial.root, (path,))
+    policy_files.lay_out(trial.repo, trial.repo.tree(trial.proposal.base), trial.root, (path,))
 
 
 def _job(run: Run, trial: Trial) -> Job:
@@ -231,9 +231,9 @@ def _check_ledger(folder: Path, trial: Trial) -> None:
     """
     tree = trial.proposal.target.head
     assert tree
-    named = [*governing.places(trial.repo, folder), *governing.places(trial.repo, folder / LEDGER)]
+    named = [*policy_files.places(trial.repo, folder), *policy_files.places(trial.repo, folder / LEDGER)]
     trees = [tree, trial.repo.head_tree()]
-    if any(governing.is_recorded(trial.repo, each, place) for each in trees for place in named):
+    if any(policy_files.is_recorded(trial.repo, each, place) for each in trees for place in named):
         raise UsageError(
             f"--ledger: {str(folder)!a} is a part of what is reviewed",
             hint="Name a folder outside of the checkout, or one that git ignores",

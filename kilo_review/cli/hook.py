@@ -19,7 +19,7 @@ from kilo_review.judge.policy import ExitCode
 from kilo_review.ledger.records import PUSHED
 from kilo_review.report.progress import say
 from kilo_review.sanitize.terminal import escaped_path, one_line
-from kilo_review.source import underway
+from kilo_review.source import git_state
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def hook_post_commit(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN40
         if session.ledger.store.off:
             say(f"kilo-review: not reviewed in the background, and not on record: {session.ledger.store.off}")
             return ExitCode.PASS
-        if underway.sequence(session.repository):  # its commits may be replayed once more
+        if git_state.sequence(session.repository):  # its commits may be replayed once more
             return ExitCode.PASS
         turn = Turn(session.ledger.store.folder)
         turn.leave_word()

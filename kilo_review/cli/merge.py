@@ -16,7 +16,7 @@ from kilo_review.core.outcome import Outcome, summed
 from kilo_review.core.safe_file import read_bytes
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.report.reading import outcome_of
-from kilo_review.source.ci import detect
+from kilo_review.source.ci_environment import detect
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from kilo_review.forge.base import Forge
     from kilo_review.report.view import View
-    from kilo_review.source.ci import Pipeline
+    from kilo_review.source.ci_environment import Pipeline
 
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 ANNOTATING = "github"

@@ -28,7 +28,7 @@ from kilo_review.report.wanted import Wanted, check, wanted
 from kilo_review.sanitize.terminal import for_terminal
 from kilo_review.session import Session
 from kilo_review.source import change as changes
-from kilo_review.source import governing
+from kilo_review.source import policy_files
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Run(NamedTuple):
 
     def rules(self) -> rules.Book:
         """The project's rules."""
-        find = partial(governing.agents_below, deadline=self.deadline)
+        find = partial(policy_files.agents_below, deadline=self.deadline)
         return rules.load(self.root, self.settings.rules_tokens, self.deadline, find)
 
     def conclude(

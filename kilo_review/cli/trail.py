@@ -10,7 +10,7 @@ from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import KiloReviewError
 from kilo_review.ledger.records import NEXT_COMMIT, SWITCHED_OFF, Ledger
 from kilo_review.sanitize.terminal import one_line
-from kilo_review.source import history, underway
+from kilo_review.source import git_state, history
 from kilo_review.source.repo import Repository
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def not_on_record(why: str) -> str:
 def next_commit(repo: Repository) -> list[tuple[str, str]]:
     """What is known of a commit whose tree is not: upon which tree it is made."""
     head = repo.head()
-    if head is not None and underway.is_amend():
+    if head is not None and git_state.is_amend():
         return [(history.commits(repo, [head], [], "--max-count=1")[0].change[0], NEXT_COMMIT)]
     return [(repo.head_tree(), NEXT_COMMIT)]
 

@@ -9,7 +9,7 @@ from kilo_review.core import safe_file
 from kilo_review.core.errors import ConfigError
 from kilo_review.judge.baseline import FILE as BASELINE_FILE
 from kilo_review.judge.baseline import from_bytes
-from kilo_review.source.ci import is_proposal
+from kilo_review.source.ci_environment import is_proposal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kilo_review.core.outcome import Entry, Outcome
     from kilo_review.forge.base import Forge, Remark, Spot, Standing, Summary
     from kilo_review.report.view import View
-    from kilo_review.source.ci import Pipeline
+    from kilo_review.source.ci_environment import Pipeline
     from kilo_review.source.diff import Diff
 
 FORGES = {"github": "GitHub", "gitlab": "GitLab", "gitea": "Gitea"}

@@ -13,7 +13,7 @@ from kilo_review.forge.base import Place
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kilo_review.source.ci import Pipeline
+    from kilo_review.source.ci_environment import Pipeline
 
 TOKEN = "KILO_REVIEW_FORGE_TOKEN"  # noqa: S105  a name
 FORGE, ADDRESS, REPOSITORY = "KILO_REVIEW_FORGE", "KILO_REVIEW_FORGE_URL", "KILO_REVIEW_FORGE_REPOSITORY"

@@ -6,7 +6,7 @@ import secrets
 import subprocess
 from typing import TYPE_CHECKING
 
-from kilo_review.source.faults import MISSING_GIT, explain
+from kilo_review.source.git_errors import MISSING_GIT, explain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

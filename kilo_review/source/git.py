@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 from kilo_review.core.errors import DeadlineError, SourceError
-from kilo_review.source.faults import MISSING_GIT, explain, too_slow
+from kilo_review.source.git_errors import MISSING_GIT, explain, too_slow
 
 if TYPE_CHECKING:
     import subprocess

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import SourceError
 from kilo_review.source.commits import Commits, oid_in
-from kilo_review.source.faults import explain, too_slow
 from kilo_review.source.git import REACHING, drained, end
+from kilo_review.source.git_errors import explain, too_slow
 from kilo_review.source.scratch import Scratch
 from kilo_review.source.unread import add_all
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.core.errors import SourceError, TargetError
 from kilo_review.core.outcome import Target, TargetKind
-from kilo_review.source import mainline, underway
+from kilo_review.source import git_state, mainline
 
 if TYPE_CHECKING:
     from kilo_review.source.repo import Repository
@@ -64,13 +64,13 @@ def resolve(repo: Repository, request: Request) -> Target:
 def _staged(repo: Repository, *, in_commit: bool) -> Target:
     """The index against what the next commit will have as its parents."""
     index, head_tree = repo.snapshot_index(), repo.head_tree()
-    postponed = underway.sequence(repo) if in_commit else ""
+    postponed = git_state.sequence(repo) if in_commit else ""
     if index == head_tree or postponed:  # an amended message changes nothing, whatever the parents are
         return Target(TargetKind.STAGED, head_tree, index, postponed=postponed)
-    if in_commit and underway.is_amend() and (parents := _parents_of_head(repo)) is not None:
+    if in_commit and git_state.is_amend() and (parents := _parents_of_head(repo)) is not None:
         base, *others = parents
         return Target(TargetKind.STAGED, base, index, tuple(others))
-    merged = tuple(repo.tree(commit) for commit in underway.merge_heads(repo))
+    merged = tuple(repo.tree(commit) for commit in git_state.merge_heads(repo))
     return Target(TargetKind.STAGED, head_tree, index, merged)
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from kilo_review.core.outcome import Entry, State
 from kilo_review.source.diff import decode_path
-from kilo_review.source.faults import explain
+from kilo_review.source.git_errors import explain
 
 NESTED = "nested repository without a commit"
 MOVED = "it was changed while git read it"

@@ -26,10 +26,10 @@ import kilo_review.review
 import kilo_review.series
 import kilo_review.sieve
 import kilo_review.source.change
+import kilo_review.source.git_state
 import kilo_review.source.history
 import kilo_review.source.repo
 import kilo_review.source.target
-import kilo_review.source.underway
 from kilo_review.core.errors import DeadlineError, ModelError, SourceError
 from kilo_review.source.commits import Commits
 from kilo_review.source.repo import Repository
@@ -64,7 +64,7 @@ AT_COMMIT = (
     (kilo_review.cli.run.Run, "job"),
     (Repository, "snapshot_index"),
     (Commits, "head_tree"),
-    (kilo_review.source.underway, "sequence"),
+    (kilo_review.source.git_state, "sequence"),
     (kilo_review.memory, "begin"),
     *REVIEW[1:],
 )
@@ -203,7 +203,7 @@ def test_commits_on_more_than_head_are_found_again(
     is_amend = "--amend" in words
     if is_amend:
         pushed.commit("first try", a__py="a = 1\n")
-        monkeypatch.setattr(kilo_review.source.underway, "is_amend", lambda: True)
+        monkeypatch.setattr(kilo_review.source.git_state, "is_amend", lambda: True)
     else:
         pushed.git("checkout", "-q", "-b", "side", "HEAD")
         pushed.commit("side", a__py="a = 1\n")
@@ -279,7 +279,7 @@ def test_a_hook_post_commit_that_fails_leaves_a_record(
 ) -> None:
     pushed.commit("one", a__py="a = 1\n")
     with monkeypatch.context() as patch:
-        fails_once(patch, kilo_review.source.underway, "sequence", ERRORS[error])
+        fails_once(patch, kilo_review.source.git_state, "sequence", ERRORS[error])
         run_here(capsysbinary, "hook", "post-commit")
     pushed.git("push", "-q")
     assert "(pushed already)" in lines_about(run_here(capsysbinary, "status"), pushed)[0]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from kilo_review.core.errors import SourceError, TargetError
 from kilo_review.core.outcome import Target, TargetKind
 from kilo_review.source import mainline
-from kilo_review.source.ci import ABBREVIATING
+from kilo_review.source.ci_environment import ABBREVIATING
 from kilo_review.source.mainline import Mainline
 
 if TYPE_CHECKING:
-    from kilo_review.source.ci import Pipeline
+    from kilo_review.source.ci_environment import Pipeline
     from kilo_review.source.fetch import Fetcher
     from kilo_review.source.repo import Repository
 
