@@ -25,6 +25,7 @@ from kilo_review.judge.verify import holding, unverified
 from kilo_review.lanes import Lanes
 from kilo_review.models.base import DEFAULT_WINDOW, answer_identity
 from kilo_review.models.choose import ALREADY_LOADED
+from kilo_review.models.concurrency import Width
 from kilo_review.packing import Pace, Packer
 from kilo_review.plan import deletion, long_lines
 from kilo_review.plan.chunk import Chunk, TokenMeter, leave_it_out
@@ -33,7 +34,6 @@ from kilo_review.plan.long_lines import LeftOut
 from kilo_review.plan.rules import blocks
 from kilo_review.sanitize.terminal import printable
 from kilo_review.sieve import Sieve
-from kilo_review.throttle import Width
 from kilo_review.verifier import Verifier
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from kilo_review.core.deadline import TICK
 from kilo_review.core.errors import ModelError, NotLocalError
 from kilo_review.core.outcome import Usage
-from kilo_review.throttle import Throttle, Width
+from kilo_review.models.concurrency import Throttle, Width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

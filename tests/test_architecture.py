@@ -29,7 +29,6 @@ PIPELINE = ("inquiry", "job", "memory", "packing", "session", "sieve", "verifier
 LAYERS = {
     # A room may import the rooms to its right, and itself.
     "sanitize": (),
-    "throttle": (),
     "core": (),
     "source": GROUND,
     "prompts": GROUND,
@@ -37,7 +36,7 @@ LAYERS = {
     "setup": GROUND,
     "sandbox": (*GROUND, "source"),
     "hooks": (*GROUND, "source"),
-    "models": (*GROUND, "prompts", "throttle"),
+    "models": (*GROUND, "prompts"),
     "background": ("ledger",),
     "plan": (*GROUND, "sandbox", "source"),
     "proof": (*GROUND, "hooks", "models", "source"),
@@ -56,7 +55,7 @@ LAYERS = {
     "sieve": (*GROUND, "aliases", "job", "judge", "plan", "source"),
     "answering": (*GROUND, "ask", "judge", "packing", "plan", "poll"),
     "verifier": (*GROUND, "ask", "job", "judge", "ledger", "models", "packing", "plan", "session"),
-    "lanes": (*GROUND, "answering", "ask", "plan", "throttle"),
+    "lanes": (*GROUND, "answering", "ask", "models", "plan"),
     "inquiry": (
         *GROUND,
         "answering",
@@ -71,7 +70,6 @@ LAYERS = {
         "session",
         "sieve",
         "source",
-        "throttle",
         "verifier",
     ),
     "review": (

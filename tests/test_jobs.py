@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilo_review.throttle import Throttle, Width
+from kilo_review.models.concurrency import Throttle, Width
 from tests.conftest import heed_interrupts
 from tests.fakes import lmstudio
 from tests.fakes.base import Call, Response

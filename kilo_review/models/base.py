@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from kilo_review.models.concurrency import Width
 from kilo_review.models.consent import NO_CONSENT, Consent
-from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

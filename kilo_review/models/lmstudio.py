@@ -13,11 +13,11 @@ from kilo_review.models import locality
 from kilo_review.models.base import AS_EVER, Survey, count_of, objects_in
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.completions import PENALTY, OpenAIModel
+from kilo_review.models.concurrency import Width
 from kilo_review.models.elsewhere import place_in, remote
 from kilo_review.models.faults import Asked, fault, message_of
 from kilo_review.models.openai import OK, refuse_cloud, with_v1
 from kilo_review.models.transport import Client
-from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

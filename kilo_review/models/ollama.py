@@ -36,11 +36,11 @@ from kilo_review.models.base import (
     seconds_of,
 )
 from kilo_review.models.choose import Offer, choose, same_name
+from kilo_review.models.concurrency import Width
 from kilo_review.models.draft import Draft, text_in, tool_in
 from kilo_review.models.elsewhere import OLLAMA_CLOUD, is_cloud_name, place_in, refuse_remote_model, refuse_remote_name
 from kilo_review.models.faults import Asked, fault, message_of, not_json
 from kilo_review.models.transport import Client
-from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -16,10 +16,10 @@ from kilo_review.models import listing, litellm, locality
 from kilo_review.models.base import DEFAULT_WINDOW, Survey, count_of
 from kilo_review.models.choose import Offer, choose
 from kilo_review.models.completions import PENALTY, OpenAIModel
+from kilo_review.models.concurrency import Width
 from kilo_review.models.elsewhere import ANY_HINT, refuse_remote_model, refuse_remote_name, remote
 from kilo_review.models.faults import ANY_SERVER, Asked, fault, leaves_open
 from kilo_review.models.transport import Client
-from kilo_review.throttle import Width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
