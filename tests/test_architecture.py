@@ -37,7 +37,6 @@ LAYERS = {
     "sandbox": (*GROUND, "source"),
     "hooks": (*GROUND, "source"),
     "models": (*GROUND, "prompts"),
-    "background": ("ledger",),
     "plan": (*GROUND, "sandbox", "source"),
     "proof": (*GROUND, "hooks", "models", "source"),
     "judge": (*GROUND, "plan", "source"),
@@ -124,7 +123,6 @@ LAYERS = {
     "cli": (
         *GROUND,
         "acceptance",
-        "background",
         "bench",
         "config",
         "doctor",

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kilo_review import series, standing
-from kilo_review.background import Turn
 from kilo_review.cli.options import CONTEXT, with_options, with_reports
 from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.cli.tell import tell
 from kilo_review.cli.trail import Trail, last_commit
 from kilo_review.hooks.post_commit import MAX_SECONDS, NICENESS
 from kilo_review.judge.policy import ExitCode
+from kilo_review.ledger.background_lock import Turn
 from kilo_review.report import status as report
 from kilo_review.report.progress import say
 from kilo_review.source import history

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kilo_review import config, review, series
-from kilo_review.background import Turn
 from kilo_review.cli.options import CONTEXT, with_reports
 from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.cli.trail import LAST_SECONDS, ON_RECORD, Trail, last_commit, next_commit, not_on_record
@@ -16,6 +15,7 @@ from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import KiloReviewError
 from kilo_review.hooks import post_commit, pre_commit, pre_push
 from kilo_review.judge.policy import ExitCode
+from kilo_review.ledger.background_lock import Turn
 from kilo_review.ledger.records import PUSHED
 from kilo_review.report.progress import say
 from kilo_review.sanitize.terminal import escaped_path, one_line

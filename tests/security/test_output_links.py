@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.background import Turn
 from kilo_review.core import atomic_write
 from kilo_review.core.deadline import Deadline
 from kilo_review.judge.policy import ExitCode
+from kilo_review.ledger.background_lock import Turn
 from kilo_review.ledger.store import FILE, Store
 from kilo_review.report import deliver, job_summary
 from kilo_review.report.view import View
