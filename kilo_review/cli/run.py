@@ -22,9 +22,9 @@ from kilo_review.plan import rules
 from kilo_review.report import deliver, renderer
 from kilo_review.report.logged import for_ci
 from kilo_review.report.masking import is_ci, mask_for, published
+from kilo_review.report.outputs import Wanted, check, wanted
 from kilo_review.report.progress import Talk, publish_log, say
 from kilo_review.report.view import View
-from kilo_review.report.wanted import Wanted, check, wanted
 from kilo_review.sanitize.terminal import for_terminal
 from kilo_review.session import Session
 from kilo_review.source import change as changes
