@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kilo_review import forge
 from kilo_review.core.finding import Category, Finding, Severity
 from kilo_review.core.outcome import Entry, ModelInfo, Outcome, State, Target, TargetKind
-from kilo_review.forge.wire import Patience
+from kilo_review.forge.client import Patience
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.view import View
 from kilo_review.source.ci_environment import Pipeline

@@ -149,7 +149,7 @@ LAYERS = {
 ONE_HOME: dict[str, str | tuple[str, ...]] = {
     "git": "source/git.py",
     "unidiff": "source/diff.py",
-    "httpx": ("models/transport.py", "forge/wire.py"),  # one for code, on this machine; one for what is published
+    "httpx": ("models/transport.py", "forge/client.py"),  # one for code, on this machine; one for what is published
     "httpcore": "models/transport.py",
     "ast_grep_py": "sandbox/syntax.py",
     "confusable_homoglyphs": "judge/lookalike.py",

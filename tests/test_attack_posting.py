@@ -12,10 +12,10 @@ from kilo_review.core.finding import Category, Status
 from kilo_review.core.outcome import Entry, State
 from kilo_review.forge import marks
 from kilo_review.forge.base import Draft, Place, Spot
+from kilo_review.forge.client import Answer, Patience
+from kilo_review.forge.diff_positions import Places
 from kilo_review.forge.gitea import Gitea
-from kilo_review.forge.places import Places
 from kilo_review.forge.plan import Writer, plan
-from kilo_review.forge.wire import Answer, Patience
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report import FORMATS, renderer
 from kilo_review.report.masking import mask_for, published

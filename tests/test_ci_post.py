@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kilo_review.cli.options import VARIABLES
-from kilo_review.forge.place import VARIABLES as OF_FORGES
+from kilo_review.forge.pull_request import VARIABLES as OF_FORGES
 from kilo_review.source.change import of_repository
 from kilo_review.source.repo import Repository
 from kilo_review.source.target import Request

@@ -15,8 +15,8 @@ from kilo_review import forge
 from kilo_review.core.errors import RefusedPlaceError
 from kilo_review.forge import gitea as client
 from kilo_review.forge.base import Draft
-from kilo_review.forge.places import Places
-from kilo_review.forge.wire import Patience
+from kilo_review.forge.client import Patience
+from kilo_review.forge.diff_positions import Places
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.view import View
 from kilo_review.source import ci_environment

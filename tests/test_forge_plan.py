@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from kilo_review.core.finding import Finding, Severity, Status
 from kilo_review.forge import marks
 from kilo_review.forge.base import Remark, Spot
+from kilo_review.forge.diff_positions import Places
 from kilo_review.forge.marks import Mark
-from kilo_review.forge.places import Places
 from kilo_review.forge.plan import DOUBTFUL, Plan, Writer, plan
 from kilo_review.forge.text import of_plan
 from kilo_review.source.patch import parse_patch

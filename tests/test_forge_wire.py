@@ -15,12 +15,12 @@ import trustme
 
 from kilo_review import forge
 from kilo_review.core.errors import ConfigError, ForgeError
+from kilo_review.forge.client import Patience, Wire, trusted
 from kilo_review.forge.gitea import Gitea
 from kilo_review.forge.github import GitHub
 from kilo_review.forge.gitlab import GitLab
-from kilo_review.forge.place import checked, place_of
-from kilo_review.forge.waits import limited_for
-from kilo_review.forge.wire import Patience, Wire, trusted
+from kilo_review.forge.pull_request import checked, place_of
+from kilo_review.forge.retry import limited_for
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.view import View
 from kilo_review.source.ci_environment import Pipeline

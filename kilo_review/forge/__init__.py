@@ -15,10 +15,10 @@ from kilo_review.core.finding import Status, digest
 from kilo_review.core.outcome import State
 from kilo_review.forge import body, marks
 from kilo_review.forge.apply import Posted, SummaryPlan, apply
-from kilo_review.forge.place import place_of
-from kilo_review.forge.places import Places
+from kilo_review.forge.client import Patience
+from kilo_review.forge.diff_positions import Places
 from kilo_review.forge.plan import Writer, plan
-from kilo_review.forge.wire import Patience
+from kilo_review.forge.pull_request import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

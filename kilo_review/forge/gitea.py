@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from kilo_review.core.errors import ForgeError, MissingError, RefusedPlaceError
 from kilo_review.forge import marks
 from kilo_review.forge.base import Draft, Place, Remark, Spot, Standing, Summary
+from kilo_review.forge.client import Patience, Wire
 from kilo_review.forge.facts import number, text
-from kilo_review.forge.wire import Patience, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

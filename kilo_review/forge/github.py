@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from kilo_review.core.errors import ForgeError, RefusedPlaceError
 from kilo_review.forge import marks
 from kilo_review.forge.base import Draft, Place, Remark, Spot, Standing, Summary
+from kilo_review.forge.client import AGAIN, MOST_PAGES, Patience, Wire
 from kilo_review.forge.facts import inside, number, rows, text
-from kilo_review.forge.wire import AGAIN, MOST_PAGES, Patience, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,8 +12,8 @@ from urllib.parse import quote
 from kilo_review.core.errors import ForgeError, RefusedPlaceError
 from kilo_review.forge import marks
 from kilo_review.forge.base import Draft, Place, Remark, Spot, Standing, Summary
+from kilo_review.forge.client import Patience, Wire
 from kilo_review.forge.facts import inside, number, rows, text
-from kilo_review.forge.wire import Patience, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""HTTP to a model server on this machine. With `forge/wire.py` the only module that imports httpx.
+"""HTTP to a model server on this machine. With `forge/client.py` the only module that imports httpx.
 
 httpx speaks HTTP; the sockets are ours. So each connection goes to an address that was checked, every byte
 that leaves is counted, and no wait outlives its limit or the run's deadline, not even for a server that sends

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from kilo_review.core.errors import ForgeError, MissingError, UnsureError
-from kilo_review.forge.waits import BUSY_SECONDS, FAILING, limited_for
+from kilo_review.forge.retry import BUSY_SECONDS, FAILING, limited_for
 from kilo_review.sanitize.terminal import one_line, shortened, without_credentials
 
 if TYPE_CHECKING:
