@@ -33,9 +33,8 @@ LAYERS = {
     "source": GROUND,
     "prompts": GROUND,
     "ledger": GROUND,
-    "setup": GROUND,
-    "sandbox": (*GROUND, "source"),
     "hooks": (*GROUND, "source"),
+    "sandbox": (*GROUND, "source"),
     "models": (*GROUND, "prompts"),
     "plan": (*GROUND, "sandbox", "source"),
     "proof": (*GROUND, "hooks", "models", "source"),
@@ -46,7 +45,7 @@ LAYERS = {
     "job": (*GROUND, "judge", "models", "plan", "prompts", "source"),
     "aliases": (*GROUND, "judge", "plan", "source"),
     "readiness": (*GROUND, "models", "session"),
-    "doctor": (*GROUND, "hooks", "ledger", "models", "plan", "prompts", "session", "setup", "source"),
+    "doctor": (*GROUND, "hooks", "ledger", "models", "plan", "prompts", "session", "source"),
     "poll": (*GROUND, "ask", "judge", "models", "plan"),
     "packing": (*GROUND, "job", "ledger", "plan", "source"),
     "memory": (*GROUND, "job", "judge", "ledger", "source"),
@@ -141,7 +140,6 @@ LAYERS = {
         "review",
         "series",
         "session",
-        "setup",
         "source",
         "standing",
     ),
@@ -156,7 +154,7 @@ ONE_HOME: dict[str, str | tuple[str, ...]] = {
     "detect_secrets": "sanitize/detectors.py",
     "platformdirs": "config/__init__.py",
     "pygments": "sandbox/coloring.py",
-    "ruamel": ("setup/framework.py", "core/front_matter.py"),  # one writes, one only reads
+    "ruamel": ("hooks/pre_commit_config.py", "core/front_matter.py"),  # one writes, one only reads
     "xllamacpp": "models/engine.py",
 }
 SLOW = {*ONE_HOME, "rich", "tomllib"}

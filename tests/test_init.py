@@ -19,7 +19,7 @@ from kilo_review import config
 from kilo_review.config import template
 from kilo_review.config.values import READERS
 from kilo_review.core.errors import ConfigError
-from kilo_review.setup import framework
+from kilo_review.hooks import pre_commit_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,12 +59,12 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_only_lines_are_added(form: str) -> None:
     text = FORMS[form]
-    changed = framework.added(text, BOTH)
+    changed = pre_commit_config.added(text, BOTH)
     newline = "\r\n" if form == "CRLF" else "\n"
     rows = list(ndiff(text.split(newline), changed.split(newline)))
     assert not [row for row in rows if row.startswith("- ") and row != "- "]
     assert changed.count("\n") == changed.count(newline)
-    assert framework.missing(changed, BOTH) == []
+    assert pre_commit_config.missing(changed, BOTH) == []
     loaded = YAML(typ="safe").load(changed.removeprefix("\ufeff"))
     assert [hook["id"] for hook in loaded["repos"][-1]["hooks"]] == ["kilo-review", "kilo-review-push"]
 
@@ -87,7 +87,7 @@ def test_only_lines_are_added(form: str) -> None:
 )
 def test_what_cannot_be_added_to_is_told(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        framework.added(text, BOTH)
+        pre_commit_config.added(text, BOTH)
     assert caught.value.hint
 
 
@@ -95,7 +95,7 @@ def test_what_cannot_be_added_to_is_told(text: str) -> None:
 def test_the_real_framework_accepts_it(tmp_path: Path) -> None:
     for number, text in enumerate(FORMS.values()):
         path = tmp_path / f"{number}.yaml"
-        path.write_bytes(framework.added(text, BOTH).encode())
+        path.write_bytes(pre_commit_config.added(text, BOTH).encode())
         if text.strip("# \n").startswith(("fail", "x:")):
             continue  # a key that the framework only warns of
         done = subprocess.run(["pre-commit", "validate-config", str(path)], capture_output=True)
@@ -104,14 +104,14 @@ def test_the_real_framework_accepts_it(tmp_path: Path) -> None:
 
 def test_the_hooks_are_those_that_we_ship() -> None:
     shipped = YAML(typ="safe").load(ROOT / ".pre-commit-hooks.yaml")
-    (repo,) = YAML(typ="safe").load(framework.entry(BOTH))
+    (repo,) = YAML(typ="safe").load(pre_commit_config.entry(BOTH))
     for ours, theirs in zip(repo["hooks"], shipped, strict=True):
         expected = {key: value for key, value in theirs.items() if key != "description"} | {"language": "system"}
         assert ours == expected
 
 
 def test_a_remote_entry_names_the_ids() -> None:
-    (repo,) = YAML(typ="safe").load(framework.entry(BOTH, "https://example.invalid/it's", "v0.1.0"))
+    (repo,) = YAML(typ="safe").load(pre_commit_config.entry(BOTH, "https://example.invalid/it's", "v0.1.0"))
     assert repo == {
         "repo": "https://example.invalid/it's",
         "rev": "v0.1.0",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.setup import framework
+from kilo_review.hooks import pre_commit_config
 from tests.conftest import manager
 from tests.fakes.base import NOTHING_FOUND, NoAnswer
 from tests.fakes.ollama import Model, Ollama
@@ -48,7 +48,7 @@ def install(hooked: Hooked, name: str) -> None:
         subprocess.run([sys.executable, "-m", "kilo_review", "install"], cwd=repo.path, check=True, capture_output=True)
         return
     if name in {"pre-commit", "prek"}:
-        repo.write(".pre-commit-config.yaml", framework.added("", ("pre-commit", "pre-push")))
+        repo.write(".pre-commit-config.yaml", pre_commit_config.added("", ("pre-commit", "pre-push")))
         program = [sys.executable, "-m", "pre_commit"] if name == "pre-commit" else [manager("prek")]
         words = [*program, "install", "-t", "pre-commit", "-t", "pre-push"]
     elif name == "husky":

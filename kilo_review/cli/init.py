@@ -14,11 +14,11 @@ from kilo_review import config
 from kilo_review.cli.options import CONTEXT
 from kilo_review.config import template
 from kilo_review.core.errors import ConfigError, TargetError, UsageError
+from kilo_review.hooks import pre_commit_config
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report import deliver
 from kilo_review.report.progress import say
 from kilo_review.sanitize.terminal import for_terminal
-from kilo_review.setup import framework
 
 MISSPELT = ".pre-commit-config.yml"
 TYPES_STEP = "Then: pre-commit install --hook-type pre-commit --hook-type pre-push"
@@ -39,7 +39,7 @@ class Change(NamedTuple):
 @click.option(
     "--hook",
     "hooks",
-    type=click.Choice(tuple(framework.IDS)),
+    type=click.Choice(tuple(pre_commit_config.IDS)),
     multiple=True,
     help="Which hook; repeatable. [default: both]",
 )
@@ -50,7 +50,7 @@ def init_command(yes: bool, repo: str | None, rev: str | None, hooks: tuple[str,
     root = _root()
     changes = [
         change
-        for change in (_framework(root, hooks or tuple(framework.IDS), repo, rev), _settings(root))
+        for change in (_framework(root, hooks or tuple(pre_commit_config.IDS), repo, rev), _settings(root))
         if change is not None
     ]
     if not changes:
@@ -84,14 +84,16 @@ def _root() -> Path:
 
 
 def _framework(root: Path, hooks: tuple[str, ...], repo: str | None, rev: str | None) -> Change | None:
-    path = root / framework.NAME
+    path = root / pre_commit_config.NAME
     if (root / MISSPELT).exists() and not path.exists():
-        raise ConfigError(f"there is {MISSPELT}, which pre-commit does not read", hint=f"Rename it to {framework.NAME}")
+        raise ConfigError(
+            f"there is {MISSPELT}, which pre-commit does not read", hint=f"Rename it to {pre_commit_config.NAME}"
+        )
     if (root / "prek.toml").exists():
-        say(f"kilo-review: there is a prek.toml, which prek prefers to {framework.NAME}")
+        say(f"kilo-review: there is a prek.toml, which prek prefers to {pre_commit_config.NAME}")
     before = _text(root, path)
-    wanted = framework.missing(before or "", hooks)
-    return Change(path, before, framework.added(before or "", wanted, repo, rev)) if wanted else None
+    wanted = pre_commit_config.missing(before or "", hooks)
+    return Change(path, before, pre_commit_config.added(before or "", wanted, repo, rev)) if wanted else None
 
 
 def _settings(root: Path) -> Change | None:
@@ -110,7 +112,7 @@ def _text(root: Path, path: Path) -> str | None:
     """
     if not os.path.lexists(path):
         return None
-    if path.is_symlink() and path.name == framework.NAME:
+    if path.is_symlink() and path.name == pre_commit_config.NAME:
         raise ConfigError(f"{path.name} is a link, which may lead anywhere", hint="Put a file in its place")
     if not path.resolve().is_relative_to(root.resolve()):
         raise ConfigError(f"{path.name} is a link that leads out of the worktree", hint="Edit what it leads to")

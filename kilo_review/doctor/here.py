@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from kilo_review import doctor
 from kilo_review.core import safe_file
 from kilo_review.core.errors import KiloReviewError, TargetError, UsageError
-from kilo_review.hooks import install
+from kilo_review.hooks import install, pre_commit_config
 from kilo_review.hooks.place import Place, place_for_all, place_here
 from kilo_review.ledger import stats
 from kilo_review.sanitize.terminal import escaped_path, one_line
-from kilo_review.setup import framework
 from kilo_review.source.git import Git
 
 if TYPE_CHECKING:
@@ -98,15 +97,15 @@ def _place(directory: Path, own_folder: Path | None) -> Place:
 
 def _called_by_framework(root: Path) -> list[str]:
     """Hooks that the pre-commit framework's configuration calls."""
-    path = root / framework.NAME
+    path = root / pre_commit_config.NAME
     if not path.is_file():
         return []
     try:
         text = safe_file.read_bytes(path).decode("utf-8", "replace")
-        absent = framework.missing(text, tuple(framework.IDS))
+        absent = pre_commit_config.missing(text, tuple(pre_commit_config.IDS))
     except KiloReviewError:  # not ours to judge
         return []
-    return [name for name in framework.IDS if name not in absent]
+    return [name for name in pre_commit_config.IDS if name not in absent]
 
 
 def ledger(found: Ledger) -> Check:

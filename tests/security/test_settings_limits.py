@@ -15,10 +15,10 @@ from kilo_review.config import project, toml
 from kilo_review.core import front_matter, safe_file
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import ConfigError, DeadlineError
+from kilo_review.hooks import pre_commit_config
 from kilo_review.judge import baseline, categories, parse, quotes, suppress
 from kilo_review.plan import patterns, rules
 from kilo_review.plan.rules import Book, Rule, Shelf
-from kilo_review.setup import framework
 from kilo_review.source import patch
 
 if TYPE_CHECKING:
@@ -257,7 +257,10 @@ ALIASES = "a: &a [x]\n" + "".join(
     ids=["merges", "aliases", "within itself", "lists", "mappings", "dashes", "keys", "size", "values"],
 )
 def test_a_configuration_that_would_take_minutes_is_refused(text: str) -> None:
-    for work in (lambda: framework.missing(text, ["pre-commit"]), lambda: framework.added(text, ["pre-commit"])):
+    for work in (
+        lambda: pre_commit_config.missing(text, ["pre-commit"]),
+        lambda: pre_commit_config.added(text, ["pre-commit"]),
+    ):
         with pytest.raises(ConfigError, match="is too large") as caught:
             work()
         assert "by hand" in caught.value.hint
@@ -275,8 +278,8 @@ def test_a_large_configuration_with_aliases_is_taken() -> None:
     text = "x: &deps [a==1, b==2]\ny: &common {language: python, args: [--a, '--b=[']}\nrepos:\n" + "".join(
         f"- repo: https://example.org/{number}\n  rev: v1\n  hooks:\n{hook.format(number)}" for number in range(60)
     )
-    assert framework.missing(text, ["pre-commit"]) == ["pre-commit"]
-    assert "kilo-review" in framework.added(text, ["pre-commit"])
+    assert pre_commit_config.missing(text, ["pre-commit"]) == ["pre-commit"]
+    assert "kilo-review" in pre_commit_config.added(text, ["pre-commit"])
 
 
 # Text of the change and of the model
@@ -328,6 +331,6 @@ def test_the_documentation_names_the_limits() -> None:
         f"{rules.MOST_FILES} files; {safe_file.LARGEST >> 20} MiB each, {rules.MOST_SIZE >> 20} MiB together",
         f"heads {front_matter.LONGEST >> 10} KiB each, {rules.LONGEST_HEADS >> 10} KiB together |",
         f"| {project.LARGEST_BASELINE >> 20} MiB, {baseline.MOST_ENTRIES:,} entries |",
-        f"| {framework.LONGEST >> 10} KiB, {framework.DEEPEST} levels, {framework.MOST_NODES:,} values",
+        f"| {pre_commit_config.LONGEST >> 10} KiB, {pre_commit_config.DEEPEST} levels, {pre_commit_config.MOST_NODES:,} values",
     ):
         assert words in page

@@ -1,1 +1,0 @@
-"""What `kilo-review init` writes into a repository."""
