@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.proof.gate import Gate
-from kilo_review.proof.watch import LAUNCHER, MODULE
+from kilo_review.doctor.egress.gate import Gate
+from kilo_review.doctor.egress.watch import LAUNCHER, MODULE
 from tests.conftest import absent, needs
 
 if TYPE_CHECKING:

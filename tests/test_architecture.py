@@ -37,15 +37,14 @@ LAYERS = {
     "sandbox": (*GROUND, "source"),
     "models": (*GROUND, "prompts"),
     "plan": (*GROUND, "sandbox", "source"),
-    "proof": (*GROUND, "hooks", "models", "source"),
     "judge": (*GROUND, "plan", "source"),
     "session": (*GROUND, "ledger", "models", "plan", "source"),
     "config": (*GROUND, "judge", "models", "plan", "source"),
     "ask": (*GROUND, "judge", "models", "plan", "prompts"),
     "job": (*GROUND, "judge", "models", "plan", "prompts", "source"),
     "aliases": (*GROUND, "judge", "plan", "source"),
-    "readiness": (*GROUND, "models", "session"),
     "doctor": (*GROUND, "hooks", "ledger", "models", "plan", "prompts", "session", "source"),
+    "readiness": (*GROUND, "models", "session"),
     "poll": (*GROUND, "ask", "judge", "models", "plan"),
     "packing": (*GROUND, "job", "ledger", "plan", "source"),
     "memory": (*GROUND, "job", "judge", "ledger", "source"),
@@ -134,7 +133,6 @@ LAYERS = {
         "models",
         "plan",
         "prompts",
-        "proof",
         "readiness",
         "report",
         "review",
@@ -171,7 +169,7 @@ BROAD = {
     "models/embedded.py": "ends the engine, and raises",
     "models/transport.py": "closes the connection, and raises",
     "poll.py": "hands on what was found before, and raises",
-    "proof/watch.py": "ends the watched process, and raises",
+    "doctor/egress/watch.py": "ends the watched process, and raises",
 }
 """Modules with one handler of everything each, and what it is for."""
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "expandvars"}

@@ -19,11 +19,11 @@ import pytest
 
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import KiloReviewError
-from kilo_review.proof import record
-from kilo_review.proof.gate import Gate
-from kilo_review.proof.run import prove
-from kilo_review.proof.verdict import Proof, Verdict
-from kilo_review.proof.watch import Surroundings, Watched, watch
+from kilo_review.doctor.egress import record
+from kilo_review.doctor.egress.gate import Gate
+from kilo_review.doctor.egress.run import prove
+from kilo_review.doctor.egress.verdict import Proof, Verdict
+from kilo_review.doctor.egress.watch import Surroundings, Watched, watch
 from tests import namespaces
 from tests.conftest import heed_interrupts, needs
 from tests.engines import SHORT

@@ -15,13 +15,13 @@ from kilo_review.cli.tell import tell
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import ConfigError, KiloReviewError
 from kilo_review.doctor import here, servers, settings
+from kilo_review.doctor import render as report
+from kilo_review.doctor.egress import report as proof_report
+from kilo_review.doctor.egress.run import prove
+from kilo_review.doctor.egress.verdict import Verdict
 from kilo_review.doctor.speed import speed
 from kilo_review.judge.policy import ExitCode
 from kilo_review.models.survey import look
-from kilo_review.proof import report as proof_report
-from kilo_review.proof.run import prove
-from kilo_review.proof.verdict import Verdict
-from kilo_review.report import doctor as report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

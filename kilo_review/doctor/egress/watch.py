@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from kilo_review.core.errors import KiloReviewError
-from kilo_review.proof import record
-from kilo_review.proof.child import NONE, RECORD_LOST
-from kilo_review.proof.gate import Gate
+from kilo_review.doctor.egress import record
+from kilo_review.doctor.egress.child import NONE, RECORD_LOST
+from kilo_review.doctor.egress.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from kilo_review.core.deadline import Deadline
-    from kilo_review.proof.gate import Counted, Place
-    from kilo_review.proof.record import Record
+    from kilo_review.doctor.egress.gate import Counted, Place
+    from kilo_review.doctor.egress.record import Record
 
 MODULE = (sys.executable, "-P", "-m")
-RECORDER = "kilo_review.proof.child"
-LAUNCHER = "kilo_review.proof.namespace"
+RECORDER = "kilo_review.doctor.egress.child"
+LAUNCHER = "kilo_review.doctor.egress.namespace"
 GRACE_SECONDS = 5.0
 """A review ends by itself at its time limit; one that has not by then is ended."""
 END_SECONDS = 3.0

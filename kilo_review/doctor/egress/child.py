@@ -1,11 +1,11 @@
 """The process that is watched: an audit hook that cannot be taken off again, and then the program itself.
 
-Run as `python -P -m kilo_review.proof.child LOG GATE MARKER ARGUMENT...`: the file descriptors of the record and of
-the gate, a word that stands in the change ("-" for none of these two), and the program's own arguments. The hook is
-there before anything else is imported. Each line of the record is a Python literal, so that writing it needs no
-import either; `kilo_review.proof.record` reads it. A line is written before what it tells of happens, and if it
-cannot be written the process ends: what is not in the record was not done. That is true of code that does not work
-against it, as a mistake does not; what would is left to the kernel, which the namespace makes a witness.
+Run as `python -P -m kilo_review.doctor.egress.child LOG GATE MARKER ARGUMENT...`: the file descriptors of the record
+and of the gate, a word that stands in the change ("-" for none of these two), and the program's own arguments. The hook
+is there before the program is imported. Each line of the record is a Python literal, so that writing it needs no import
+either; `kilo_review.doctor.egress.record` reads it. A line is written before what it tells of happens, and if it cannot
+be written the process ends: what is not in the record was not done. That is true of code that does not work against it,
+as a mistake does not; what would is left to the kernel, which the namespace makes a witness.
 """
 
 from __future__ import annotations

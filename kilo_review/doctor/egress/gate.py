@@ -14,8 +14,8 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from kilo_review.doctor.egress.namespace import ENTERED, REFUSED
 from kilo_review.models.locality import is_loopback
-from kilo_review.proof.namespace import ENTERED, REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

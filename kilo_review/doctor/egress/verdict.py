@@ -9,13 +9,13 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from kilo_review.proof.record import Row
+from kilo_review.doctor.egress.record import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kilo_review.core.outcome import Egress
-    from kilo_review.proof.watch import Watched
+    from kilo_review.doctor.egress.watch import Watched
 
 
 class Verdict(StrEnum):

@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kilo_review.core.outcome import Egress
+from kilo_review.doctor.egress import change
+from kilo_review.doctor.egress.verdict import Proof, Reviewed
+from kilo_review.doctor.egress.watch import Surroundings, watch
 from kilo_review.hooks.post_commit import REPOSITORY_VARIABLES
-from kilo_review.proof import change
-from kilo_review.proof.verdict import Proof, Reviewed
-from kilo_review.proof.watch import Surroundings, watch
 from kilo_review.source import scratch
 
 if TYPE_CHECKING:

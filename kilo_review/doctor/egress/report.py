@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from kilo_review.proof.record import Row
-from kilo_review.proof.verdict import Proof, Verdict
+from kilo_review.doctor.egress.record import Row
+from kilo_review.doctor.egress.verdict import Proof, Verdict
 from kilo_review.sanitize.terminal import one_line
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """A network namespace that holds nothing but loopback; Linux. What runs in it can reach nobody else, whatever it is.
 
-Run as `python -P -m kilo_review.proof.namespace GATE COMMAND...`: enters a new one, tells so through the gate (a
-socket by its file descriptor), and becomes the command. With the news go open files of the kernel's counters for that
-namespace: whoever holds them can read them to the end, also when nobody is left inside.
+Run as `python -P -m kilo_review.doctor.egress.namespace GATE COMMAND...`: enters a new one, tells so through the gate
+(a socket by its file descriptor), and becomes the command. With the news go open files of the kernel's counters for
+that namespace: whoever holds them can read them to the end, also when nobody is left inside.
 """
 
 from __future__ import annotations
