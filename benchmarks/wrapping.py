@@ -11,16 +11,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kilo_review import prompts, review
+from kilo_review import prompts
 from kilo_review.bench import case, run
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import BadReplyError, BrokenStreamError
-from kilo_review.job import Job
 from kilo_review.judge.parse import parse
 from kilo_review.models import connect
 from kilo_review.models.base import ModelRequest, Reply
 from kilo_review.prompts import REPLY_SCHEMA, Message
-from kilo_review.session import Session
+from kilo_review.review import pipeline
+from kilo_review.review.request import Job
+from kilo_review.review.session import Session
 from kilo_review.source.target import Request
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _questions(number: int) -> list[list[Message]]:
     with tempfile.TemporaryDirectory(prefix="kilo-wrapping-") as folder:
         targets = run.planted(chosen, Path(folder))
         with Session(Deadline(), remembers=False, directory=Path(folder)) as session:
-            return [next(iter(review.prompts(job.of(targets[each.name]), session))) for each in chosen]
+            return [next(iter(pipeline.prompts(job.of(targets[each.name]), session))) for each in chosen]
 
 
 def _as_it_is(messages: Sequence[Message]) -> list[Message]:

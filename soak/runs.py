@@ -13,17 +13,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
-from kilo_review import prompts, review
+from kilo_review import prompts
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import KiloReviewError, UsageError
-from kilo_review.job import Job
 from kilo_review.judge.policy import OnUnavailable, exit_code
 from kilo_review.ledger import store
 from kilo_review.models import retry, transport
 from kilo_review.models.base import ModelRequest
 from kilo_review.report import renderer
 from kilo_review.report.view import View
-from kilo_review.session import Session
+from kilo_review.review import pipeline
+from kilo_review.review.request import Job
+from kilo_review.review.session import Session
 from kilo_review.source.target import Request
 from soak.plan import COMMIT, HAND, LIBRARY
 from soak.wire import MODEL
@@ -138,7 +139,7 @@ def in_this_process(plan: Plan, folder: Path, url: str) -> Seen:
     deadline = Deadline() if plan.seconds is None else Deadline().within(plan.seconds)
     try:
         with Session(deadline, remembers=plan.remembers, directory=folder) as session:
-            outcome = review.run(_job(plan, url, deadline), _Nobody(), session)
+            outcome = pipeline.run(_job(plan, url, deadline), _Nobody(), session)
             outcome.egress = session.egress
             code = seen.code = exit_code(outcome, OnUnavailable.BLOCK)
             session.ledger.count("hand", outcome, held=False)

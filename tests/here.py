@@ -17,9 +17,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import kilo_review
-from kilo_review import ask, review
 from kilo_review.cli.app import main
 from kilo_review.core import deadline
+from kilo_review.review import model_client, pipeline
 from tests.conftest import Result
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import pytest
 
     from kilo_review.core.outcome import Outcome
-    from kilo_review.job import Job, Watch
-    from kilo_review.session import Session
+    from kilo_review.review.request import Job, Watch
+    from kilo_review.review.session import Session
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 OURS = (sys.prefix, sys.base_prefix, str(Path(kilo_review.__file__).parent), *filter(None, sys.path))
@@ -91,12 +91,12 @@ class Program:
             outcomes.append(original(job, watch, session))
             return outcomes[-1]
 
-        original = review.run
+        original = pipeline.run
         with self._patch.context() as patch:
-            patch.setattr(review, "run", noted)
-            patch.setattr(ask, "time", SimpleNamespace(monotonic=time.monotonic, sleep=waits.append))
+            patch.setattr(pipeline, "run", noted)
+            patch.setattr(model_client, "time", SimpleNamespace(monotonic=time.monotonic, sleep=waits.append))
             patch.setattr(deadline, "PROCESS_START", started)
-            patch.setattr(review, "PROCESS_START", started)
+            patch.setattr(pipeline, "PROCESS_START", started)
             done = run_here(self._capture, *arguments)
         (outcome,) = outcomes
         return Told(done.code, done.stdout, done.stderr, outcome, waits, time.monotonic() - started)

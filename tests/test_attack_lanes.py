@@ -13,12 +13,12 @@ import pytest
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import ModelError, NotLocalError, UnreachableError
 from kilo_review.core.outcome import Egress, Usage
-from kilo_review.lanes import Lanes
 from kilo_review.models.base import ModelRequest
 from kilo_review.models.concurrency import Width
 from kilo_review.models.locality import endpoint
 from kilo_review.models.transport import Client
-from kilo_review.session import Session
+from kilo_review.review.session import Session
+from kilo_review.review.worker_pool import Lanes
 from tests.fakes.base import Response
 from tests.fakes.ollama import Model, Ollama
 from tests.test_jobs import FILES, Gauge, finding_in, review, wide

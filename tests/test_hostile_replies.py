@@ -265,7 +265,7 @@ def test_no_error_moves_a_terminal(review: Callable[..., Result], monkeypatch: p
     def fail(*_: object) -> NoReturn:
         raise SourceError(f"git says {WORDS[0]}", hint=WORDS[2])
 
-    monkeypatch.setattr("kilo_review.review.run", fail)
+    monkeypatch.setattr("kilo_review.review.pipeline.run", fail)
     done = review(said())
     assert (done.code, re.search(HIDING, done.talk)) == (3, None)
     assert "\\x1b[2J" in done.talk

@@ -213,7 +213,7 @@ def test_a_patch_needs_no_repository(kilo: Runner, buggy: Repo, tmp_path: Path, 
 
 
 def test_an_unforeseen_error_is_told_and_never_stops_a_commit(kilo: Runner, buggy: Repo, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import kilo_review.review as r\nr.run = lambda *a: 1 / 0\n")
+    (tmp_path / "sitecustomize.py").write_text("import kilo_review.review.pipeline as r\nr.run = lambda *a: 1 / 0\n")
     environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parent.parent}"}
     done = kilo("hook", "pre-commit", env=environment)
     assert done.code == 0
@@ -294,7 +294,7 @@ def test_what_an_earlier_range_found_outlives_the_failure_of_a_later_one(
     first = buggy.out("rev-parse", "HEAD")
     second = buggy.commit("two", b__py="x = 1\n")
     (tmp_path / "sitecustomize.py").write_text(
-        "import kilo_review.review as r\n"
+        "import kilo_review.review.pipeline as r\n"
         "from kilo_review.core.errors import DeadlineError\n"
         "real, seen = r.run, []\n"
         "def run(job, *rest):\n"

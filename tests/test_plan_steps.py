@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilo_review.aliases import Aliases
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import SourceError
 from kilo_review.core.finding import Category, Finding, Severity
@@ -16,6 +15,7 @@ from kilo_review.core.outcome import BINARY, Entry, State
 from kilo_review.plan import binary, merges
 from kilo_review.plan.scope import Selection, none_of
 from kilo_review.plan.syntax import Syntax
+from kilo_review.review.aliases import Aliases
 from kilo_review.source.diff import FileChange
 from kilo_review.source.patch import parse_patch
 from kilo_review.source.text_view import SNIFF_BYTES

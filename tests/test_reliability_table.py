@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "kilo_review"
+STAGES = ("chunker", "model_client", "reviewer", "voting")
 SOURCES = [*sorted((PACKAGE / "models").glob("*.py")), *sorted((PACKAGE / "judge").glob("*.py"))] + [
-    PACKAGE / name for name in ("ask.py", "inquiry.py", "packing.py", "plan/chunk.py", "poll.py")
+    PACKAGE / name for name in ("plan/chunk.py", *(f"review/{each}.py" for each in STAGES))
 ]
 NO_SERVER = {"embedded.py", "scripted.py"}
 """Models that are no servers."""

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review import prompts
-from kilo_review.ask import Asker
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import ServerFailedError
 from kilo_review.core.outcome import Usage
 from kilo_review.models import connect
 from kilo_review.models.base import ModelRequest, Reply, answer_identity
 from kilo_review.plan.chunk import Chunk
+from kilo_review.review.model_client import Asker
 from tests.conftest import heed_interrupts
 
 if TYPE_CHECKING:

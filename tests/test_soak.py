@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 STORM = ("--seed", "11", "--temper", "0.4")
 UNTIMED = ("--seed", "3", "--temper", "0.4", "--untimed")
 GULLIBLE = """
-import kilo_review.ask
+import kilo_review.review.model_client
 from kilo_review.core.errors import BadReplyError
 
-strict = kilo_review.ask.parse
+strict = kilo_review.review.model_client.parse
 
 def gullible(*answer):
     try:
@@ -30,7 +30,7 @@ def gullible(*answer):
     except BadReplyError:
         return []
 
-kilo_review.ask.parse = gullible
+kilo_review.review.model_client.parse = gullible
 """
 """The sabotage: what cannot be read is taken for "no findings"."""
 

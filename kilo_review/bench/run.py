@@ -10,14 +10,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from kilo_review import review
 from kilo_review.bench.score import Result, judged
 from kilo_review.core.deadline import TICK, Deadline
 from kilo_review.core.errors import KiloReviewError, ModelError
 from kilo_review.core.finding import digest
 from kilo_review.core.outcome import Target, TargetKind
 from kilo_review.models.base import answer_identity
-from kilo_review.session import Session
+from kilo_review.review import pipeline as review
+from kilo_review.review.session import Session
 from kilo_review.source.git import Git
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from kilo_review.bench.case import Case
     from kilo_review.core.outcome import ModelInfo
-    from kilo_review.job import Job
     from kilo_review.models.base import Model
+    from kilo_review.review.request import Job
 
 MOST_FAILURES = 3
 """Cases in a row that the model said nothing about; then it is the server that fails, not the model."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kilo_review import acceptance, config
+from kilo_review import config
 from kilo_review.cli.options import CONTEXT, PATH, with_options, with_reports
 from kilo_review.cli.run import prepare
 from kilo_review.cli.tell import tell
@@ -16,6 +16,7 @@ from kilo_review.judge.baseline import to_text
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report import deliver
 from kilo_review.report.progress import say
+from kilo_review.review import baseline as acceptance
 from kilo_review.sanitize.terminal import escaped_path, one_line
 from kilo_review.source.target import PATCH, Request
 

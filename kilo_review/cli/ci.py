@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from kilo_review import config, review
+from kilo_review import config
 from kilo_review.cli.options import CONTEXT, DRY_RUN, JOBS, PATH, VOTES, option, with_reports
 from kilo_review.cli.publish import choose_format, publisher, with_posting
 from kilo_review.cli.run import Caller, Run, prepare
@@ -18,8 +18,9 @@ from kilo_review.core.errors import ConfigError, DeadlineError, SourceError, Usa
 from kilo_review.core.outcome import MOST_SHARDS, Outcome, Target, TargetKind
 from kilo_review.judge.policy import OnUnavailable
 from kilo_review.ledger.store import FOLDER as LEDGER
-from kilo_review.readiness import wait_for_model
 from kilo_review.report.progress import say
+from kilo_review.review import pipeline as review
+from kilo_review.review.server_wait import wait_for_model
 from kilo_review.source import ci_environment as systems
 from kilo_review.source import ci_range, policy_files, scratch, worktree
 from kilo_review.source.ci_environment import Pipeline
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kilo_review.core.errors import KiloReviewError
-    from kilo_review.job import Job
-    from kilo_review.session import Session
+    from kilo_review.review.request import Job
+    from kilo_review.review.session import Session
     from kilo_review.source.ci_range import Proposal
 
 CI = Caller("ci", is_public=True)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kilo_review import series, standing
 from kilo_review.cli.options import CONTEXT, with_options, with_reports
 from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.cli.tell import tell
@@ -19,6 +18,7 @@ from kilo_review.judge.policy import ExitCode
 from kilo_review.ledger.background_lock import Turn
 from kilo_review.report import status as report
 from kilo_review.report.progress import say
+from kilo_review.review import commit_series, commit_status
 from kilo_review.source import history
 from kilo_review.source.target import Request
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kilo_review.core.outcome import Outcome
-    from kilo_review.session import Session
+    from kilo_review.review.session import Session
 
 LONGEST_WAIT = MAX_SECONDS
 """Seconds after which a review in the background is over by itself."""
@@ -40,7 +40,7 @@ def status_command(ctx: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
     """Show which commits are reviewed, and which are not and why."""
     run = prepare(ctx, flags)
     with run.session() as session:
-        found = standing.standings(run.job(Request()), session)
+        found = commit_status.standings(run.job(Request()), session)
         off = session.ledger.store.off
     text = report.json_of(found) if flags["format_"] == "json" else report.text_of(found, off)
     return tell(text, flags["output"], ExitCode.PASS, is_json=flags["format_"] == "json")
@@ -93,7 +93,7 @@ def _until_no_word_is_left(run: Run) -> int:
 def _catch_up(run: Run, session: Session, *, in_background: bool = False) -> int:
     job = run.job(Request())
     waiting = history.unpushed(session.repository)
-    overdue = standing.pushed_unreviewed(waiting, session)
+    overdue = commit_status.pushed_unreviewed(waiting, session)
     if in_background:  # where nothing could come of it, only who asks by hand, perhaps with other settings, is obeyed
         left = session.ledger.unreviewed({commit.change for commit in overdue})
         overdue = [commit for commit in overdue if commit.change not in left or not left[commit.change].is_final]
@@ -101,8 +101,8 @@ def _catch_up(run: Run, session: Session, *, in_background: bool = False) -> int
         if not run.flags["quiet"]:
             say("kilo-review: every commit is at the remote, and none was left out")
         return ExitCode.PASS
-    parts: list[Iterator[Outcome]] = [series.run_overdue(job, overdue, run.talk, session)]
+    parts: list[Iterator[Outcome]] = [commit_series.run_overdue(job, overdue, run.talk, session)]
     if waiting:
-        parts.append(series.run(job, waiting, run.talk, session))
+        parts.append(commit_series.run(job, waiting, run.talk, session))
     whole = waiting.net if waiting and not overdue else None
     return run.conclude(chain.from_iterable(parts), session, whole=whole)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kilo_review import acceptance, config
+from kilo_review import config
 from kilo_review.cli.baseline import save
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
@@ -16,6 +16,7 @@ from kilo_review.cli.tell import tell
 from kilo_review.core.errors import KiloReviewError, UsageError
 from kilo_review.core.finding import SHORT_DIGITS, Status
 from kilo_review.judge.baseline import accepted, combined
+from kilo_review.review import baseline as acceptance
 from kilo_review.sanitize.terminal import escaped_path, json_path, one_line
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from kilo_review.core.finding import Finding
     from kilo_review.judge.baseline import Accepted
     from kilo_review.ledger.records import Ledger, Shown
-    from kilo_review.session import Session
+    from kilo_review.review.session import Session
 
 SHORTEST = 4
 """Digits of an id; with fewer, a slip of the finger would dismiss something else."""

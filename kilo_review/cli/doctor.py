@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kilo_review.doctor import Check
-    from kilo_review.session import Session
+    from kilo_review.review.session import Session
 
 
 OF_THE_REPORT = frozenset({"format_", "output", "color", "quiet", "verbose"})

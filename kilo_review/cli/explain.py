@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kilo_review import explain
 from kilo_review.cli.dismiss import ID, shown
 from kilo_review.cli.options import CONTEXT, with_options
 from kilo_review.cli.run import prepare
 from kilo_review.cli.tell import tell
+from kilo_review.review import explain
 from kilo_review.sanitize.terminal import escaped_path, for_terminal, one_line
 from kilo_review.source.target import Request
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kilo_review.core.finding import Finding
-    from kilo_review.explain import Explained
+    from kilo_review.review.explain import Explained
 
 WIDTH = 100
 SPELLED_OUT = (

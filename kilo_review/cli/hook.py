@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kilo_review import config, review, series
+from kilo_review import config
 from kilo_review.cli.options import CONTEXT, with_reports
 from kilo_review.cli.run import Caller, Run, prepare
 from kilo_review.cli.trail import LAST_SECONDS, ON_RECORD, Trail, last_commit, next_commit, not_on_record
@@ -18,6 +18,7 @@ from kilo_review.judge.policy import ExitCode
 from kilo_review.ledger.background_lock import Turn
 from kilo_review.ledger.records import PUSHED
 from kilo_review.report.progress import say
+from kilo_review.review import commit_series, pipeline
 from kilo_review.sanitize.terminal import escaped_path, one_line
 from kilo_review.source import git_state
 from kilo_review.source.target import Request
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from kilo_review.core.outcome import Outcome
     from kilo_review.hooks.pre_push import Pushed
-    from kilo_review.session import Session
+    from kilo_review.review.session import Session
     from kilo_review.source.repo import Repository
 
 
@@ -63,7 +64,7 @@ def hook_pre_commit(ctx: click.Context, /, ignored: Sequence[str], **flags: Any)
 
 
 def _committed(run: Run, session: Session) -> Iterator[Outcome]:
-    outcome = review.run(run.job(pre_commit.request()), run.talk, session)
+    outcome = pipeline.run(run.job(pre_commit.request()), run.talk, session)
     is_left = outcome.is_left_for_later or outcome.failure or outcome.target.postponed
     if is_left:
         is_followed = pre_commit.is_followed_by_pre_push(Deadline().within(LAST_SECONDS))
@@ -95,7 +96,7 @@ def _pushed(run: Run, found: Pushed, session: Session) -> Iterator[Outcome]:
     job = run.job(Request())
     try:
         for each in found.series:
-            for outcome in series.run(job, each, run.talk, session):
+            for outcome in commit_series.run(job, each, run.talk, session):
                 if outcome.is_left_for_later:
                     outcome.afterwards = _what_becomes(session)
                 yield outcome
@@ -131,7 +132,7 @@ def hook_pre_push(ctx: click.Context, /, arguments: Sequence[str], **flags: Any)
                 say("kilo-review: nothing new is pushed")
             return ExitCode.PASS
         if found.series:
-            series.begin(run.job(Request()), found.series, session)
+            commit_series.begin(run.job(Request()), found.series, session)
         whole = found.series[0].net if len(found.series) == 1 and not found.others else None
         code = run.conclude(_pushed(run, found, session), session, whole=whole)
         changes = {commit.change for each in found.series for commit in each.commits}
@@ -177,7 +178,7 @@ def _tell_what_the_background_found(session: Session) -> None:
         return
     tip = session.repository.head_tree()
     for receipt in receipts:
-        for finding in series.still_there(receipt.findings, receipt.head, tip, session):
+        for finding in commit_series.still_there(receipt.findings, receipt.head, tip, session):
             place = f"{escaped_path(finding.path)}:{finding.line}"
             say(f"kilo-review: found in the background: {place}: {finding.severity}: {one_line(finding.title)}")
     session.ledger.seen(receipts)

@@ -21,7 +21,7 @@ from kilo_review.source.ci_environment import detect
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kilo_review.session import Session
+    from kilo_review.review.session import Session
 
 LARGEST = 256 << 20
 MERGE = Caller("merge", is_public=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kilo_review import review
 from kilo_review.cli.options import BASE, CONTEXT, DRY_RUN, JOBS, SHOW_PROMPT, VOTES, with_reports
 from kilo_review.cli.run import Run, prepare
 from kilo_review.cli.tell import tell
@@ -17,14 +16,15 @@ from kilo_review.core.outcome import TargetKind
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.progress import say
 from kilo_review.report.words import NOTHING
+from kilo_review.review import pipeline
 from kilo_review.source.target import PATCH, Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kilo_review.core.outcome import Outcome
-    from kilo_review.job import Job
-    from kilo_review.session import Session
+    from kilo_review.review.request import Job
+    from kilo_review.review.session import Session
 
 ELSEWHERE = "kilo-review uncommitted reviews what is not staged"
 
@@ -71,8 +71,8 @@ def review_command(ctx: click.Context, /, target: str, dry_run: bool, show_promp
         if show_prompt:
             return _show_prompts(run, job, session)
         if dry_run:
-            return run.report(_with_hint(review.plan(job, session)), patch=patch)
-        return run.conclude((_with_hint(review.run(each, run.talk, session)) for each in [job]), session, patch=patch)
+            return run.report(_with_hint(pipeline.plan(job, session)), patch=patch)
+        return run.conclude((_with_hint(pipeline.run(each, run.talk, session)) for each in [job]), session, patch=patch)
 
 
 def _with_hint(outcome: Outcome) -> Outcome:
@@ -103,12 +103,12 @@ def _show_prompts(run: Run, job: Job, session: Session) -> int:
 
         requests = [
             [{"role": each.role, "content": each.content} for each in messages]
-            for messages in review.prompts(job, session)
+            for messages in pipeline.prompts(job, session)
         ]
         return tell(json.dumps(requests, indent=1), path, ExitCode.PASS, is_json=True)
     parts = [
         f"--- request {number}, {message.role} ---\n{message.content}\n"
-        for number, messages in enumerate(review.prompts(job, session), 1)
+        for number, messages in enumerate(pipeline.prompts(job, session), 1)
         for message in messages
     ]
     return tell("".join(parts) or "nothing would be asked\n", path, ExitCode.PASS)

@@ -16,7 +16,6 @@ from kilo_review.config.values import file, hosts, language
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import DeadlineError, KiloReviewError, SourceError
 from kilo_review.core.outcome import Outcome, TargetKind, summed
-from kilo_review.job import Job
 from kilo_review.judge.policy import ExitCode, FailOn, OnNothing, OnUnavailable, Verify, exit_code, selects_nothing
 from kilo_review.plan import rules
 from kilo_review.report import deliver, renderer
@@ -25,8 +24,9 @@ from kilo_review.report.masking import is_ci, mask_for, published
 from kilo_review.report.outputs import Wanted, check, wanted
 from kilo_review.report.progress import Talk, publish_log, say
 from kilo_review.report.view import View
+from kilo_review.review.request import Job
+from kilo_review.review.session import Session
 from kilo_review.sanitize.terminal import for_terminal
-from kilo_review.session import Session
 from kilo_review.source import change as changes
 from kilo_review.source import policy_files
 from kilo_review.source.target import Request

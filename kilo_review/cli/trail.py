@@ -16,7 +16,7 @@ from kilo_review.source.repo import Repository
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from kilo_review.session import Session
+    from kilo_review.review.session import Session
 
 LAST_SECONDS = 0.5
 """For the record, when the time limit is used up."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from kilo_review.doctor import Check
     from kilo_review.ledger.records import Ledger
-    from kilo_review.session import Session
+    from kilo_review.review.session import Session
 
 OLDEST_GIT = (2, 31)
 """Knows `rev-parse --path-format`."""

@@ -10,7 +10,7 @@ from kilo_review.sanitize.terminal import escaped_path, one_line, shortened
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kilo_review.standing import Standing
+    from kilo_review.review.commit_status import Standing
 
 OID_DIGITS = 12
 LONGEST_SUBJECT = 50

@@ -11,27 +11,27 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import kilo_review.core.deadline
-import kilo_review.memory
-import kilo_review.packing
-import kilo_review.review
+import kilo_review.review.cache
+import kilo_review.review.chunker
+import kilo_review.review.pipeline
 import kilo_review.source.diff
-from kilo_review.aliases import Aliases
 from kilo_review.core.deadline import PACE, Deadline
 from kilo_review.core.errors import DeadlineError, PromptTooLongError, SourceError
 from kilo_review.core.finding import Category, Finding, Severity, Status
 from kilo_review.core.outcome import Entry, Outcome, State, Target, TargetKind
-from kilo_review.inquiry import Inquiry
 from kilo_review.judge import anchor, quotes, unicode
 from kilo_review.judge.baseline import Known
 from kilo_review.judge.parse import Claim
 from kilo_review.ledger.records import Ledger
-from kilo_review.packing import Packer
 from kilo_review.plan import chunk, context, merges, risk, scope
 from kilo_review.plan.chunk import TokenMeter, essence, pieces_of
 from kilo_review.plan.context import Context
 from kilo_review.plan.syntax import Syntax
+from kilo_review.review.aliases import Aliases
+from kilo_review.review.chunker import Packer
+from kilo_review.review.reviewer import Inquiry
+from kilo_review.review.suppression import Sieve
 from kilo_review.sanitize.model_input import inert as neutral
-from kilo_review.sieve import Sieve
 from kilo_review.source.change import Change
 from kilo_review.source.diff import Diff, Hunk, Line, parse_diff_tree
 from kilo_review.source.patch import parse_patch
@@ -279,8 +279,8 @@ def test_time_is_kept_to_conclude_with_very_many_hunks(
     for name in "abc":
         repo.stage(f"{name}.py", "x = 1\n")
     monkeypatch.chdir(repo.path)
-    monkeypatch.setattr(kilo_review.review, "MANY_HUNKS", 2)
-    monkeypatch.setattr(kilo_review.review, "SECONDS_A_HUNK", 1.0)
+    monkeypatch.setattr(kilo_review.review.pipeline, "MANY_HUNKS", 2)
+    monkeypatch.setattr(kilo_review.review.pipeline, "SECONDS_A_HUNK", 1.0)
     asked: list[Deadline] = []
     original = Inquiry.ask
 
@@ -291,7 +291,7 @@ def test_time_is_kept_to_conclude_with_very_many_hunks(
     monkeypatch.setattr(Inquiry, "ask", ask)
     assert b"no findings" in run_here(capsysbinary, "hook", "pre-commit", "--provider", "scripted").stdout
     assert asked == [Deadline(20.0, 3.0)]
-    monkeypatch.setattr(kilo_review.review, "SECONDS_A_HUNK", 10.0)
+    monkeypatch.setattr(kilo_review.review.pipeline, "SECONDS_A_HUNK", 10.0)
     done = run_here(capsysbinary, "hook", "pre-commit", "--provider", "scripted")
     assert "not reviewed: the time limit of 20 s is used up" in done.talk
     assert len(asked) == 1
@@ -329,13 +329,13 @@ def test_a_file_is_decoded_once_for_all_its_hunks() -> None:
 @pytest.fixture
 def after_answers(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], None]) -> None:
     """The time is used up as soon as the model has answered."""
-    original = kilo_review.memory.fall_back
+    original = kilo_review.review.cache.fall_back
 
     def fall_back(*arguments: Any) -> None:
         original(*arguments)
         clock()
 
-    monkeypatch.setattr(kilo_review.memory, "fall_back", fall_back)
+    monkeypatch.setattr(kilo_review.review.cache, "fall_back", fall_back)
 
 
 def entries_of(repo: Repo, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any, *more: str) -> tuple[Any, list[Any]]:
@@ -361,7 +361,7 @@ def test_a_large_hunk_that_was_not_searched_for_deceit_is_not_reviewed(
         "ascii.py": "reviewed",
     }
     (reason,) = {entry["reason"] for entry in entries if entry["reason"]}
-    assert reason.startswith(kilo_review.review.UNSEEN)
+    assert reason.startswith(kilo_review.review.pipeline.UNSEEN)
     assert [finding["path"] for finding in report["findings"]] == ["small.py"]
     assert len(rows) == 2
 
@@ -383,7 +383,7 @@ def test_such_a_commit_is_caught_up_with(repo: Repo, monkeypatch: pytest.MonkeyP
     entries_of(repo, monkeypatch, capsysbinary)
     repo.git("commit", "-q", "-m", "change")
     monkeypatch.setenv("KILO_REVIEW_PROVIDER", "scripted")
-    assert f"not reviewed: 1 hunk: {kilo_review.review.UNSEEN}" in run_here(capsysbinary, "status").text
+    assert f"not reviewed: 1 hunk: {kilo_review.review.pipeline.UNSEEN}" in run_here(capsysbinary, "status").text
 
 
 def test_a_search_that_takes_too_long_stops_in_the_middle(
@@ -409,7 +409,7 @@ def test_a_search_that_takes_too_long_stops_in_the_middle(
 def test_more_deceit_than_anyone_reads_is_not_listed_but_not_called_reviewed(
     repo: Repo, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any, clock: Callable[[], None]
 ) -> None:
-    monkeypatch.setattr(kilo_review.review, "MOST_FINDINGS", 20)
+    monkeypatch.setattr(kilo_review.review.pipeline, "MOST_FINDINGS", 20)
     repo.stage("a.py", "".join(f"n{CYRILLIC_A}me{number} = 1\n" for number in range(10)))
     repo.stage("b.py", "".join(f"n{CYRILLIC_A}me{number} = 1\n" for number in range(100)))
     report, entries = entries_of(repo, monkeypatch, capsysbinary)
@@ -423,7 +423,7 @@ def test_what_is_fixed_is_not_looked_for_beyond_the_limit(
 ) -> None:
     monkeypatch.setattr(Ledger, "open_sightings", lambda *_: {"a.py": [("fingerprint", "gone = 1")]})
     repo.stage("a.py", "x = 1\n" * 2000)
-    folded = counted(monkeypatch, kilo_review.memory, "fold")
+    folded = counted(monkeypatch, kilo_review.review.cache, "fold")
     report, _ = entries_of(repo, monkeypatch, capsysbinary)
     assert report["outcome"] == "clean"
     assert not folded
@@ -556,7 +556,7 @@ def test_the_code_around_several_findings_of_a_hunk_is_cut_once(
         cuts.append(hunk)
         return original(file, hunk, *others)
 
-    monkeypatch.setattr(kilo_review.packing, "pieces_of", counted)
+    monkeypatch.setattr(kilo_review.review.chunker, "pieces_of", counted)
     monkeypatch.chdir(repo.path)
     repo.stage("a.py", "".join(f"x{number} = {number}\n" for number in range(30)))
     claims = [claim("a.py", f"x{number} = {number}", line=number + 1, title=f"t{number}") for number in range(12)]

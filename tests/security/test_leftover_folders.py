@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tests.conftest import Repo
 
 KILLED = (
-    "import os, signal, sys; from kilo_review.cli.app import main; from kilo_review import review;"
-    "review._select = lambda *_: os.kill(os.getpid(), signal.SIGKILL); main(sys.argv[1:])"
+    "import os, signal, sys; from kilo_review.cli.app import main; from kilo_review.review import pipeline;"
+    "pipeline._select = lambda *_: os.kill(os.getpid(), signal.SIGKILL); main(sys.argv[1:])"
 )
 
 

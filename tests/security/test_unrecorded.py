@@ -19,12 +19,12 @@ import kilo_review.config
 import kilo_review.core.deadline
 import kilo_review.hooks.post_commit
 import kilo_review.hooks.pre_push
-import kilo_review.inquiry
-import kilo_review.memory
 import kilo_review.plan.scope
-import kilo_review.review
-import kilo_review.series
-import kilo_review.sieve
+import kilo_review.review.cache
+import kilo_review.review.commit_series
+import kilo_review.review.pipeline
+import kilo_review.review.reviewer
+import kilo_review.review.suppression
 import kilo_review.source.change
 import kilo_review.source.git_state
 import kilo_review.source.history
@@ -46,15 +46,15 @@ REVIEW = (
     (kilo_review.source.change, "parse_diff_tree"),
     (kilo_review.plan.scope, "select"),
     (Repository, "attributes"),
-    (kilo_review.sieve, "known"),
-    (kilo_review.inquiry.Inquiry, "__init__"),
-    (kilo_review.inquiry.Inquiry, "ask"),
-    (kilo_review.inquiry.Inquiry, "_ask_all"),
-    (kilo_review.memory, "fall_back"),
-    (kilo_review.review, "_look_for_deceit"),
-    (kilo_review.review, "merged"),
-    (kilo_review.review, "mark_blocking"),
-    (kilo_review.memory, "record"),
+    (kilo_review.review.suppression, "known"),
+    (kilo_review.review.reviewer.Inquiry, "__init__"),
+    (kilo_review.review.reviewer.Inquiry, "ask"),
+    (kilo_review.review.reviewer.Inquiry, "_ask_all"),
+    (kilo_review.review.cache, "fall_back"),
+    (kilo_review.review.pipeline, "_look_for_deceit"),
+    (kilo_review.review.pipeline, "merged"),
+    (kilo_review.review.pipeline, "mark_blocking"),
+    (kilo_review.review.cache, "record"),
 )
 """What a review does, in its order."""
 AT_COMMIT = (
@@ -65,7 +65,7 @@ AT_COMMIT = (
     (Repository, "snapshot_index"),
     (Commits, "head_tree"),
     (kilo_review.source.git_state, "sequence"),
-    (kilo_review.memory, "begin"),
+    (kilo_review.review.cache, "begin"),
     *REVIEW[1:],
 )
 AT_PUSH = (
@@ -74,10 +74,10 @@ AT_PUSH = (
     (kilo_review.hooks.pre_push, "read"),
     (kilo_review.hooks.pre_push, "pushed"),
     (kilo_review.source.history, "commits"),
-    (kilo_review.series, "begin"),
-    (kilo_review.series, "valid_receipts"),
-    (kilo_review.series, "_net_receipt"),
-    (kilo_review.series, "_is_net_cheaper"),
+    (kilo_review.review.commit_series, "begin"),
+    (kilo_review.review.commit_series, "valid_receipts"),
+    (kilo_review.review.commit_series, "_net_receipt"),
+    (kilo_review.review.commit_series, "_is_net_cheaper"),
     (kilo_review.source.history, "lines_changed"),
     *REVIEW,
 )
@@ -252,7 +252,7 @@ def test_a_commit_that_the_push_reviewed_together_with_others_is_not_left_over(
 def test_a_killed_review_has_left_its_record_already(pushed: Repo, capsysbinary: Any) -> None:
     pushed.stage("new.py", "x = 1\n")
     code = (
-        "import os, signal; from kilo_review.cli.app import main; from kilo_review.inquiry import Inquiry;"
+        "import os, signal; from kilo_review.cli.app import main; from kilo_review.review.reviewer import Inquiry;"
         "Inquiry.ask = lambda *_: os.kill(os.getpid(), signal.SIGKILL); main(['hook', 'pre-commit'])"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=pushed.path, check=False, timeout=100)
@@ -292,7 +292,7 @@ def test_nothing_is_kept_where_nothing_may_be_and_the_line_says_so(
     for place, name in (
         (Repository, "snapshot_index"),
         (Repository, "diff"),
-        (kilo_review.inquiry.Inquiry, "_ask_all"),
+        (kilo_review.review.reviewer.Inquiry, "_ask_all"),
     ):
         with monkeypatch.context() as patch:
             fails_once(patch, place, name, ERRORS["git"])
@@ -311,7 +311,7 @@ def test_a_ledger_that_cannot_be_written_is_named(
     for place, name in (
         (Repository, "snapshot_index"),
         (Repository, "diff"),
-        (kilo_review.inquiry.Inquiry, "_ask_all"),
+        (kilo_review.review.reviewer.Inquiry, "_ask_all"),
     ):
         with monkeypatch.context() as patch:
             fails_once(patch, place, name, ERRORS["git"])

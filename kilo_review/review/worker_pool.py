@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from kilo_review.answering import Answer
-    from kilo_review.ask import Asker
     from kilo_review.plan.chunk import Chunk
+    from kilo_review.review.chunk_review import Answer
+    from kilo_review.review.model_client import Asker
 
     Work = Callable[[Asker, Chunk], Iterator[Answer]]
 

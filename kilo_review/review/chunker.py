@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from kilo_review.core.outcome import Usage
-    from kilo_review.job import Job
     from kilo_review.plan.context import Context
     from kilo_review.plan.long_lines import LeftOut
     from kilo_review.plan.syntax import Syntax
+    from kilo_review.review.request import Job
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Hunk, Line
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilo_review.aliases import Aliases
 from kilo_review.core.errors import SourceError
 from kilo_review.core.finding import Finding, Status
 from kilo_review.judge.baseline import COUNTED, Known
 from kilo_review.judge.categories import Switchboard
 from kilo_review.judge.suppress import Ignore, ignores_for, ignores_in, numbered, targets_of
 from kilo_review.plan.context import text_of
+from kilo_review.review.aliases import Aliases
 from kilo_review.sanitize.terminal import escaped_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from kilo_review.job import Job
     from kilo_review.plan.syntax import Syntax
+    from kilo_review.review.request import Job
     from kilo_review.source.change import Change
     from kilo_review.source.diff import Edits, FileChange, Hunk
 

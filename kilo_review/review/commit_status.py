@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from kilo_review.core.finding import Finding, Status
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import PUSHED
-from kilo_review.series import on_record, receipts_on_record, resolve
+from kilo_review.review.commit_series import on_record, receipts_on_record, resolve
 from kilo_review.source import history
 
 if TYPE_CHECKING:
-    from kilo_review.job import Job
     from kilo_review.ledger.records import Receipt
-    from kilo_review.session import Session
+    from kilo_review.review.request import Job
+    from kilo_review.review.session import Session
     from kilo_review.source.history import Commit, Series
 
 MOST_RECENT = 5000

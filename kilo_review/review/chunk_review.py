@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review import poll
 from kilo_review.core.errors import BadReplyError, BrokenStreamError, CutReplyError, ModelError, PromptTooLongError
 from kilo_review.plan.chunk import Chunk
+from kilo_review.review import voting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kilo_review.ask import Asker
     from kilo_review.judge.anchor import Anchored
-    from kilo_review.packing import Packer
+    from kilo_review.review.chunker import Packer
+    from kilo_review.review.model_client import Asker
 
 
 class Answer(NamedTuple):
@@ -45,7 +45,7 @@ def answers_to(asker: Asker, packer: Packer, chunk: Chunk, votes: int) -> Iterat
     saved: list[Anchored] = []
     try:
         packer.check(chunk)
-        found = poll.found(asker, chunk, votes, saved.extend)
+        found = voting.found(asker, chunk, votes, saved.extend)
     except (PromptTooLongError, CutReplyError) as error:
         yield from _in_halves(asker, packer, chunk, votes, error, saved)
     except (BadReplyError, BrokenStreamError) as error:
@@ -77,7 +77,7 @@ def _in_halves(
     # A prompt that is too long is cut even inside a hunk; an answer that is too long is no reason for that.
     halves = chunk.halves(cut_hunks=isinstance(error, PromptTooLongError))
     if halves is None:
-        rescued = poll.rescued(asker, chunk, error) if isinstance(error, CutReplyError) else []
+        rescued = voting.rescued(asker, chunk, error) if isinstance(error, CutReplyError) else []
         yield Answer(chunk, [*saved, *rescued], error)
         return
     if saved:  # the halves are asked about all the same

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.ask import Asker
 from kilo_review.core import safe_file
 from kilo_review.core.errors import ConfigError, UsageError
 from kilo_review.core.finding import fold
@@ -13,6 +12,7 @@ from kilo_review.core.outcome import Usage
 from kilo_review.judge.remedy import Explanation, patch
 from kilo_review.models.base import DEFAULT_WINDOW
 from kilo_review.plan.chunk import TokenMeter, budget
+from kilo_review.review.model_client import Asker
 from kilo_review.sanitize.model_input import inert, restored
 from kilo_review.sanitize.terminal import one_line, printable
 from kilo_review.source.text_view import as_shown
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kilo_review.core.finding import Finding
-    from kilo_review.job import Job, Watch
-    from kilo_review.session import Session
+    from kilo_review.review.request import Job, Watch
+    from kilo_review.review.session import Session
 
 LINES_AROUND = 60
 """Shown before and after the line, if the window allows."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilo_review.ask import Asker, Form
 from kilo_review.core.errors import (
     BadReplyError,
     BrokenStreamError,
@@ -18,13 +17,14 @@ from kilo_review.core.finding import Finding, Status
 from kilo_review.core.outcome import Usage
 from kilo_review.judge.verify import claim_of, is_due, ruled, unverified
 from kilo_review.models.base import answer_identity
+from kilo_review.review.model_client import Asker, Form
 
 if TYPE_CHECKING:
-    from kilo_review.job import Job
     from kilo_review.ledger.records import Ledger
-    from kilo_review.packing import Pace
     from kilo_review.plan.chunk import Piece
-    from kilo_review.session import Session
+    from kilo_review.review.chunker import Pace
+    from kilo_review.review.request import Job
+    from kilo_review.review.session import Session
 
 NO_TIME = "there was no time left to verify it"
 WOULD_BE_THE_SAME = (BadReplyError, PromptTooLongError)

@@ -13,9 +13,9 @@ from kilo_review.plan.chunk import Chunk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kilo_review.ask import Asker
     from kilo_review.judge.anchor import Anchored
     from kilo_review.judge.parse import Claim
+    from kilo_review.review.model_client import Asker
 
 WARMTH = 0.4
 """Temperature of the further answers: at 0 they would all be the first one (docs/prompts.md)."""

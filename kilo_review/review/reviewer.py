@@ -6,8 +6,6 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kilo_review.answering import Answer, answers_to
-from kilo_review.ask import Asker
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import (
     BrokenStreamError,
@@ -22,34 +20,36 @@ from kilo_review.core.outcome import Entry, State, Usage
 from kilo_review.judge.anchor import merged
 from kilo_review.judge.statement import rest_in_file
 from kilo_review.judge.verify import holding, unverified
-from kilo_review.lanes import Lanes
 from kilo_review.models.base import DEFAULT_WINDOW, answer_identity
 from kilo_review.models.choose import ALREADY_LOADED
 from kilo_review.models.concurrency import Width
-from kilo_review.packing import Pace, Packer
 from kilo_review.plan import deletion, long_lines
 from kilo_review.plan.chunk import Chunk, TokenMeter, leave_it_out
 from kilo_review.plan.context import symbol_at, text_of
 from kilo_review.plan.long_lines import LeftOut
 from kilo_review.plan.rules import blocks
+from kilo_review.review.chunk_review import Answer, answers_to
+from kilo_review.review.chunker import Pace, Packer
+from kilo_review.review.model_client import Asker
+from kilo_review.review.suppression import Sieve
+from kilo_review.review.verification import Verifier
+from kilo_review.review.worker_pool import Lanes
 from kilo_review.sanitize.terminal import printable
-from kilo_review.sieve import Sieve
-from kilo_review.verifier import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from kilo_review.core.finding import Finding
     from kilo_review.core.outcome import Outcome
-    from kilo_review.job import Job, Watch
     from kilo_review.judge.anchor import Anchored
     from kilo_review.judge.baseline import Known
-    from kilo_review.lanes import Turn
     from kilo_review.ledger.records import Ledger
     from kilo_review.models.base import Model
     from kilo_review.plan.chunk import Piece
     from kilo_review.plan.scope import Selection
-    from kilo_review.session import Session
+    from kilo_review.review.request import Job, Watch
+    from kilo_review.review.session import Session
+    from kilo_review.review.worker_pool import Turn
     from kilo_review.source.change import Change
     from kilo_review.source.diff import Hunk
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kilo_review.models.base import ModelRequest
-    from kilo_review.session import Session
+    from kilo_review.review.session import Session
 
 PAUSE = 1.0
 """Seconds between two looks."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilo_review import memory, review, sieve
 from kilo_review.core.finding import Status, fold
 from kilo_review.judge.baseline import NO_REASON, Accepted, Baseline, accepted, combined, revived
+from kilo_review.review import cache, pipeline, suppression
 from kilo_review.source import change as changes
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kilo_review.core.outcome import Outcome
-    from kilo_review.job import Job, Watch
-    from kilo_review.session import Session
+    from kilo_review.review.request import Job, Watch
+    from kilo_review.review.session import Session
     from kilo_review.source.repo import Repository
 
 
@@ -32,9 +32,9 @@ def made(job: Job, file: Path, reason: str, watch: Watch, session: Session) -> t
         watch: who is told how it goes.
         session: what is open.
     """
-    outcome = review.run(job, watch, session)
+    outcome = pipeline.run(job, watch, session)
     tree = outcome.target.head
-    decided = sieve.known(job, {}, changes.of_repository(session.repository, job.request), session.syntax)
+    decided = suppression.known(job, {}, changes.of_repository(session.repository, job.request), session.syntax)
     for finding in outcome.findings:
         decided.mark(revived(finding))
     assert tree
@@ -66,7 +66,7 @@ def standing(tree: str, repository: Repository, file: Path) -> Callable[[Accepte
     def lines_of(path: str) -> set[str] | None:
         if path not in lines:
             content = repository.file_in(tree, path)
-            lines[path] = None if content is None else memory.lines_of(path, content)
+            lines[path] = None if content is None else cache.lines_of(path, content)
         return lines[path]
 
     def stands(entry: Accepted) -> bool:

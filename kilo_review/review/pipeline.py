@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from kilo_review import memory, sieve
 from kilo_review.core.deadline import PROCESS_START, Deadline
 from kilo_review.core.errors import DeadlineError, SourceError
 from kilo_review.core.outcome import Outcome, State
@@ -17,11 +16,12 @@ from kilo_review.judge.anchor import merged
 from kilo_review.judge.policy import mark_blocking
 from kilo_review.ledger.records import Ledger
 from kilo_review.models.base import DEFAULT_WINDOW
-from kilo_review.packing import Packer
 from kilo_review.plan import blanks, deletion, long_lines, merges, scope
 from kilo_review.plan.chunk import TokenMeter, budget
 from kilo_review.plan.patterns import ignore_list, is_within_limits
 from kilo_review.plan.rules import blocks
+from kilo_review.review import cache, suppression
+from kilo_review.review.chunker import Packer
 from kilo_review.sanitize.terminal import escaped_path
 from kilo_review.source import change as changes
 from kilo_review.source import policy_files, scratch
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
     from kilo_review.core.finding import Finding
     from kilo_review.core.outcome import Entry
-    from kilo_review.inquiry import Inquiry
-    from kilo_review.job import Job, Watch
     from kilo_review.judge.baseline import Known
     from kilo_review.prompts import Message
-    from kilo_review.session import Session
+    from kilo_review.review.request import Job, Watch
+    from kilo_review.review.reviewer import Inquiry
+    from kilo_review.review.session import Session
     from kilo_review.source.change import Change
     from kilo_review.source.diff import FileChange, Hunk
 
-INQUIRY = "kilo_review.inquiry"
+INQUIRY = "kilo_review.review.reviewer"
 """Loaded where there is something to ask, with all that it asks by."""
 UNICODE = "kilo_review.judge.unicode"
 """Loaded for the first hunk that is not ASCII; most commits have none, and start-up is a feature."""
@@ -79,13 +79,13 @@ def run(job: Job, watch: Watch, session: Session) -> Outcome:
         session.syntax.expect(file.path for file, _ in selection.chosen)
         decided = _decided(job, change, session)
         _inquiry()(job, watch, change, selection, session, ledger, decided).ask(outcome)
-        memory.fall_back(job, outcome, ledger, _decided(job, change, session))
-        _look_for_deceit(job, change, selection, sieve.Sieve(job, change, decided, session.syntax), outcome)
-        memory.follow_moves(decided, ledger)
+        cache.fall_back(job, outcome, ledger, _decided(job, change, session))
+        _look_for_deceit(job, change, selection, suppression.Sieve(job, change, decided, session.syntax), outcome)
+        cache.follow_moves(decided, ledger)
     outcome.findings = mark_blocking(_in_cells(merged(outcome.findings), change), job.fail_on)
     outcome.usage.seconds = time.monotonic() - PROCESS_START
     if outcome.entries:
-        memory.record(job, change, outcome, ledger)
+        cache.record(job, change, outcome, ledger)
         scratch.remove_leftovers(job.deadline)
     return outcome
 
@@ -145,7 +145,7 @@ def _begun(job: Job, session: Session) -> Job:
     if not job.request.in_commit or job.patch is not None:
         return job
     target = resolve(session.repository, job.request)
-    memory.begin(job, target, session.ledger)
+    cache.begin(job, target, session.ledger)
     return job._replace(request=job.request._replace(target=target))
 
 
@@ -182,11 +182,11 @@ def _inquiry() -> type[Inquiry]:
 
 
 def _decided(job: Job, change: Change, session: Session) -> Known:
-    return sieve.known(job, session.dismissals if change.repo else {}, change, session.syntax)
+    return suppression.known(job, session.dismissals if change.repo else {}, change, session.syntax)
 
 
 def _look_for_deceit(
-    job: Job, change: Change, selection: scope.Selection, judge: sieve.Sieve, outcome: Outcome
+    job: Job, change: Change, selection: scope.Selection, judge: suppression.Sieve, outcome: Outcome
 ) -> None:
     """Characters that show a reader something else than a compiler; no model is needed to see them.
 

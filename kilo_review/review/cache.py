@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from kilo_review.core.deadline import Deadline
     from kilo_review.core.finding import Finding
     from kilo_review.core.outcome import Target
-    from kilo_review.job import Job
     from kilo_review.judge.baseline import Known
+    from kilo_review.review.request import Job
     from kilo_review.source.change import Change
 
 FORWARD = frozenset({TargetKind.STAGED, TargetKind.UNCOMMITTED})

@@ -7,7 +7,6 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from kilo_review import memory, review, sieve
 from kilo_review.core.errors import DeadlineError, ModelError, SourceError
 from kilo_review.core.finding import Category, Finding, Status, fold
 from kilo_review.core.outcome import Outcome, State
@@ -16,6 +15,7 @@ from kilo_review.ledger.records import NEXT_COMMIT
 from kilo_review.models.base import answer_identity
 from kilo_review.plan.context import symbol_at
 from kilo_review.plan.deletion import DELETED, is_back
+from kilo_review.review import cache, pipeline, suppression
 from kilo_review.sanitize.terminal import printable
 from kilo_review.source import history
 from kilo_review.source.text_view import as_shown
@@ -23,11 +23,11 @@ from kilo_review.source.text_view import as_shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kilo_review.job import Job, Watch
     from kilo_review.judge.baseline import Known
     from kilo_review.ledger.records import Ledger, Receipt
     from kilo_review.plan.syntax import Syntax
-    from kilo_review.session import Session
+    from kilo_review.review.request import Job, Watch
+    from kilo_review.review.session import Session
     from kilo_review.source.history import Commit, Series
     from kilo_review.source.repo import Repository
 
@@ -82,12 +82,12 @@ def run(job: Job, series: Series, watch: Watch, session: Session) -> Iterator[Ou
     together, its_word = _net_receipt(job, series, session) if missing else (None, "")
     if together:
         outcome = Outcome(series.net, notes=[its_word] if its_word else [])
-        memory.recalled(together, outcome, _decided(job, session))
+        cache.recalled(together, outcome, _decided(job, session))
         outcome.findings = mark_blocking(outcome.findings, job.fail_on)
         yield outcome
         return
     if missing and _is_net_cheaper(series, missing, session):
-        outcome = review.run(job.of(series.net), watch, session)
+        outcome = pipeline.run(job.of(series.net), watch, session)
         changes = {commit.change for commit in series.commits}
         # What was left of one of them is a part of this, or gone; what was begun is on record as a part of this.
         begun = session.ledger.begun if outcome.count(State.NOT_REVIEWED) else changes
@@ -131,7 +131,7 @@ def valid_receipts(
     try:
         answerers = {who: _is_who_would_answer(job, who, session) for who in {each.answerer for each in asked}}
     except ModelError as error:
-        return found, f"taken on the word of {memory.by_whom(asked)}: no model could be asked now ({error.message})"
+        return found, f"taken on the word of {cache.by_whom(asked)}: no model could be asked now ({error.message})"
     return {change: each for change, each in found.items() if answerers.get(each.answerer, True)}, ""
 
 
@@ -139,7 +139,7 @@ def receipts_on_record(job: Job, changes: set[tuple[str, str]], session: Session
     """Return the receipts by the settings that count now, whichever model gave them; asks no server."""
     found = session.ledger.receipts(changes, job.identity)
     decided = _decided(job, session)
-    return {change: receipt for change, receipt in found.items() if memory.is_valid(receipt, decided)}
+    return {change: receipt for change, receipt in found.items() if cache.is_valid(receipt, decided)}
 
 
 def _is_who_would_answer(job: Job, answerer: str, session: Session) -> bool:
@@ -154,7 +154,7 @@ def _is_who_would_answer(job: Job, answerer: str, session: Session) -> bool:
 
 
 def _decided(job: Job, session: Session) -> Known:
-    return sieve.known(job, session.dismissals, None, session.syntax)
+    return suppression.known(job, session.dismissals, None, session.syntax)
 
 
 def _one_by_one(
@@ -164,7 +164,7 @@ def _one_by_one(
         try:
             _refuse_if_cut(commit)
             job.deadline.cap(1.0)
-            outcome = review.run(job.of(commit.target), watch, session)
+            outcome = pipeline.run(job.of(commit.target), watch, session)
         except (DeadlineError, SourceError) as error:
             session.ledger.leave_all([rest.change for rest in missing[number:]], error.message)
             raise
@@ -187,14 +187,14 @@ def _refuse_if_cut(commit: Commit) -> None:
 
 def _recalled(job: Job, commit: Commit, receipt: Receipt, session: Session, tip: str) -> Outcome:
     outcome = Outcome(commit.target)
-    memory.recalled(receipt, outcome, _decided(job, session))
+    cache.recalled(receipt, outcome, _decided(job, session))
     outcome.findings = on_record(job, commit, receipt, session, tip)
     return outcome
 
 
 def on_record(job: Job, commit: Commit, receipt: Receipt, session: Session, tip: str) -> list[Finding]:
     """What was found in a commit, as it stands at the tip, less what has been accepted since."""
-    found = memory.findings_of(receipt, _decided(job, session))
+    found = cache.findings_of(receipt, _decided(job, session))
     return as_of_now(job, commit, found, session, tip)
 
 
@@ -275,7 +275,7 @@ def _is_fixed(
     lines = [line for line in finding.evidence.split("\n") if line.strip()]
     if now and finding.category in GUARDED and not _is_new(lines, finding.path, commit, repository):
         return False
-    if not any(memory.is_in(line, memory.lines_of(finding.path, then)) for line in lines):
+    if not any(cache.is_in(line, cache.lines_of(finding.path, then)) for line in lines):
         return False
     is_counted = then == written  # git finds the line in its own file, too
     moves = (_has_moved(line, tree, tip, repository, is_counted=is_counted) for line in lines)
@@ -290,7 +290,7 @@ def _is_new(lines: Sequence[str], path: str, commit: Commit | None, repository: 
     """
     if commit is None or not commit.bases:
         return True
-    before = memory.lines_of(path, repository.file_in(commit.bases[0], path) or b"")
+    before = cache.lines_of(path, repository.file_in(commit.bases[0], path) or b"")
     return not all(fold(line) in before for line in lines)
 
 
@@ -316,7 +316,7 @@ def _neighbours(
 def _is_left(line: str, path: str, content: bytes) -> bool:
     """Tell whether a line is still in a file: alone, behind something else, or before a comment."""
     folded = fold(line)
-    lines = [each for each in memory.lines_of(path, content) if folded in each]
+    lines = [each for each in cache.lines_of(path, content) if folded in each]
     rest = (each[len(folded) :] for each in lines if each.startswith(folded))
     return any(each.endswith(folded) for each in lines) or any(each.startswith(COMMENTS) for each in rest)
 

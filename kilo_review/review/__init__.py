@@ -1,0 +1,1 @@
+"""One review: from what was asked for to an outcome."""
