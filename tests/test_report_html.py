@@ -15,11 +15,11 @@ from hypothesis import given, settings
 
 from kilo_review.core.finding import Severity, Status
 from kilo_review.core.outcome import Entry, State
+from kilo_review.core.sandbox.process import Helper
 from kilo_review.judge.policy import ExitCode
 from kilo_review.report.html import render
 from kilo_review.report.html.code import COLORS, LONGEST_LINE, Painter, changed_parts, html_of
 from kilo_review.report.html.limits import MOST_OF_A_FILE, MOST_OF_A_SKIPPED_FILE, MOST_OF_ALL
-from kilo_review.sandbox.process import Helper
 from kilo_review.sanitize.secrets import masked
 from kilo_review.sanitize.terminal import printable
 from tests.hostile import ALL_MARKDOWN, TEXT

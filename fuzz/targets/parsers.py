@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from fuzz.strategies import hostile_text, one_of_these
 from fuzz.target import property_of
 from kilo_review.core.deadline import Deadline
+from kilo_review.core.sandbox.limits import MEMORY_BYTES
+from kilo_review.core.sandbox.process import MOST_STARTS
 from kilo_review.plan.syntax import LANGUAGES, LONGEST_HEADING, Syntax
-from kilo_review.sandbox.limits import MEMORY_BYTES
-from kilo_review.sandbox.process import MOST_STARTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +109,7 @@ def _peaks() -> Iterator[int]:
         return
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
-            if any("kilo_review.sandbox" in word for word in child.cmdline()):
+            if any("kilo_review.core.sandbox" in word for word in child.cmdline()):
                 status = Path(f"/proc/{child.pid}/status").read_text(encoding="ascii", errors="replace")
                 yield from (int(kib) << 10 for kib in re.findall(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE))
 

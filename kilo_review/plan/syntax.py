@@ -11,8 +11,8 @@ from itertools import accumulate
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from kilo_review.sandbox.limits import WALL_SECONDS
-from kilo_review.sandbox.process import Helper
+from kilo_review.core.sandbox.limits import WALL_SECONDS
+from kilo_review.core.sandbox.process import Helper
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -18,12 +18,12 @@ import psutil
 import pytest
 
 from kilo_review.core.deadline import Deadline
+from kilo_review.core.sandbox import limits, process
+from kilo_review.core.sandbox.process import Helper
 from kilo_review.plan import syntax as plan_syntax
 from kilo_review.plan.context import Heading, of_hunk, symbol_at
 from kilo_review.plan.syntax import MOST_OPEN_BRACKETS, Syntax
 from kilo_review.report.html.code import Painter
-from kilo_review.sandbox import limits, process
-from kilo_review.sandbox.process import Helper
 from kilo_review.source.patch import parse_patch
 from tests.hooked import Hooked, environment_of
 
@@ -424,7 +424,7 @@ def test_a_review_leaves_no_process(
     script.write_text('{"window": 8192, "replies": [{"findings": []}]}')
     done = program("--provider", "scripted", "--model", str(script), "--output", f"html={tmp_path / 'page.html'}")
     assert done.code == 0
-    helpers = [each for each in started if "kilo_review.sandbox" in str(each.args)]
+    helpers = [each for each in started if "kilo_review.core.sandbox" in str(each.args)]
     assert len(helpers) == 2  # for syntax and for colours
     assert {each.returncode for each in helpers} == {-signal.SIGKILL}
 

@@ -13,8 +13,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Self
 
 from kilo_review.core.deadline import Deadline
-from kilo_review.sandbox.limits import WALL_SECONDS
-from kilo_review.sandbox.process import Helper
+from kilo_review.core.sandbox.limits import WALL_SECONDS
+from kilo_review.core.sandbox.process import Helper
 from kilo_review.sanitize.terminal import for_terminal
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import os
 import resource
 import sys
 
-from kilo_review.sandbox.limits import ALL_CPU_SECONDS, LARGEST_FRAME, MEMORY_BYTES, PREFIX_BYTES, packed, unpacked
+from kilo_review.core.sandbox.limits import ALL_CPU_SECONDS, LARGEST_FRAME, MEMORY_BYTES, PREFIX_BYTES, packed, unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from kilo_review.sandbox.limits import LARGEST_FRAME, PREFIX_BYTES, packed, unpacked
-from kilo_review.source.environment import for_loader
+from kilo_review.core.sandbox.environment import for_loader
+from kilo_review.core.sandbox.limits import LARGEST_FRAME, PREFIX_BYTES, packed, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +28,9 @@ MOST_SECONDS = 10.0
 SLOW_SECONDS = 0.25
 """From here on a request is slow; no ordinary file is."""
 READ_BYTES = 1 << 16
-OWN_FOLDER = Path(__file__).parents[2]
+OWN_FOLDER = Path(__file__).parents[3]
 """Where this program's package is."""
-BOOT = "import sys; sys.path += sys.argv[1:]; from kilo_review.sandbox import child, {0}; child.serve({0})"
+BOOT = "import sys; sys.path += sys.argv[1:]; from kilo_review.core.sandbox import child, {0}; child.serve({0})"
 
 
 class Helper:
