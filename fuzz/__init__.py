@@ -15,8 +15,8 @@ Under `.cache/fuzz/NAME/` lie the inputs that brought coverage (`corpus`, from w
 libFuzzer, and for each finding `finding-ID`, as small as a few seconds could make it, with `finding-ID.txt`: the values
 and the traceback. The exit code is 1 if there is one.
 
-What is found becomes a test: the input goes into the seeds of its target, or is told in words in the fitting
-`tests/test_*.py`. `tests/test_fuzz.py` draws some tens of inputs for each target with the same strategies and oracles,
+What is found becomes a test: the input goes into the seeds of its target, or is told in words in the fitting file of
+`tests/`. `tests/meta/test_fuzz.py` draws some tens of inputs for each target with the same strategies and oracles,
 and breaks the program to see that they notice. atheris has wheels for Linux on x86-64; elsewhere chance alone chooses
 the inputs, and what takes too long or too much memory is not looked for.
 """

@@ -20,8 +20,8 @@ from soak.wire import (
     marked,
     recut,
 )
-from tests.fakes.base import prompt_tokens
-from tests.fakes.ollama import CLOUD
+from tests.support.fakes.base import prompt_tokens
+from tests.support.fakes.ollama import CLOUD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

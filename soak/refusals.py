@@ -8,9 +8,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from soak.wire import OLLAMA, Mark, Step, body, chunked, head
-from tests.fakes.base import prompt_tokens
-from tests.fakes.ollama import CLOUD, nested_overflow
-from tests.fakes.openai import GRAMMAR_REFUSED, llama_error
+from tests.support.fakes.base import prompt_tokens
+from tests.support.fakes.ollama import CLOUD, nested_overflow
+from tests.support.fakes.openai import GRAMMAR_REFUSED, llama_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Self
 from soak import faults, refusals, truth, words
 from soak.truth import Exchange, Record
 from soak.wire import MODEL, OLLAMA, WINDOW, Mark, Scene, Step, body
-from tests.fakes.base import Call, prompt_tokens
-from tests.fakes.ollama import Model, Ollama
-from tests.fakes.openai import LlamaServer
+from tests.support.fakes.base import Call, prompt_tokens
+from tests.support.fakes.ollama import Model, Ollama
+from tests.support.fakes.openai import LlamaServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from soak.changes import MARK
-from tests.fakes.base import asks_again
+from tests.support.fakes.base import asks_again
 
 if TYPE_CHECKING:
     from random import Random

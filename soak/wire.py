@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.fakes.base import NDJSON, SSE, count_tokens, event, parts, prompt_tokens
+from tests.support.fakes.base import NDJSON, SSE, count_tokens, event, parts, prompt_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

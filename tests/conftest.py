@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import pytest
 
 from kilo_review.models.embedded import is_installed, packaged_model
-from tests import zygote
+from tests.support import zygote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tests.here import Program
+    from tests.support.here import Program
 
 ROOT = Path(__file__).parent.parent
 LONGEST_RUN = 280
@@ -36,7 +36,7 @@ FOREIGN_VARIABLES = (
     *("BUILDKITE", "CHANGE_", "CIRCLE", "DRONE", "GERRIT_", "bbprb", "ghprb", "gitee", "gitlab", "pullRequestId"),
 )
 STARTED_BY_GIT = frozenset({
-    *("test_at_commit.py", "test_at_push.py", "test_catch_up.py", "test_memory.py", "test_proof.py"),
+    *("test_at_commit.py", "test_at_push.py", "test_catch_up.py", "test_decisions.py", "test_prove_local.py"),
 })  # fmt: skip
 """Tests of code that hardly runs but where git or a namespace has started it: there that is measured, too."""
 IS_FURTHER_ROW = pytest.StashKey[bool]()
@@ -296,7 +296,7 @@ def kilo(repo: Repo, tmp_path: Path) -> Runner:
 @pytest.fixture
 def program(repo: Repo, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Program:
     """The program, run in `repo` and in this process."""
-    from tests.here import Program  # noqa: PLC0415  it is made of parts of this module
+    from tests.support.here import Program  # noqa: PLC0415  it is made of parts of this module
 
     monkeypatch.chdir(repo.path)
     return Program(monkeypatch, capsysbinary)

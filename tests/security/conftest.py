@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.proposals import Proposal
+from tests.support.proposals import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

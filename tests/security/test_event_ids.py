@@ -10,8 +10,8 @@ from kilo_review.core.errors import SourceError
 from kilo_review.source.fetch import Fetcher
 from kilo_review.source.git import Git
 from kilo_review.source.repo import Repository
-from tests.forges import ZEROS, Forge, variables
-from tests.here import run_here
+from tests.support.forges import ZEROS, Forge, variables
+from tests.support.here import run_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kilo_review.source.patch import parse_patch
-from tests.proposals import Proposal, states
+from tests.support.proposals import Proposal, states
 
 if TYPE_CHECKING:
     from tests.conftest import Repo, Runner

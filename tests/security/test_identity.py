@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fakes.base import AFFIRMED
-from tests.fakes.ollama import Model, Ollama
-from tests.hooked import Hooked, by_server, environment_of
-from tests.proposals import Proposal, claim
+from tests.support.fakes.base import AFFIRMED
+from tests.support.fakes.ollama import Model, Ollama
+from tests.support.hooked import Hooked, by_server, environment_of
+from tests.support.proposals import Proposal, claim
 
 if TYPE_CHECKING:
     from pathlib import Path

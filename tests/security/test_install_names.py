@@ -16,7 +16,7 @@ from kilo_review.core.errors import UsageError
 from kilo_review.hooks import install
 from kilo_review.hooks.place import place_for_all
 from kilo_review.hooks.script import HOOKS, SAVED
-from tests.foreign import install_here, script, uninstall_here
+from tests.support.foreign import install_here, script, uninstall_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from kilo_review.core.errors import KiloReviewError
 from kilo_review.hooks import exclusive, install
 from kilo_review.hooks.place import Place
 from kilo_review.hooks.script import HOOKS, MARKER, SAVED
-from tests.foreign import script
+from tests.support.foreign import script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

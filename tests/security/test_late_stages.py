@@ -35,10 +35,10 @@ from kilo_review.sanitize.model_input import inert as neutral
 from kilo_review.source.change import Change
 from kilo_review.source.diff import Diff, Hunk, Line, parse_diff_tree
 from kilo_review.source.patch import parse_patch
-from tests.fakes.base import AFFIRMED
-from tests.fakes.ollama import Model, Ollama
-from tests.here import run_here
-from tests.proposals import claim
+from tests.support.fakes.base import AFFIRMED
+from tests.support.fakes.ollama import Model, Ollama
+from tests.support.here import run_here
+from tests.support.proposals import claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ import kilo_review.core.deadline
 from kilo_review.core.deadline import Deadline
 from kilo_review.core.errors import DeadlineError
 from kilo_review.source import scratch
-from tests.here import run_here
+from tests.support.here import run_here
 
 if TYPE_CHECKING:
     from pathlib import Path

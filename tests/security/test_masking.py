@@ -24,8 +24,8 @@ from kilo_review.report.view import View
 from kilo_review.sanitize.repeated import Repeated
 from kilo_review.sanitize.secrets import MASK, masked, seen_in
 from kilo_review.sanitize.terminal import shortened, without_credentials
-from tests.here import run_here
-from tests.posting import finding, outcome
+from tests.support.here import run_here
+from tests.support.posting import finding, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

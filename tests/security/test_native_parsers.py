@@ -25,14 +25,14 @@ from kilo_review.plan.context import Heading, of_hunk, symbol_at
 from kilo_review.plan.syntax import MOST_OPEN_BRACKETS, Syntax
 from kilo_review.report.html.code import Painter
 from kilo_review.source.patch import parse_patch
-from tests.hooked import Hooked, environment_of
+from tests.support.hooked import Hooked, environment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import Repo
-    from tests.here import Program
+    from tests.support.here import Program
 
 ABORTS = '"${ /* } */\n' * 520
 """Kotlin: the parser asserts that its state fits into a kilobyte."""

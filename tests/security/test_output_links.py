@@ -18,8 +18,8 @@ from kilo_review.ledger.store import FILE, Store
 from kilo_review.report import deliver, job_summary
 from kilo_review.report.view import View
 from kilo_review.source import worktree
-from tests.here import run_here
-from tests.outcomes import outcome_of
+from tests.support.here import run_here
+from tests.support.outcomes import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import pytest
 import kilo_review
 from kilo_review.cli.app import cli
 from kilo_review.source.git import Git
-from tests.here import run_here
+from tests.support.here import run_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

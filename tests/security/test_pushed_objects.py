@@ -10,7 +10,7 @@ import pytest
 from kilo_review.hooks import pre_push
 from kilo_review.report import FORMATS
 from kilo_review.source.repo import Repository
-from tests.hooked import Hooked, environment_of, states
+from tests.support.hooked import Hooked, environment_of, states
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fakes.base import AFFIRMED
-from tests.fakes.ollama import Model, Ollama
-from tests.hooked import Hooked, by_server, environment_of
+from tests.support.fakes.base import AFFIRMED
+from tests.support.fakes.ollama import Model, Ollama
+from tests.support.hooked import Hooked, by_server, environment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from kilo_review.judge.parse import parse
 from kilo_review.plan.chunk import Piece
 from kilo_review.plan.context import Context
 from kilo_review.source.patch import parse_patch
-from tests.proposals import Proposal, claim
+from tests.support.proposals import Proposal, claim
 
 if TYPE_CHECKING:
     from kilo_review.core.finding import Finding

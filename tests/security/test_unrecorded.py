@@ -33,7 +33,7 @@ import kilo_review.source.target
 from kilo_review.core.errors import DeadlineError, ModelError, SourceError
 from kilo_review.source.commits import Commits
 from kilo_review.source.repo import Repository
-from tests.here import run_here
+from tests.support.here import run_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
