@@ -71,7 +71,7 @@ def _findings(claim: Claim, pieces: Sequence[Piece]) -> list[Anchored]:
 
 def _finding(claim: Claim, place: Place) -> Anchored:
     piece = place.piece
-    quoted = piece.lines[place.first : place.last + 1]
+    quoted = place.lines
     objection = claim.objection or contradiction(claim, quoted)
     finding = Finding(
         path=piece.change.path,

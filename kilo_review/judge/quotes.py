@@ -6,14 +6,15 @@ Line numbers of models drift, so they decide between equal lines alone; but an e
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import or_
 from typing import TYPE_CHECKING, NamedTuple
 
 from kilo_review.sanitize.model_input import inert
 from kilo_review.sanitize.terminal import escaped_path, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from kilo_review.judge.parse import Claim
     from kilo_review.plan.chunk import Piece
@@ -40,16 +41,28 @@ class Place(NamedTuple):
         piece: a hunk or a part of one.
         first: the index of its first line in the piece.
         last: that of its last one.
+        kinds: the signs of the lines that belong to it; those of the other side may stand between them.
     """
 
     piece: Piece
     first: int
     last: int
+    kinds: str = " +-"
 
     @property
     def kind(self) -> str:
         """The sign of the first line: +, -, or a blank."""
         return self.piece.lines[self.first].kind
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether a line of it was added or removed."""
+        return any(line.kind != " " for line in self.lines)
+
+    @property
+    def lines(self) -> list[Line]:
+        """The lines of the run."""
+        return [line for line in self.piece.lines[self.first : self.last + 1] if line.kind in self.kinds]
 
     @property
     def key(self) -> tuple[int, int]:
@@ -69,10 +82,22 @@ def places(claim: Claim, named: Sequence[Piece], pieces: Sequence[Piece]) -> lis
     if not whole:
         return _part(claim, named) or _numbered_short_part(claim, named)
     own = {id(piece) for piece in named}
-    if any(id(place.piece) in own and _off(place, claim.line) <= NEAR * (place.kind != " ") for place in whole):
+    there = [place for place in whole if id(place.piece) in own]
+    if any(not _off(place, claim.line) for place in there):
         return whole
     # A changed line where the model says that holds the quote among other words: that one may be meant just as well.
-    return list({place.key: place for place in (*_numbered_part(claim, named), *whole)}.values())
+    is_near = any(place.is_changed and _off(place, claim.line) <= NEAR for place in there)
+    beside = _numbered_short_part(claim, named) or ([] if is_near else _numbered_part(claim, named))
+    beside = [place for place in beside if not any(_is_added_again(place, each) for each in whole)]
+    return list({place.key: place for place in (*beside, *whole)}.values())
+
+
+def _is_added_again(removed: Place, added: Place) -> bool:
+    """Tell whether a removed line is added in the same hunk: the question about that line names the removal, too."""
+    if (removed.kind, added.kind) != ("-", "+") or removed.piece is not added.piece:
+        return False
+    lines = removed.lines[0], added.lines[0]
+    return len(_fold(lines[1].text)) >= SHORTEST_SUBSTRING and _fold(lines[0].text) == _fold(lines[1].text)
 
 
 def _numbered_part(claim: Claim, named: Sequence[Piece]) -> list[Place]:
@@ -273,25 +298,41 @@ def _fold(text: str) -> str:
 
 
 def _runs(piece: Piece, quotes: Sequence[str], *, exactly: bool = False) -> list[Place]:
-    """Return where the quoted lines follow each other.
-
-    Each line is looked at once, whatever the number of quotes: bit n of the state tells that the last n + 1 lines are
-    the first n + 1 quotes (the algorithm of Baeza-Yates and Gonnet).
-    """
+    """Return where the quoted lines follow each other, in the change as it is shown or on one of its sides."""
     forms_of_line, forms_of_quote = (_exact, _quoted_exactly) if exactly else (_folded, _quoted_anyhow)
     masks: dict[str, int] = {}
     for at, quote in enumerate(quotes):
         for form in forms_of_quote(quote):
             masks[form] = masks.get(form, 0) | 1 << at
-    size, state, found = len(quotes), 0, []
-    for index, line in enumerate(piece.lines):
-        fitting = 0
-        for form in forms_of_line(line.text):
-            fitting |= masks.get(form, 0)
-        state = (state << 1 | 1) & fitting
+    fitting = [_any_of(masks.get(form, 0) for form in forms_of_line(line.text)) for line in piece.lines]
+    found: dict[int, Place] = {}
+    for kinds in (" +-", " +", " -") if len(quotes) > 1 else (" +-",):
+        rows = [index for index, line in enumerate(piece.lines) if line.kind in kinds]
+        for first, last in _runs_of(rows, fitting, len(quotes)):
+            found.setdefault(first, Place(piece, first, last, kinds))
+    return list(found.values())
+
+
+def _any_of(bits: Iterable[int]) -> int:
+    return reduce(or_, bits, 0)
+
+
+def _runs_of(rows: Sequence[int], fitting: Sequence[int], size: int) -> Iterator[tuple[int, int]]:
+    """Return the first and the last row of each run that fits all quotes.
+
+    Each row is looked at once, whatever the number of quotes: bit n of the state tells that the last n + 1 rows fit
+    the first n + 1 quotes (the algorithm of Baeza-Yates and Gonnet).
+
+    Args:
+        rows: indices of the lines that follow each other.
+        fitting: for each line a number whose bit n tells that it fits quote n.
+        size: how many quotes there are.
+    """
+    state = 0
+    for at, row in enumerate(rows):
+        state = (state << 1 | 1) & fitting[row]
         if state >> size - 1:
-            found.append(Place(piece, index - size + 1, index))
-    return found
+            yield rows[at - size + 1], row
 
 
 def _containing(piece: Piece, quote: str, shortest: int = SHORTEST_SUBSTRING) -> list[Place]:
@@ -364,7 +405,7 @@ def _near_change(
 
     Of a line that was moved within a hunk the added one is returned: the question about it names both.
     """
-    near = [place for place in places if line is not None and _off(place, line) <= NEAR and place.kind != " "]
+    near = [place for place in places if line is not None and _off(place, line) <= NEAR and place.is_changed]
     if not near:
         return []
     best = min(near, key=lambda place: (_off(place, line), place.key not in exact, place.kind == "-"))
@@ -393,7 +434,9 @@ def _nearest(places: Sequence[Place], line: int | None) -> Place:
 
 def _off(place: Place, line: int | None) -> int:
     """Return by how many lines a model's number is off, if this place is meant; 0 if it gave none."""
-    return abs(new_side(place.piece, place.first) - line) if line is not None else 0
+    if line is None:
+        return 0
+    return max(new_side(place.piece, place.first) - line, line - new_side(place.piece, place.last), 0)
 
 
 def new_side(piece: Piece, index: int) -> int:

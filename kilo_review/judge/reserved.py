@@ -61,18 +61,21 @@ RESERVED = {
     }.items()
 }
 """By language: what can be no name; also the names that Python's methods give to what they belong to."""
-_TYPES = frozenset({
-    *("any", "async", "bool", "boolean", "char", "declare", "float", "from", "int", "match", "never", "number"),
-    *("object", "of", "readonly", "require", "string", "symbol", "type", "unknown"),
+_AS_NAME = r"(?:\.|::|->|\$(?!this\b)|`|\bdef\s|\bfunc\s|\bfun\s|\bfunction\s)\s*(\w+)|(\w+)\s*[(:]"
+"""Where a reserved word can be a name: of a member, a variable or a method, and before brackets or a colon."""
+_WITH_BRACKETS = frozenset({
+    *("and", "assert", "await", "case", "catch", "default", "do", "echo", "elif", "elsif", "else", "except"),
+    *("false", "False", "fixed", "finally", "fn", "for", "foreach", "func", "function", "if", "in", "isset"),
+    *("lambda", "lock", "None", "not", "null", "or", "print", "raise", "require", "return", "sizeof", "super"),
+    *("switch", "synchronized", "throw", "true", "True", "try", "typeof", "until", "using", "when", "while"),
+    *("with", "yield"),
 })  # fmt: skip
-"""Types and words of constructs that can be names, too: they are if they are called, or something of them is."""
-_WITH_TYPES = RESERVED.keys() - {"bash", "csharp", "ruby"}
-_CALLED = r"(?:(?:\.\s*|::\s*|(?<=[\w)\]])->)({0})\b|(?<!\w)({0})\s*(?:[(.\[`!]|::|\?\.))"
+"""Reserved words before which no name ends, though brackets or a colon follow them."""
 WITHOUT_CASE = frozenset({"php"})
 """In these languages names of functions and classes are the same in small letters and in capitals."""
 
 
-def no_names(language: str | None, words: AbstractSet[str], text: str) -> frozenset[str]:
+def no_names(language: str | None, words: AbstractSet[str], text: str) -> AbstractSet[str]:
     """Return those words of a function that can be no name that it uses.
 
     Args:
@@ -80,8 +83,10 @@ def no_names(language: str | None, words: AbstractSet[str], text: str) -> frozen
         words: all that it has.
         text: the function.
     """
-    reserved = RESERVED.get(language or "", frozenset())
-    if language not in _WITH_TYPES or not (types := words & _TYPES):
-        return reserved & words
-    called = re.findall(_CALLED.format("|".join(sorted(types))), text)
-    return (reserved & words) | (types - {word for pair in called for word in pair})
+    reserved = RESERVED.get(language or "", frozenset()) & words
+    if not reserved:
+        return reserved
+    named = {
+        member or heading for member, heading in re.findall(_AS_NAME, text) if member or heading not in _WITH_BRACKETS
+    }
+    return reserved - named

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 SCRIPT_LINES = 2
 """At the top of a file, where a comment may say how it is read (PEP 263) or run."""
 _WORD = r"[^\W\d]\w*"
+_NAME = rf"{_WORD}|\$(?!\w)"
+"""A name, or the dollar sign, which is one in JavaScript."""
+_ESCAPE = r"\\(?:u+(?:\{0*([0-9A-Fa-f]{1,6})\}|([0-9A-Fa-f]{4}))|U([0-9A-Fa-f]{8}))"
+_JOINS = frozenset({"bash", "c", "cpp", "python"})
+"""In these languages a backslash at the end of a line joins it with the next, words included in some."""
 _NAMES = rf"{_WORD}(?: as {_WORD})?(?:\s*,\s*{_WORD}(?: as {_WORD})?)*"
 _PATH = r"[\w.]+"
 _TEXT = r"(?:\"[^\"]*\"|'[^']*')"
@@ -46,15 +51,18 @@ _HAS_DIRECTIVES = frozenset({"c", "cpp", "csharp", "swift"})
 _DIRECTIVE = r"#|%:|\?\?="
 """In these languages it may begin a line that switches code off wherever it stands, another function included."""
 _UNNAMED = (
-    "toString|valueOf|toJSON|then|equals|hashCode|compareTo|close|finalize|ToString|Equals|GetHashCode|CompareTo|Dispose"
-    "|to_s|to_str|to_a|to_ary|to_h|to_hash|to_proc|coerce|inspect|respond_to_missing|each|hash|eql|callAsFunction|invoke"
+    "toString|valueOf|toJSON|then|equals|hashCode|compareTo|close|finalize|iterator|invoke"
+    "|ToString|Equals|GetHashCode|CompareTo|Dispose|GetEnumerator|MoveNext|Deconstruct"
+    "|to_s|to_str|to_a|to_ary|to_h|to_hash|to_proc|to_path|coerce|inspect|respond_to_missing|each|hash|eql|call"
+    "|offsetGet|offsetSet|getIterator|callAsFunction|dynamicallyCall|eq|ne|lt|le|gt|ge|cmp|partial_cmp|drop|deref|fmt"
+    "|command_not_found_handle"
 )
 """Methods that languages call without their names being said: to make a text of an object, or to compare it."""
 _OF_THE_FILE = (
     r"\b(?:global|nonlocal|globals|globalThis|window|GLOBALS|_G|_ENV|sys\.modules|exec|eval|setattr|__dict__)\b"
-    r"|\boperator\b|\b(?:func|def)\s+(?:self\.)?[^\w\s(]|\bmethod_missing\b"
-    r"|\b__(?!(?:init|name|file|doc|main|post_init|version)__)\w+__|\bfunction\s+__\w"
-    rf"|^\s*(?:[\w<>\[\]?]+\s+){{0,4}}(?:{_UNNAMED})\s*(?:[(={{:]|$)|\bSymbol\.\w"
+    r"|\boperator\b|\b(?:func|def)\s*(?:self\.)?\s*(?:[^\w\s(]|$)|\bmethod_missing\b|\bfunc\s+init\b"
+    r"|\b__(?!(?:init|name|file|doc|main|post_init|version)__)\w+__|\bfunction\s+&?\s*__\w"
+    rf"|(?<![\w-])(?:{_UNNAMED})\b(?!\s*\()|(?<![.\w>])(?:{_UNNAMED})\s*\(|\bSymbol\.\w"
     "|[\r\x0b\x0c\x85\u2028\u2029]."
 )
 """Words by which a function sets names outside of it, or is called without its name being said, such as operators; and
@@ -106,7 +114,14 @@ class Surroundings:
         owned = zip(self._lines, self._owners, strict=True)
         self._outside = [line for line, owner in owned if owner is None or self._leaves(line, owner)]
         """Those that may alter any function of the file."""
-        self._is_open = any(not self._brings(line.text) for line in self._outside)
+        self._is_open = any(not self._brings(line.text) for line in self._outside) or self._is_joined(every)
+
+    def _is_joined(self, changed: Iterable[ChangedLine]) -> bool:
+        """Tell whether a changed line, a blank one included, may be one with the line above or below it."""
+        if self._language not in _JOINS:
+            return False
+        above = (self._rows[line.number - 2] for line in changed if 1 < line.number <= len(self._rows) + 1)
+        return any(text.endswith("\\") for text in (*above, *(line.text for line in changed)))
 
     def reach(self, scopes: Sequence[Scope]) -> bool:
         """Tell whether a changed line may alter what a function does.
@@ -162,18 +177,20 @@ class Surroundings:
         """Tell whether a line does nothing but to import names that it says."""
         language = _LIKE.get(self._language or "", self._language or "")
         pattern = _HARMLESS.get(language)
-        return pattern is not None and re.fullmatch(pattern, text.strip()) is not None
+        return pattern is not None and "__future__" not in text and re.fullmatch(pattern, text.strip()) is not None
 
 
 def _words_in(text: str, language: str | None) -> set[str]:
     """Return the words of a text as compilers compare them: escapes read, and forms of a letter alike."""
     if language in WITHOUT_CASE:
         text = text.casefold()
-    if "\\u" in text:
-        text = re.sub(r"\\u+(?:\{0*([0-9A-Fa-f]{1,6})\}|([0-9A-Fa-f]{4}))", _character, text)
-    return set(re.findall(_WORD, text if text.isascii() else unicodedata.normalize("NFKC", text)))
+    if "\\" in text:
+        text = re.sub(_ESCAPE, _character, text)
+    if not text.isascii():
+        text = "".join(each for each in unicodedata.normalize("NFKC", text) if unicodedata.category(each) != "Cf")
+    return set(re.findall(_NAME, text))
 
 
 def _character(escape: re.Match[str]) -> str:
-    number = int(escape[1] or escape[2], 16)
+    number = int(next(filter(None, escape.groups())), 16)
     return chr(number) if number <= sys.maxunicode else " "

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LONGEST_EVIDENCE = 200
 LONGEST_QUOTE = 160
 """Of the line in the question: it stands in the change as a whole, and here it has the last word."""
+SHORTEST_ALIKE = 6
+"""Characters without white space of code that is looked for in removed lines: `}` is in many."""
 NOT_SHOWN = "asked again, the model denies it"
 NO_INPUT = "asked again, the model affirms it, and names no case in which it goes wrong"
 
@@ -53,11 +55,25 @@ def claim_of(finding: Finding, piece: Piece) -> str:
     if kinds == {" "}:
         return f"the change makes line {finding.line}, `{code}`, {f'break{rule}' if rule else 'wrong'}"
     if "-" not in kinds:
-        return f"line {finding.line}, `{code}`, {fails}"
+        gone = _removed_like_it(finding, piece)
+        other = f", or the removal of the line `{_quoted(gone)}` {fails}" if gone else ""
+        return f"line {finding.line}, `{code}`, {fails}{other}"
     # The code was moved, or is not the same that was removed: what is wrong may be that it is gone from where it was.
     if _is_moved_nearby(finding, piece):
         return f"moving the line `{code}` to line {finding.line} {fails}"
     return f"line {finding.line}, `{code}`, {fails}, or the removal of the same line elsewhere {fails}"
+
+
+def _removed_like_it(finding: Finding, piece: Piece) -> str:
+    """Return the first removed line that has the finding's code in it, whatever its white space; "" if there is none.
+
+    The model may have quoted that one: what the change puts beside it, a comment for one, does not take its place.
+    """
+    code = "".join(finding.code.split())
+    if len(code) < SHORTEST_ALIKE:
+        return ""
+    removed = (printable(line.text).strip() for line in piece.lines if line.kind == "-")
+    return next((text for text in removed if code in "".join(text.split())), "")
 
 
 def _is_moved_nearby(finding: Finding, piece: Piece) -> bool:

@@ -79,7 +79,7 @@ class Aliases:
         if file.path not in self._surroundings:
             check = self._change.diff.check
             lines: dict[str, list[ChangedLine]] = {"+": [], "-": []}
-            for index, line in enumerate(line for hunk in file.hunks for line in self._change.diff.lines(hunk)):
+            for index, line in enumerate(line for hunk in file.hunks for line in self._change.lines(file, hunk)):
                 if not index % PACE:
                     check()
                 if line.kind in lines:

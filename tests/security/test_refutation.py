@@ -12,6 +12,7 @@ from kilo_review.judge.parse import parse
 from kilo_review.plan.chunk import Piece
 from kilo_review.plan.context import Context
 from kilo_review.source.patch import parse_patch
+from tests.support.fakes.base import AFFIRMED
 from tests.support.proposals import Proposal, claim
 
 if TYPE_CHECKING:
@@ -224,6 +225,21 @@ def test_a_model_that_sees_no_wrong_in_the_decoy_does_not_take_the_removal_away(
     assert (done.code, finding["line"], finding["blocking"]) == (1, 2, True)
 
 
+@pytest.mark.parametrize("decoy", ["check_admin( user )", "check_admin (user)", "check_admin(user)  # was here"])
+def test_the_question_about_a_decoy_names_the_removal(proposal: Proposal, decoy: str) -> None:
+    old = "def delete(user):\n    check_admin(user)\n    remove(user)\n"
+    proposal.base({"app.py": old})
+    proposal.claims = [claim("app.py", "check_admin(user)", line=2, title="Admin check removed")]
+    proposal.ruling = lambda body: (
+        AFFIRMED
+        if "removal of the line `check_admin(user)`" in body["messages"][-1]["content"]
+        else '{"confirmed": false, "evidence": "that line is harmless"}'
+    )
+    done = proposal.review({"app.py": old.replace("check_admin(user)", f'"""\n    {decoy}\n    """')})
+    assert done.code == 1
+    assert any(finding["blocking"] for finding in done.json()["findings"])
+
+
 def files(rows: dict[str, list[str]]) -> list[Piece]:
     """A request with one hunk of each file, which begins in line 1."""
     patch = ""
@@ -276,6 +292,26 @@ DRAWN_AWAY: dict[str, tuple[dict[str, list[str]], dict[str, Any], list[tuple[str
         {"a.js": [*REST_OF_FILE, "+y=1/n  // never zero"]},
         {"line": 10, "code": "y=1/n"},
         [("a.js", 10)],
+    ),
+    "a line with a comment near one that is spelled like the quote": (
+        {"a.js": ["+/*", "+exec(cmd);", "+*/", "+exec(cmd); // parsed above", *REST_OF_FILE]},
+        {"line": 4},
+        [("a.js", 2), ("a.js", 4)],
+    ),
+    "a short quote of a line with a comment, and the same alone elsewhere": (
+        {"a.js": ["+/*", "+y=1/n", "+*/", *REST_OF_FILE, "+y=1/n  // never zero"]},
+        {"line": 13, "code": "y=1/n"},
+        [("a.js", 2), ("a.js", 13)],
+    ),
+    "two lines with a removed one between them": (
+        {"a.js": [" if (ok)", "-  f('ls');", "+  f(req.q);", *REST_OF_FILE, "+/*", "+if (ok)", "+  f(req.q);", "+*/"]},
+        {"line": 2, "code": "if (ok)\n  f(req.q);"},
+        [("a.js", 1)],
+    ),
+    "a removed line with a comment, and the same without it in a comment": (
+        {"a.js": ["-check(user); // never remove", "+/*", "+check(user);", "+*/", *REST_OF_FILE]},
+        {"line": 1, "code": "check(user);"},
+        [("a.js", 1), ("a.js", 2)],
     ),
     "an unchanged line at the number, and a changed one elsewhere": (
         {"a.js": [" exec(cmd);", *REST_OF_FILE, "+exec(cmd);"]},

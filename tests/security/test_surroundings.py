@@ -72,7 +72,48 @@ PHP_CALL = PHP.replace("  run(q);", "  run(q);\n  htmlspecialchars($q);")
 SWIFT = "func rows(q: String) {\n  if q == a {\n    run(q)\n  }\n}\n"
 CPP = "int rows(T q)\n{\n  if (q == a)\n    run(q);\n  return 1;\n}\n"
 
+JS_NAME = (
+    "let NAME = safe;\nfunction other() {\n  return 1;\n}\nfunction rows(q) {\n  run(q);\n  return f(q, NAME);\n}\n"
+)
+JS_METHOD = (
+    "class A {\n  other() {\n    return 1;\n  }\n\n  rows(q) {\n    run(q);\n    this.delete(q);\n  }\n}\n".replace(
+        "run(q)", "'run(q)'"
+    )
+)
+PY_MAP = "def other():\n    return 1\n\n\ndef rows(q):\n    return 'run(q)', map(int, q)\n"
+C_RUN = "static int other(void)\n{\n  return 1;\n}\n\nstatic int rows(char *q)\n{\n  return run(q);\n}\n"
+CS_RUN = "class A {\n  int Other() {\n    return 1;\n  }\n\n  int Rows(int q) {\n    return run(q);\n  }\n}\n"
+
+
+def set_in_other(base: str, line: str) -> str:
+    return base.replace("return 1;", f"{line} return 1;")
+
+
+def beside_rows(base: str, method: str) -> str:
+    """Put a method before the other one of a class in braces."""
+    return base.replace("class A {\n", f"class A {{\n{method}\n", 1)
+
+
 REACHING = {
+    **{
+        f"a variable {name}": ("a.js", (base := JS_NAME.replace("NAME", name)), set_in_other(base, f"{name} = evil;"))
+        for name in ("type", "match", "string", "number", "any", "$")
+    },
+    "a method with a reserved name": ("a.js", JS_METHOD, set_in_other(JS_METHOD, "this.delete = evil;")),
+    "a type that is handed on": ("a.py", PY_MAP, with_third(PY_MAP, "def int(t):")),
+    "a type that both have": ("a.py", TYPED, with_third(TYPED, "def third(t: int) -> int:")),
+    "a name with a long escape": ("a.cs", CS_RUN, set_in_other(CS_RUN, "r\\U00000075n = evil;")),
+    "a name with a character that is not seen": ("a.cs", CS_RUN, set_in_other(CS_RUN, "ru\\u200dn = evil;")),
+    "a name over two lines": ("a.c", C_RUN, set_in_other(C_RUN, "ru\\\nn = evil;")),
+    "what an object is called on one line": (
+        *("a.cs", CS_RUN),
+        beside_rows(CS_RUN, "  [Pure] public System.String ToString() { return evil; }"),
+    ),
+    "a method whose name is a text": ("a.js", JS_METHOD, beside_rows(JS_METHOD, "  'toString'() { return evil; }")),
+    "a comparison of Ruby": ("a.rb", RUBY, RUBY + "\ndef eql?(o)\n  3\nend\n"),
+    "an operator on a line of its own": ("a.rb", RUBY, RUBY + "\ndef\n==(o)\n  3\nend\n"),
+    "what a package of Go begins with": ("a.go", GO, GO + "\nfunc init() {\n\tevil()\n}\n"),
+    "another meaning of division": ("a.py", PY_MAP, "from __future__ import division\n" + PY_MAP),
     "a type that is called": ("a.py", PY_INT, with_third(PY_INT, "def int(t):")),
     "an import of such a type": ("a.py", PY_INT, "from lib import int\n" + PY_INT),
     "a word of other languages": ("a.js", JS_REQUIRE, JS_REQUIRE + "function require(p) {\n  return 3;\n}\n"),
@@ -160,7 +201,7 @@ REACHING = {
     "a path of a shell": ("a.sh", SHELL, SHELL.replace("A=1", "PATH=.")),
 }
 HARMLESS = {
-    "a type that both have": ("a.py", TYPED, with_third(TYPED, "def third(t: int) -> int:")),
+    "a type that only one has": ("a.py", TYPED, with_third(TYPED, "def third(t: str) -> str:")),
     "a comment above another function": (
         "a.js",
         JS,

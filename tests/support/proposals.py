@@ -12,6 +12,7 @@ from tests.support.forges import Forge
 from tests.support.hooked import by_server
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import Repo, Result, Runner
@@ -36,7 +37,7 @@ class Proposal:
     hub: Repo
     folder: Path
     claims: list[dict[str, Any]] = field(default_factory=list)
-    ruling: str = AFFIRMED
+    ruling: str | Callable[[dict[str, Any]], str] = AFFIRMED
 
     def base(self, files: dict[str, str | bytes]) -> None:
         """Commit what the base has."""
