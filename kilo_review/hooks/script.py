@@ -148,4 +148,4 @@ def forward(hook: str) -> str:
 
 def is_ours(data: bytes) -> bool:
     """Whether a hook's content is one of these scripts."""
-    return b"\n" + MARKER.encode() in data[:200]
+    return data.partition(b"\n")[2].startswith(f"{MARKER}, version ".encode())

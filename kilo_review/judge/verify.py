@@ -9,6 +9,7 @@ from kilo_review.core.errors import BadReplyError
 from kilo_review.core.finding import Finding, Status
 from kilo_review.judge.parse import answer_of, object_with
 from kilo_review.judge.policy import FailOn, Verify, blocks
+from kilo_review.judge.quotes import new_side
 from kilo_review.sanitize.model_input import inert
 from kilo_review.sanitize.terminal import one_line, printable, shortened
 
@@ -97,12 +98,12 @@ def holding(finding: Finding, pieces: Sequence[Piece]) -> Piece:
     """Of a hunk's pieces the one that a finding speaks of."""
     first = finding.evidence.split("\n", 1)[0]
     quoted = [
-        (line.new != finding.line, index)
+        ((line.kind == "-") != finding.is_removed, abs(new_side(piece, row) - finding.line), index)
         for index, piece in enumerate(pieces)
-        for line in piece.lines
+        for row, line in enumerate(piece.lines)
         if printable(line.text) == first
     ]
-    return pieces[min(quoted)[1] if quoted else 0]
+    return pieces[min(quoted)[-1] if quoted else 0]
 
 
 def parse_ruling(text: str, reasoning: str = "") -> Ruling:

@@ -62,7 +62,7 @@ def only_blanks(change: Change, files: Mapping[str, FileChange], syntax: Syntax)
             return False
         if hunk.path not in is_known:
             is_known[hunk.path] = language_of(hunk.path) in LANGUAGES
-        if not is_known[hunk.path] or (file := files[hunk.path]).status not in {"M", "R"}:
+        if not is_known[hunk.path] or (file := files[hunk.path]).status != "M":
             return False
         if not _is_alike(change.diff.data[hunk.begin : hunk.end]):
             return False

@@ -296,7 +296,9 @@ def _is_moved_out(
 def _becomes_program(change: FileChange) -> bool:
     """Tell whether a changed file that was prose or data may be run, or read as settings, under its new name."""
     old, new = change.old_path or "", change.path
-    if not change.hunks or PurePosixPath(old).suffix.lower() not in PROSE_AND_DATA or not _means_more(old, new):
+    kind = PurePosixPath(old).suffix.lower()
+    is_code = kind in binary.CODE | {".ts"} and kind not in PROSE_AND_DATA
+    if not change.hunks or is_code or not _means_more(old, new):
         return False
     name = PurePosixPath(new)
     return name.suffix.lower() not in PROSE or any(part.startswith(".") for part in name.parts)
@@ -309,7 +311,8 @@ def _means_more(old: str, new: str) -> bool:
     is_renamed, is_moved = one.name != other.name, one.parent != other.parent
     is_in_hidden = any(part.startswith(".") for part in other.parts[:-1])  # as pipelines are
     has_meaning = other.name.startswith(".") or re.search(READ_BY_NAME, other.name) is not None
-    return kinds[0] != kinds[1] or (is_moved and is_in_hidden) or (is_renamed and has_meaning)
+    is_at_top = is_moved and len(other.parts) == 1  # where tools look
+    return kinds[0] != kinds[1] or (is_moved and is_in_hidden) or (has_meaning and (is_renamed or is_at_top))
 
 
 def _link_verdict(change: FileChange, *, exempts_itself: bool) -> tuple[State, str] | None:

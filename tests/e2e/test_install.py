@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilo_review.hooks.install import FORWARDED
-from kilo_review.hooks.script import SAVED
+from kilo_review.hooks.script import SAVED, is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -371,3 +371,7 @@ def test_a_commit_in_another_repository_inside_a_hook_is_reviewed_too(
     kilo("install")
     done = try_commit(repo)
     assert done.stderr.count(b"1 hunk in 1 file reviewed") == 2
+
+
+def test_a_hook_that_only_speaks_of_ours_is_not_ours() -> None:
+    assert not is_ours(b"#!/bin/sh\n# kilo-review hook, and our own checks\n./lint.sh || exit 1\n")

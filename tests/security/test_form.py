@@ -423,6 +423,8 @@ def test_a_script_is_not_shown_as_letters_that_no_program_reads(
         ("docs/a.json", "package.json"),
         ("docs/cm.txt", "CMakeLists.txt"),
         ("plugins/login.py", "vendor/login.py"),
+        ("examples/.gitlab-ci.yml", ".gitlab-ci.yml"),
+        ("examples/package.json", "package.json"),
     ],
     ids=[
         "another kind",
@@ -435,6 +437,8 @@ def test_a_script_is_not_shown_as_letters_that_no_program_reads(
         "a package",
         "a build",
         "out of the review",
+        "a pipeline to the top",
+        "a package to the top",
     ],
 )
 def test_a_file_that_means_something_else_under_its_new_name_is_not_called_clean(
@@ -451,13 +455,14 @@ def test_a_file_that_means_something_else_under_its_new_name_is_not_called_clean
     [
         ("docs/notes.txt", "deploy.sh", (3, "not_reviewed")),
         ("docs/notes", ".github/workflows/x.yml", (3, "not_reviewed")),
+        ("tests/payload.dat", "deploy.sh", (3, "not_reviewed")),
         ("docs/a.json", "data/b.json", (0, "reviewed")),
         ("docs/a.json", "package.json", (3, "not_reviewed")),
         ("docs/notes.txt", "setup", (3, "not_reviewed")),
         ("README", "README.md", (0, "reviewed")),
         ("src/a.js", "src/a.ts", (0, "reviewed")),
     ],
-    ids=["a program", "a workflow", "the same ending", "a package", "no ending", "prose", "another language"],
+    ids=["a program", "a workflow", "data", "the same ending", "a package", "no ending", "prose", "another language"],
 )
 def test_a_line_more_does_not_make_a_program_of_prose(
     proposal: Proposal, old: str, new: str, expected: tuple[int, str]
@@ -467,6 +472,13 @@ def test_a_line_more_does_not_make_a_program_of_prose(
     proposal.base({old: content})
     done = proposal.review({new: f"{content}# end\n"}, gone=(old,))
     assert (done.code, states(done)[new]) == expected
+
+
+def test_a_blank_more_does_not_let_a_moved_file_pass_unseen(proposal: Proposal) -> None:
+    content = "".join(f"step({number})\n" for number in range(20))
+    proposal.base({"docs/sample.js": content})
+    done = proposal.review({"webpack.config.js": content.replace("step(3)", "step(3) ")}, gone=("docs/sample.js",))
+    assert states(done)["webpack.config.js"] == "reviewed"
 
 
 def test_a_file_that_leaves_what_is_reviewed_is_not_called_clean(proposal: Proposal) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from kilo_review.judge.anchor import anchor
 from kilo_review.judge.parse import parse
+from kilo_review.judge.verify import holding
 from kilo_review.plan.chunk import Piece
 from kilo_review.plan.context import Context
 from kilo_review.source.patch import parse_patch
@@ -338,3 +339,13 @@ def test_a_file_that_is_called_like_another_with_a_note_is_itself(name: str) -> 
     claims = parse(json.dumps({"findings": [claim(name, "eval(q);", line=2)]}))
     ((finding, _),) = anchor(claims, pieces)
     assert (finding.path, finding.line) == (name, 2)
+
+
+def test_the_question_about_a_removal_is_put_with_the_piece_that_shows_it() -> None:
+    """An earlier piece of the same hunk may hold the same words, which the change itself can add."""
+    decoy, gone = (pieces[0] for pieces in (files({"a.js": ["+check(user);"]}), files({"a.js": ["-check(user);"]})))
+    (found,) = anchor(parse(json.dumps({"findings": [claim("a.js", "check(user);", line=1)]})), [gone])
+    assert found.finding.is_removed
+    assert holding(found.finding, [decoy, gone]) is gone
+    (added,) = anchor(parse(json.dumps({"findings": [claim("a.js", "check(user);", line=1)]})), [decoy])
+    assert holding(added.finding, [gone, decoy]) is decoy

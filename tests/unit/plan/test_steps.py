@@ -16,7 +16,7 @@ from kilo_review.plan import binary, merges
 from kilo_review.plan.scope import Selection, none_of
 from kilo_review.plan.syntax import Syntax
 from kilo_review.review.aliases import Aliases
-from kilo_review.source.diff import FileChange
+from kilo_review.source.diff import FileChange, Hunk, Line
 from kilo_review.source.patch import parse_patch
 from kilo_review.source.text_view import SNIFF_BYTES
 
@@ -187,6 +187,9 @@ class Moved:
         self.is_late = is_late
         self.old = old
         self.new = new or OLD.replace("f(a)", "g(a)").replace("c = 2", "c = 3") + "    b = 1\n"
+
+    def lines(self, _: FileChange, hunk: Hunk) -> list[Line]:
+        return self.diff.lines(hunk)
 
     def old_content(self, file: FileChange) -> bytes:
         assert file in self.diff.files
