@@ -97,7 +97,7 @@ def _is_added_again(removed: Place, added: Place) -> bool:
     if (removed.kind, added.kind) != ("-", "+") or removed.piece is not added.piece:
         return False
     lines = removed.lines[0], added.lines[0]
-    return len(_fold(lines[1].text)) >= SHORTEST_SUBSTRING and _fold(lines[0].text) == _fold(lines[1].text)
+    return len(fold(lines[1].text)) >= SHORTEST_SUBSTRING and fold(lines[0].text) == fold(lines[1].text)
 
 
 def _numbered_part(claim: Claim, named: Sequence[Piece]) -> list[Place]:
@@ -192,7 +192,7 @@ def _run_lengths(pieces: Sequence[Piece], quotes: Sequence[str]) -> list[int]:
 
 
 def _only_run(pieces: Sequence[Piece], wanted: Sequence[str]) -> list[Place]:
-    if len(_fold("".join(wanted))) < SHORTEST_SUBSTRING:
+    if len(fold("".join(wanted))) < SHORTEST_SUBSTRING:
         return []
     found = [place for piece in pieces for place in _runs(piece, wanted)]
     places = _standing(found, found)
@@ -214,7 +214,7 @@ def _only_place(claim: Claim, pieces: Sequence[Piece]) -> list[Place]:
     Models mix up the names of files that they were shown together.
     """
     quotes = _quote_lines(claim.code)
-    if len(_fold(claim.code)) < SHORTEST_SUBSTRING:
+    if len(fold(claim.code)) < SHORTEST_SUBSTRING:
         return []
     places = [place for piece in pieces for place in _runs(piece, quotes)]
     places = _standing(places, places)
@@ -284,15 +284,15 @@ def _folded(text: str) -> frozenset[str]:
 
 
 def _quoted_anyhow(quote: str) -> Iterable[str]:
-    return {_fold(quote), _fold(re.sub(GUTTER, "", quote))}
+    return {fold(quote), fold(re.sub(GUTTER, "", quote))}
 
 
 def _folds(line: str) -> frozenset[str]:
-    return frozenset({_fold(line), _fold(inert(line.rstrip()))} - {""})
+    return frozenset({fold(line), fold(inert(line.rstrip()))} - {""})
 
 
 @lru_cache(maxsize=2048)  # quotes, above all: of lines the result is kept
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
     """Return a text without white space, and with every quote as if it were not escaped: models escape too many."""
     return "".join(printable(text).split()).replace("\\'", "'")
 
@@ -304,17 +304,13 @@ def _runs(piece: Piece, quotes: Sequence[str], *, exactly: bool = False) -> list
     for at, quote in enumerate(quotes):
         for form in forms_of_quote(quote):
             masks[form] = masks.get(form, 0) | 1 << at
-    fitting = [_any_of(masks.get(form, 0) for form in forms_of_line(line.text)) for line in piece.lines]
+    fitting = [reduce(or_, (masks.get(form, 0) for form in forms_of_line(each.text)), 0) for each in piece.lines]
     found: dict[int, Place] = {}
     for kinds in (" +-", " +", " -") if len(quotes) > 1 else (" +-",):
         rows = [index for index, line in enumerate(piece.lines) if line.kind in kinds]
         for first, last in _runs_of(rows, fitting, len(quotes)):
             found.setdefault(first, Place(piece, first, last, kinds))
     return list(found.values())
-
-
-def _any_of(bits: Iterable[int]) -> int:
-    return reduce(or_, bits, 0)
 
 
 def _runs_of(rows: Sequence[int], fitting: Sequence[int], size: int) -> Iterator[tuple[int, int]]:
@@ -337,7 +333,7 @@ def _runs_of(rows: Sequence[int], fitting: Sequence[int], size: int) -> Iterator
 
 def _containing(piece: Piece, quote: str, shortest: int = SHORTEST_SUBSTRING) -> list[Place]:
     """Return the lines that a quote is a part of, if it is not too short."""
-    wanted = _fold(re.sub(GUTTER, "", quote))
+    wanted = fold(re.sub(GUTTER, "", quote))
     if len(wanted) < shortest:
         return []
     folded = ((index, _folded(line.text)) for index, line in enumerate(piece.lines))
@@ -346,7 +342,7 @@ def _containing(piece: Piece, quote: str, shortest: int = SHORTEST_SUBSTRING) ->
 
 def _longest_contained(pieces: Sequence[Piece], quote: str) -> list[Place]:
     """Return the longest lines that are a part of a quote: a short one may be in it by chance."""
-    wanted = _fold(re.sub(GUTTER, "", quote))
+    wanted = fold(re.sub(GUTTER, "", quote))
     found: list[tuple[int, Place]] = []
     for piece in pieces:
         for index, line in enumerate(piece.lines):
@@ -365,7 +361,7 @@ def _sign(quotes: Sequence[str], pieces: Sequence[Piece]) -> str:
     gutter = re.match(GUTTER, quotes[0])
     if not gutter:
         return ""
-    own = _fold(quotes[0])
+    own = fold(quotes[0])
     is_code = any(own in _folded(line.text) for piece in pieces for line in piece.lines)
     return "" if is_code else gutter[0].strip()[-1]
 
@@ -436,7 +432,9 @@ def _off(place: Place, line: int | None) -> int:
     """Return by how many lines a model's number is off, if this place is meant; 0 if it gave none."""
     if line is None:
         return 0
-    return max(new_side(place.piece, place.first) - line, line - new_side(place.piece, place.last), 0)
+    first = new_side(place.piece, place.first)
+    last = first if place.first == place.last else new_side(place.piece, place.last)
+    return max(first - line, line - last, 0)
 
 
 def new_side(piece: Piece, index: int) -> int:

@@ -1,8 +1,8 @@
 """Comments in the code that take a finding out of the count: `kilo-review: ignore[category] reason`.
 
-Any language's comment will do; a string is none, as far as the line shows (`sieve` asks the syntax of languages that
-are known). It stands on the line itself, or alone on the line above; it names the category and says why. What it lacks
-is told where it would have counted.
+Any language's comment will do; a string is none, as far as the line shows (`suppression` asks the syntax of languages
+that are known). It stands on the line itself, or alone on the line above; it names the category and says why. What it
+lacks is told where it would have counted.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from kilo_review.core.errors import BadReplyError
 from kilo_review.core.finding import Finding, Status
 from kilo_review.judge.parse import answer_of, object_with
 from kilo_review.judge.policy import FailOn, Verify, blocks
-from kilo_review.judge.quotes import new_side
+from kilo_review.judge.quotes import SHORTEST_SUBSTRING, fold, new_side
 from kilo_review.sanitize.model_input import inert
 from kilo_review.sanitize.terminal import one_line, printable, shortened
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 LONGEST_EVIDENCE = 200
 LONGEST_QUOTE = 160
 """Of the line in the question: it stands in the change as a whole, and here it has the last word."""
-SHORTEST_ALIKE = 6
-"""Characters without white space of code that is looked for in removed lines: `}` is in many."""
 NOT_SHOWN = "asked again, the model denies it"
 NO_INPUT = "asked again, the model affirms it, and names no case in which it goes wrong"
 
@@ -66,15 +64,16 @@ def claim_of(finding: Finding, piece: Piece) -> str:
 
 
 def _removed_like_it(finding: Finding, piece: Piece) -> str:
-    """Return the first removed line that has the finding's code in it, whatever its white space; "" if there is none.
+    """Return the removed line that has the finding's code in it, whatever its white space; "" if there is none.
 
-    The model may have quoted that one: what the change puts beside it, a comment for one, does not take its place.
+    The model may have quoted that one: what the change puts beside it, a comment for one, does not take its place. Of
+    several, one that has nothing else in it comes first.
     """
-    code = "".join(finding.code.split())
-    if len(code) < SHORTEST_ALIKE:
+    code = fold(finding.code)
+    if len(code) < SHORTEST_SUBSTRING:
         return ""
-    removed = (printable(line.text).strip() for line in piece.lines if line.kind == "-")
-    return next((text for text in removed if code in "".join(text.split())), "")
+    removed = [printable(line.text).strip() for line in piece.lines if line.kind == "-"]
+    return min((text for text in removed if code in fold(text)), key=lambda text: fold(text) != code, default="")
 
 
 def _is_moved_nearby(finding: Finding, piece: Piece) -> bool:
@@ -96,6 +95,8 @@ def _quoted(code: str) -> str:
 
 def holding(finding: Finding, pieces: Sequence[Piece]) -> Piece:
     """Of a hunk's pieces the one that a finding speaks of."""
+    if len(pieces) == 1:
+        return pieces[0]
     first = finding.evidence.split("\n", 1)[0]
     quoted = [
         ((line.kind == "-") != finding.is_removed, abs(new_side(piece, row) - finding.line), index)

@@ -55,6 +55,7 @@ PROSE_AND_DATA = PROSE | {
     *(".txt", ".xml"),
 }
 """The same of files of which most are not; also of those that lie there until they are."""
+_CODE = (binary.CODE | {".ts"}) - PROSE_AND_DATA
 ANOTHER_KIND = "a file that becomes another kind of file by its new name"
 MOVED_OUT = "a file that is moved to where it is not reviewed"
 RENAMED, COPIED, ONLY_MODE = "renamed without a change", "copied without a change", "mode change only"
@@ -296,9 +297,7 @@ def _is_moved_out(
 def _becomes_program(change: FileChange) -> bool:
     """Tell whether a changed file that was prose or data may be run, or read as settings, under its new name."""
     old, new = change.old_path or "", change.path
-    kind = PurePosixPath(old).suffix.lower()
-    is_code = kind in binary.CODE | {".ts"} and kind not in PROSE_AND_DATA
-    if not change.hunks or is_code or not _means_more(old, new):
+    if not change.hunks or PurePosixPath(old).suffix.lower() in _CODE or not _means_more(old, new):
         return False
     name = PurePosixPath(new)
     return name.suffix.lower() not in PROSE or any(part.startswith(".") for part in name.parts)

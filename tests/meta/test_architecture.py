@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[2] / "kilo_review"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+TESTS = Path(__file__).parents[1]
+TEST_MODULES = sorted(TESTS.rglob("test_*.py"))
 
 GROUND = ("core", "sanitize")
-PIPELINE = "review"
 LAYERS = {
     # A room may import the rooms to its right, and itself.
     "sanitize": (),
@@ -371,10 +372,6 @@ def test_every_room_is_in_the_picture() -> None:
 def test_every_provider_has_a_module_that_connects() -> None:
     for provider in PROVIDERS:
         assert callable(import_module(f"kilo_review.models.{provider}").connect)
-
-
-TESTS = Path(__file__).parents[1]
-TEST_MODULES = sorted(TESTS.rglob("test_*.py"))
 
 
 @pytest.mark.parametrize("path", TEST_MODULES, ids=lambda path: path.relative_to(TESTS).as_posix())

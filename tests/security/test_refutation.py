@@ -9,7 +9,7 @@ import pytest
 
 from kilo_review.judge.anchor import anchor
 from kilo_review.judge.parse import parse
-from kilo_review.judge.verify import holding
+from kilo_review.judge.verify import claim_of, holding
 from kilo_review.plan.chunk import Piece
 from kilo_review.plan.context import Context
 from kilo_review.source.patch import parse_patch
@@ -349,3 +349,23 @@ def test_the_question_about_a_removal_is_put_with_the_piece_that_shows_it() -> N
     assert holding(found.finding, [decoy, gone]) is gone
     (added,) = anchor(parse(json.dumps({"findings": [claim("a.js", "check(user);", line=1)]})), [decoy])
     assert holding(added.finding, [gone, decoy]) is decoy
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "named"),
+    [
+        (["-// check(user);", "-check(user);", "+/*", "+check( user );", "+*/"], "check( user );", "check(user);"),
+        (["-  check('a');", "+/*", "+check(\\'a\\' );", "+*/"], "check(\\'a\\' );", "check('a');"),
+        (
+            ["-check(user); // never remove", "+/*", "+check(user);", "+*/"],
+            "check(user);",
+            "check(user); // never remove",
+        ),
+    ],
+    ids=["a comment with it is removed, too", "escaped marks", "a comment behind it"],
+)
+def test_the_question_names_the_removed_line_that_may_be_meant(rows: list[str], code: str, named: str) -> None:
+    pieces = files({"a.js": [*rows, *REST_OF_FILE]})
+    found = anchor(parse(json.dumps({"findings": [claim("a.js", code, line=2)]})), pieces)
+    (added,) = [each.finding for each in found if not each.finding.is_removed]
+    assert f"or the removal of the line `{named}` is wrong" in claim_of(added, pieces[0])
