@@ -23,7 +23,7 @@ from tests.support.fakes.lmstudio import LMStudio
 from tests.support.fakes.ollama import Model, Ollama
 from tests.support.fakes.openai import CHAT, VLLM, LlamaServer, llama_error
 from tests.support.hooked import states
-from tests.support.wide import EVERY, FILES, Gauge, finding_in
+from tests.support.wide import EVERY, FILES, Gauge, finding_in, review, wide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tests.conftest import Repo, Result, Runner
     from tests.support.fakes.base import Failure
 
+__all__ = ["review", "wide"]
 HUNKS_OF_A_REQUEST = 2
 """As many as fit the window of these tests."""
 
